@@ -1,0 +1,60 @@
+/*
+ * Hadoop RPC, wire version 9, client side: blocking calls, any number of threads on one connection.
+ *
+ * Calls are pipelined; answers are matched by call id in any order. There is no thread of its own:
+ * one of the waiting callers reads for all. The connection is made at the first call and made
+ * again after a failure, by the next call. Nothing is retried here; whether a call may be repeated
+ * is the caller's knowledge, and it repeats with the same call id (args.call_id) so that the
+ * server's retry cache can tell.
+ */
+#ifndef HD_NET_RPC_CLIENT_H
+#define HD_NET_RPC_CLIENT_H
+
+#include "fs/base/arena.h"
+
+struct hd_rpc_client;
+
+struct hd_rpc_client_options {
+    const char *address;  /* "host:port" */
+    const char *protocol; /* connection context and request headers */
+    const char *user;     /* effective user */
+    int connect_timeout_ms; /* 0: 20000 */
+    int call_timeout_ms;    /* 0: 120000; silence on a connection with calls under way */
+    size_t max_frame_bytes; /* 0: 128 MiB */
+};
+
+int hd_rpc_client_new(const struct hd_rpc_client_options *options, struct hd_rpc_client **ret);
+void hd_rpc_client_free(struct hd_rpc_client *c); /* takes NULL; no call may be under way */
+
+struct hd_rpc_args {
+    const char *method;
+    const ProtobufCMessage *request;
+    const ProtobufCMessageDescriptor *response_type;
+    struct hd_arena *arena; /* the response lives there */
+    int timeout_ms;         /* 0: the client's; < 0: wait for ever (parked calls) */
+    int64_t call_id;        /* < 0: a fresh one; else as hd_rpc_call_id_new gave */
+    int32_t retry_count;
+};
+
+/* A call id for args.call_id, unique in this client. */
+int64_t hd_rpc_call_id_new(struct hd_rpc_client *c);
+
+/*
+ * One call. 0 with *ret_response, or: an exception of the server as the code of its class
+ * (hd_error_from_class) with its first line as failure text; -HD_E_CLOSED, -ECONNREFUSED,
+ * -ETIMEDOUT ... when the connection failed (then the call may or may not have run).
+ * ret_state_id (may be NULL) is the answer's stateId, 0 when absent.
+ */
+int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *args, ProtobufCMessage **ret_response,
+                int64_t *ret_state_id);
+
+/* True when err came from the connection and not from the server. */
+bool hd_rpc_is_connection_error(int err);
+
+/* Exception class of the calling thread's last failed call; "" for connection errors. */
+const char *hd_rpc_last_class(void);
+
+/* Closes the connection; calls under way end with -HD_E_CLOSED. Any thread. */
+void hd_rpc_client_disconnect(struct hd_rpc_client *c);
+
+#endif
