@@ -18,7 +18,7 @@ struct hd_buf {
 };
 
 void hd_buf_init(struct hd_buf *b, size_t max);
-void hd_buf_done(struct hd_buf *b); /* frees; the struct is an empty buffer again */
+void hd_buf_done(struct hd_buf *b);  /* frees; the struct is an empty buffer again */
 void hd_buf_clear(struct hd_buf *b); /* size 0, memory kept */
 
 /* Makes room for `more` bytes behind the content. 0 or -HD_E_TOO_LARGE or -ENOMEM. */

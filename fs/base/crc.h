@@ -1,6 +1,7 @@
 /*
  * CRC-32 (polynomial 0x04C11DB7, reflected) and CRC-32C (0x1EDC6F41, reflected), initial value and
- * final xor 0xFFFFFFFF: checksum types 1 and 2 of the data transfer protocol. Hardware paths by isa-l.
+ * final xor 0xFFFFFFFF: checksum types 1 and 2 of the data transfer protocol. Hardware paths by
+ * isa-l.
  */
 #ifndef HD_BASE_CRC_H
 #define HD_BASE_CRC_H

@@ -158,9 +158,8 @@ static size_t strmap_find(const struct hd_strmap *m, uint64_t hash, const char *
 {
     size_t mask = m->capacity - 1;
     size_t i = hash & mask;
-    while (m->slots[i].value != NULL &&
-           (m->slots[i].hash != hash || m->slots[i].key_size != size ||
-            memcmp(m->slots[i].key, key, size) != 0)) {
+    while (m->slots[i].value != NULL && (m->slots[i].hash != hash || m->slots[i].key_size != size ||
+                                         memcmp(m->slots[i].key, key, size) != 0)) {
         i = (i + 1) & mask;
     }
     return i;

@@ -9,8 +9,8 @@
  * inode, as in HDFS, and stay right when somebody renames a directory above.
  *
  * Retries: a call is repeated with backoff while meta cannot be reached, is starting (safe mode
- * included, when retry_safe_mode is set) or says it is busy, for retry_ms at most; at-most-once calls
- * are repeated with the same call id.
+ * included, when retry_safe_mode is set) or says it is busy, for retry_ms at most; at-most-once
+ * calls are repeated with the same call id.
  */
 #ifndef HD_CLIENT_HOWDAH_H
 #define HD_CLIENT_HOWDAH_H
@@ -24,14 +24,15 @@ struct hd_file;
 struct hd_dir;
 
 struct hd_fs_options {
-    const char *uri;  /* "hdfs://host:port" or "host:port" */
-    const char *user; /* NULL: HADOOP_USER_NAME, else the login name */
+    const char *uri;                /* "hdfs://host:port" or "host:port" */
+    const char *user;               /* NULL: HADOOP_USER_NAME, else the login name */
     const char *client_name_prefix; /* "howdah-mount"; NULL: "howdah" */
-    int retry_ms;         /* 0: 30000; < 0: none */
-    bool retry_safe_mode; /* repeat what safe mode refused, within retry_ms */
-    bool relaxed;         /* a mount's durability (howdah.PosixProtocol.openSession); see hd_fs_sync */
-    bool short_circuit;   /* read local replicas by descriptor where the node offers it */
-    const char *socket_path; /* UNIX socket of local data nodes, "_PORT" replaced by the data port; NULL: none */
+    int retry_ms;                   /* 0: 30000; < 0: none */
+    bool retry_safe_mode;           /* repeat what safe mode refused, within retry_ms */
+    bool relaxed; /* a mount's durability (howdah.PosixProtocol.openSession); see hd_fs_sync */
+    bool short_circuit;      /* read local replicas by descriptor where the node offers it */
+    const char *socket_path; /* UNIX socket of local data nodes, "_PORT" replaced by the data port;
+                                NULL: none */
     const char *host_name;   /* NULL: gethostname(); which locations are local */
 };
 
@@ -61,7 +62,7 @@ struct hd_stat {
     uint64_t block_size_bytes;
     int64_t mtime_ms;
     int64_t atime_ms;
-    int32_t children; /* of a directory; -1 unknown */
+    int32_t children;    /* of a directory; -1 unknown */
     bool open_for_write; /* only filled by hd_fs_locate */
     char owner[HD_STAT_USER_BYTES];
     char group[HD_STAT_USER_BYTES];
@@ -98,19 +99,24 @@ int hd_fs_delete(struct hd_fs *fs, const char *path, bool recursive);
 
 int hd_fs_symlink(struct hd_fs *fs, const char *target, const char *path);
 int hd_fs_set_mode(struct hd_fs *fs, const char *path, uint32_t mode);
-int hd_fs_set_owner(struct hd_fs *fs, const char *path, const char *owner, const char *group); /* NULL: leave */
-int hd_fs_set_times(struct hd_fs *fs, const char *path, int64_t mtime_ms, int64_t atime_ms);   /* -1: leave */
-int hd_fs_set_replication(struct hd_fs *fs, const char *path, uint32_t replication); /* 1 done, 0 not a file */
+int hd_fs_set_owner(struct hd_fs *fs, const char *path, const char *owner,
+                    const char *group); /* NULL: leave */
+int hd_fs_set_times(struct hd_fs *fs, const char *path, int64_t mtime_ms,
+                    int64_t atime_ms); /* -1: leave */
+int hd_fs_set_replication(struct hd_fs *fs, const char *path,
+                          uint32_t replication); /* 1 done, 0 not a file */
 
 /* 1 done, 0 the last block is being cut (poll hd_fs_is_closed). Only to a smaller size. */
 int hd_fs_truncate(struct hd_fs *fs, const char *path, uint64_t size_bytes);
-int hd_fs_is_closed(struct hd_fs *fs, const char *path); /* 1, 0, or an error */
+int hd_fs_is_closed(struct hd_fs *fs, const char *path);     /* 1, 0, or an error */
 int hd_fs_recover_lease(struct hd_fs *fs, const char *path); /* 1 closed, 0 under way */
 
 /* user.*, trusted.* ... as named by setxattr(2). flags: 0, 1 create only, 2 replace only. */
-int hd_fs_set_xattr(struct hd_fs *fs, const char *path, const char *name, const void *value, size_t size, int flags);
+int hd_fs_set_xattr(struct hd_fs *fs, const char *path, const char *name, const void *value,
+                    size_t size, int flags);
 /* Value on the heap, the caller frees. -ENODATA. */
-int hd_fs_get_xattr(struct hd_fs *fs, const char *path, const char *name, void **ret_value, size_t *ret_size);
+int hd_fs_get_xattr(struct hd_fs *fs, const char *path, const char *name, void **ret_value,
+                    size_t *ret_size);
 /* Names with their prefix, each ended by NUL, on the heap. */
 int hd_fs_list_xattrs(struct hd_fs *fs, const char *path, char **ret_names, size_t *ret_size);
 int hd_fs_remove_xattr(struct hd_fs *fs, const char *path, const char *name);
@@ -154,7 +160,8 @@ struct hd_located_file {
     uint32_t block_count;
     struct hd_located_block *blocks;
 };
-int hd_fs_locate(struct hd_fs *fs, const char *path, uint64_t offset, uint64_t size, struct hd_located_file *ret);
+int hd_fs_locate(struct hd_fs *fs, const char *path, uint64_t offset, uint64_t size,
+                 struct hd_located_file *ret);
 void hd_located_file_done(struct hd_located_file *f);
 
 /*
@@ -181,7 +188,8 @@ int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset
 uint64_t hd_file_size(struct hd_file *f); /* as known at open or last refresh */
 int hd_file_refresh(struct hd_file *f);   /* asks meta for blocks and size again */
 
-/* A descriptor of the whole file when it is one finalized block with a local replica; -ENOENT when not. */
+/* A descriptor of the whole file when it is one finalized block with a local replica; -ENOENT when
+ * not. */
 int hd_file_local_fd(struct hd_file *f, int *ret_fd);
 
 struct hd_read_stats {
@@ -199,7 +207,8 @@ struct hd_create_options {
     uint64_t block_size_bytes; /* 0: server default */
     bool sync_on_close;        /* the last packet asks for fsync on every node */
 };
-int hd_file_create(struct hd_fs *fs, const char *path, const struct hd_create_options *o, struct hd_file **ret);
+int hd_file_create(struct hd_fs *fs, const char *path, const struct hd_create_options *o,
+                   struct hd_file **ret);
 int hd_file_append(struct hd_fs *fs, const char *path, struct hd_file **ret);
 
 /*
@@ -208,12 +217,15 @@ int hd_file_append(struct hd_fs *fs, const char *path, struct hd_file **ret);
  * it could be.
  */
 int hd_file_write(struct hd_file *f, const void *data, size_t size);
-int hd_file_hflush(struct hd_file *f); /* every node in the chain has the bytes in memory; meta knows the length */
-int hd_file_hsync(struct hd_file *f);  /* every node has them on disk */
-uint64_t hd_file_written(struct hd_file *f); /* file size with everything accepted by hd_file_write */
+int hd_file_hflush(
+    struct hd_file *f); /* every node in the chain has the bytes in memory; meta knows the length */
+int hd_file_hsync(struct hd_file *f); /* every node has them on disk */
+uint64_t
+hd_file_written(struct hd_file *f); /* file size with everything accepted by hd_file_write */
 uint64_t hd_file_ino(struct hd_file *f);
 
-/* Completes a written file (its bytes are on every node of the chain and the file is closed at meta) and frees. */
+/* Completes a written file (its bytes are on every node of the chain and the file is closed at
+ * meta) and frees. */
 int hd_file_close(struct hd_file *f); /* takes NULL */
 
 /* Frees without completing: the lease is left to expire. For a process that gives up. */

@@ -6,7 +6,8 @@
 
 enum { HD_ADDR_TEXT_BYTES = 300, HD_IP_TEXT_BYTES = 46 };
 
-/* Splits "host:port" (or "[v6]:port"). -EINVAL with a failure text. fallback_port 0: port required. */
+/* Splits "host:port" (or "[v6]:port"). -EINVAL with a failure text. fallback_port 0: port required.
+ */
 int hd_addr_split(const char *text, int fallback_port, char *host, size_t host_size, int *ret_port);
 
 /*

@@ -27,7 +27,7 @@ void hd_loop_stop(struct hd_loop *l); /* any thread */
 int hd_loop_fd_add(struct hd_loop *l, int fd, uint32_t events, hd_loop_fd_fn fn, void *ctx,
                    struct hd_loop_fd **ret);
 int hd_loop_fd_set(struct hd_loop_fd *w, uint32_t events); /* 0 events: stay registered, silent */
-void hd_loop_fd_remove(struct hd_loop_fd *w);              /* takes NULL; safe inside its callback */
+void hd_loop_fd_remove(struct hd_loop_fd *w); /* takes NULL; safe inside its callback */
 
 /* One shot, delay_ms from now. Re-arm in the callback for a period. Freed by remove only. */
 int hd_loop_timer_add(struct hd_loop *l, int64_t delay_ms, hd_loop_fn fn, void *ctx,

@@ -15,9 +15,9 @@
 struct hd_rpc_client;
 
 struct hd_rpc_client_options {
-    const char *address;  /* "host:port" */
-    const char *protocol; /* connection context and request headers */
-    const char *user;     /* effective user */
+    const char *address;    /* "host:port" */
+    const char *protocol;   /* connection context and request headers */
+    const char *user;       /* effective user */
     int connect_timeout_ms; /* 0: 20000 */
     int call_timeout_ms;    /* 0: 120000; silence on a connection with calls under way */
     size_t max_frame_bytes; /* 0: 128 MiB */
@@ -45,8 +45,8 @@ int64_t hd_rpc_call_id_new(struct hd_rpc_client *c);
  * -ETIMEDOUT ... when the connection failed (then the call may or may not have run).
  * ret_state_id (may be NULL) is the answer's stateId, 0 when absent.
  */
-int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *args, ProtobufCMessage **ret_response,
-                int64_t *ret_state_id);
+int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *args,
+                ProtobufCMessage **ret_response, int64_t *ret_state_id);
 
 /* True when err came from the connection and not from the server. */
 bool hd_rpc_is_connection_error(int err);

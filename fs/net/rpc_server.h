@@ -66,6 +66,7 @@ void hd_rpc_reply_error(struct hd_rpc_call *call, int err, const char *text);
  * Decodes call->body as `type` into the call's arena. NULL after answering with Hadoop's
  * InvalidProtocolBufferException when it does not decode: the caller just returns.
  */
-ProtobufCMessage *hd_rpc_call_decode(struct hd_rpc_call *call, const ProtobufCMessageDescriptor *type);
+ProtobufCMessage *hd_rpc_call_decode(struct hd_rpc_call *call,
+                                     const ProtobufCMessageDescriptor *type);
 
 #endif

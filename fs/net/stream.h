@@ -15,9 +15,9 @@
 #include <sys/uio.h>
 
 struct hd_stream {
-    int fd;            /* owned; -1 when closed */
-    int timeout_ms;    /* for each wait; <= 0: none */
-    uint8_t *buf;      /* heap, owned: bytes received and not yet taken are buf[start..end) */
+    int fd;         /* owned; -1 when closed */
+    int timeout_ms; /* for each wait; <= 0: none */
+    uint8_t *buf;   /* heap, owned: bytes received and not yet taken are buf[start..end) */
     size_t capacity;
     size_t start;
     size_t end;
@@ -27,7 +27,7 @@ struct hd_stream {
 int hd_stream_init(struct hd_stream *s, int fd, int timeout_ms, size_t capacity_bytes);
 void hd_stream_done(struct hd_stream *s); /* closes and frees */
 
-int hd_stream_read(struct hd_stream *s, void *out, size_t size);     /* exactly size bytes */
+int hd_stream_read(struct hd_stream *s, void *out, size_t size); /* exactly size bytes */
 int hd_stream_write(struct hd_stream *s, const void *data, size_t size);
 int hd_stream_writev(struct hd_stream *s, struct iovec *iov, int count); /* changes iov */
 
@@ -43,7 +43,9 @@ int hd_stream_read_message(struct hd_stream *s, const ProtobufCMessageDescriptor
 int hd_stream_write_message(struct hd_stream *s, const ProtobufCMessage *m);
 
 /* Passes descriptors along with `size` bytes (SCM_RIGHTS); and takes up to max of them. */
-int hd_stream_send_fds(struct hd_stream *s, const void *data, size_t size, const int *fds, int count);
-int hd_stream_recv_fds(struct hd_stream *s, void *out, size_t size, int *fds, int max, int *ret_count);
+int hd_stream_send_fds(struct hd_stream *s, const void *data, size_t size, const int *fds,
+                       int count);
+int hd_stream_recv_fds(struct hd_stream *s, void *out, size_t size, int *fds, int max,
+                       int *ret_count);
 
 #endif

@@ -211,7 +211,8 @@ int hd_config_find(const char *dir, char *out, size_t size)
         snprintf(path, sizeof(path), "%s/howdah.conf", dir);
         return take_if_there(path, out, size)
                    ? 0
-                   : hd_fail(-ENOENT, "%s: no cluster here; `howdah up --dir %s` makes one", path, dir);
+                   : hd_fail(-ENOENT, "%s: no cluster here; `howdah up --dir %s` makes one", path,
+                             dir);
     }
     const char *env = getenv("HOWDAH_CONF");
     if (env != NULL && env[0] != '\0') {

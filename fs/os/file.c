@@ -242,8 +242,8 @@ int hd_dir_lock(const char *dir, int *ret_fd)
         }
         ssize_t n = pread(fd, owner, sizeof(owner) - 1, 0);
         owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
-        return hd_fail(-EBUSY, "%s: another process (pid %s) uses this directory; stop it first", dir,
-                       owner);
+        return hd_fail(-EBUSY, "%s: another process (pid %s) uses this directory; stop it first",
+                       dir, owner);
     }
     int n = snprintf(owner, sizeof(owner), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, owner, (size_t)n, 0) != n) {

@@ -12,7 +12,8 @@
 /* Closes *fd if it is not -1 and sets it to -1. For HD_AUTO. */
 void hd_fd_done(int *fd);
 
-/* Transfers exactly size bytes, going on after EINTR and short counts. pread: -HD_E_TRUNCATED at EOF. */
+/* Transfers exactly size bytes, going on after EINTR and short counts. pread: -HD_E_TRUNCATED at
+ * EOF. */
 int hd_fd_pread(int fd, void *out, size_t size, uint64_t offset);
 int hd_fd_pwrite(int fd, const void *data, size_t size, uint64_t offset);
 int hd_fd_write(int fd, const void *data, size_t size);

@@ -37,7 +37,8 @@ static const char *level_name(enum hd_log_level level)
 
 int hd_log_level_parse(const char *text, enum hd_log_level *ret)
 {
-    static const enum hd_log_level levels[] = {HD_LOG_ERROR, HD_LOG_WARN, HD_LOG_INFO, HD_LOG_DEBUG};
+    static const enum hd_log_level levels[] = {HD_LOG_ERROR, HD_LOG_WARN, HD_LOG_INFO,
+                                               HD_LOG_DEBUG};
     for (size_t i = 0; i < HD_ARRAY_COUNT(levels); i++) {
         if (strcmp(text, level_name(levels[i])) == 0) {
             *ret = levels[i];
@@ -59,8 +60,8 @@ void hd_log(enum hd_log_level level, const char *message, const char *fields_fmt
     gmtime_r(&seconds, &tm);
     char when[32];
     strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-    int n = snprintf(line, sizeof(line), "<%d>ts=%s.%03dZ level=%s prog=%s msg=\"%s\"", (int)level, when,
-                     (int)(wall % 1000), level_name(level), program_name, message);
+    int n = snprintf(line, sizeof(line), "<%d>ts=%s.%03dZ level=%s prog=%s msg=\"%s\"", (int)level,
+                     when, (int)(wall % 1000), level_name(level), program_name, message);
     if (fields_fmt[0] != '\0' && n + 2 < LINE_BYTES) {
         line[n++] = ' ';
         va_list ap;

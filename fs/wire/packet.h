@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 enum {
-    HD_PACKET_LENGTHS_BYTES = 6,      /* PLEN and HLEN */
-    HD_PACKET_HEADER_MAX_BYTES = 33,  /* PLEN, HLEN and the largest PacketHeader we write */
-    HD_PACKET_MAX_BYTES = 16777216,   /* of PLEN; a larger one ends the connection */
+    HD_PACKET_LENGTHS_BYTES = 6,        /* PLEN and HLEN */
+    HD_PACKET_HEADER_MAX_BYTES = 33,    /* PLEN, HLEN and the largest PacketHeader we write */
+    HD_PACKET_MAX_BYTES = 16777216,     /* of PLEN; a larger one ends the connection */
     HD_PACKET_HEADER_LIMIT_BYTES = 256, /* HLEN above this is refused */
 };
 
@@ -33,7 +33,8 @@ struct hd_packet {
 size_t hd_packet_encode(const struct hd_packet *p, uint8_t out[HD_PACKET_HEADER_MAX_BYTES]);
 
 /* First step of decoding: PLEN and HLEN. Returns HLEN, or -HD_E_BAD_MESSAGE / -HD_E_TOO_LARGE. */
-int hd_packet_decode_lengths(const uint8_t in[HD_PACKET_LENGTHS_BYTES], uint32_t *ret_payload_bytes);
+int hd_packet_decode_lengths(const uint8_t in[HD_PACKET_LENGTHS_BYTES],
+                             uint32_t *ret_payload_bytes);
 
 /*
  * Second step: the HLEN header bytes; payload_bytes (sums and data) from the first. Any legal

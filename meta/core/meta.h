@@ -25,23 +25,23 @@ struct hd_meta_options {
     const char *block_pool_id; /* "BP-<int>-<ip>-<ms>" */
     uint32_t namespace_id;
     uint64_t creation_ms;
-    const char *superuser;       /* name of the user that runs the process */
-    const char *supergroup;      /* "supergroup" */
-    const char *host_name;       /* of meta, for safe mode texts */
-    uint64_t block_size_bytes;   /* default of new files */
+    const char *superuser;         /* name of the user that runs the process */
+    const char *supergroup;        /* "supergroup" */
+    const char *host_name;         /* of meta, for safe mode texts */
+    uint64_t block_size_bytes;     /* default of new files */
     uint64_t min_block_size_bytes; /* create refuses smaller ones */
     uint32_t replication;
     uint32_t replication_max;
-    uint32_t list_limit;           /* entries of one getListing answer */
+    uint32_t list_limit; /* entries of one getListing answer */
     uint64_t trash_minutes;
-    double safe_mode_threshold;    /* share of blocks with one replica, 0.999 */
+    double safe_mode_threshold; /* share of blocks with one replica, 0.999 */
     int64_t safe_mode_extension_ms;
     int64_t heartbeat_ms, stale_ms, dead_ms, closed_grace_ms;
     int64_t lease_soft_ms, lease_hard_ms;
     int64_t retry_cache_ms;
-    int64_t atime_precision_ms;  /* 0: never */
-    int64_t complete_wait_ms;    /* how long `complete` is held for the last report */
-    int64_t repair_grace_ms;     /* before blocks that still have two replicas are copied */
+    int64_t atime_precision_ms; /* 0: never */
+    int64_t complete_wait_ms;   /* how long `complete` is held for the last report */
+    int64_t repair_grace_ms;    /* before blocks that still have two replicas are copied */
     uint32_t repair_streams_per_node;
     uint64_t seed; /* of the placement's generator */
 };
@@ -91,7 +91,7 @@ struct hd_meta_reply {
     uint64_t token;
     /* Not before this txid is durable (for a relaxed connection: written). 0: at once. */
     struct hd_txid after;
-    int err;              /* 0, or an error code: then text, and no response */
+    int err; /* 0, or an error code: then text, and no response */
     const char *text;
     const ProtobufCMessage *response; /* in the effects' arena */
 };
@@ -127,7 +127,8 @@ void hd_meta_free(struct hd_meta *m); /* takes NULL */
  *   start        enters safe mode (unless there are no blocks)
  */
 void hd_meta_format(struct hd_meta *m, struct hd_wall_ms wall, struct hd_meta_effects *e);
-int hd_meta_load(struct hd_meta *m, const void *key, size_t key_size, const void *value, size_t value_size);
+int hd_meta_load(struct hd_meta *m, const void *key, size_t key_size, const void *value,
+                 size_t value_size);
 int hd_meta_load_done(struct hd_meta *m, struct hd_txid applied);
 int hd_meta_replay(struct hd_meta *m, const void *record, size_t size, struct hd_meta_effects *e);
 void hd_meta_start(struct hd_meta *m, struct hd_mono_ms now);
