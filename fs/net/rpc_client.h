@@ -34,6 +34,7 @@ struct hd_rpc_args {
     int timeout_ms;         /* 0: the client's; < 0: wait for ever (parked calls) */
     int64_t call_id;        /* < 0: a fresh one; else as hd_rpc_call_id_new gave */
     int32_t retry_count;
+    const char *protocol; /* of the request header; NULL: the client's */
 };
 
 /* A call id for args.call_id, unique in this client. */
@@ -47,6 +48,12 @@ int64_t hd_rpc_call_id_new(struct hd_rpc_client *c);
  */
 int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *args,
                 ProtobufCMessage **ret_response, int64_t *ret_state_id);
+
+/*
+ * The number of connections made so far: it changes when a call had to connect again, so a caller
+ * can tell that what it told the server about the connection is gone. 0 before the first.
+ */
+uint64_t hd_rpc_client_connections(struct hd_rpc_client *c);
 
 /* True when err came from the connection and not from the server. */
 bool hd_rpc_is_connection_error(int err);
