@@ -14,6 +14,8 @@
 
 #include <sys/uio.h>
 
+enum { HD_STREAM_FDS_MAX = 8 };
+
 struct hd_stream {
     int fd;         /* owned; -1 when closed */
     int timeout_ms; /* for each wait; <= 0: none */
@@ -21,6 +23,9 @@ struct hd_stream {
     size_t capacity;
     size_t start;
     size_t end;
+    bool is_unix;               /* descriptors can come along with the bytes */
+    int fd_count;               /* received and not yet taken; owned */
+    int fds[HD_STREAM_FDS_MAX]; /* oldest first */
 };
 
 /* Takes fd. capacity_bytes of read buffer (0: 64 KiB). 0 or -ENOMEM (fd closed then). */
@@ -42,7 +47,11 @@ int hd_stream_read_message(struct hd_stream *s, const ProtobufCMessageDescriptor
                            size_t max_bytes, struct hd_arena *arena, ProtobufCMessage **ret);
 int hd_stream_write_message(struct hd_stream *s, const ProtobufCMessage *m);
 
-/* Passes descriptors along with `size` bytes (SCM_RIGHTS); and takes up to max of them. */
+/*
+ * Passes descriptors (at most HD_STREAM_FDS_MAX) along with `size` bytes (SCM_RIGHTS); and takes up
+ * to max of those that came with the `size` bytes or before them; the caller owns them. What came
+ * and is never taken is closed with the stream.
+ */
 int hd_stream_send_fds(struct hd_stream *s, const void *data, size_t size, const int *fds,
                        int count);
 int hd_stream_recv_fds(struct hd_stream *s, void *out, size_t size, int *fds, int max,
