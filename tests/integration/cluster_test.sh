@@ -1,0 +1,61 @@
+#!/usr/bin/env atf-sh
+# A whole cluster on one machine: up, status, down.
+. @CMAKE_BINARY_DIR@/tests/cluster.subr
+
+atf_test_case up_and_down cleanup
+up_and_down_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+up_and_down_body() {
+    cluster_up
+    mountpoint -q "$M" || atf_fail "not mounted"
+    healthy || atf_fail "not healthy: $(status)"
+    same "$(status | jq -r '[.daemons[].role] | sort | unique | join(" ")')" "agent data manager meta mount secondary"
+    same "$(status | jq '[.daemons[] | select(.role == "data")] | length')" 3
+    for f in howdah.conf hadoop-conf/core-site.xml hadoop-conf/hdfs-site.xml run/meta.pid log/data-1.log meta secondary data-3; do
+        [ -e "$D/$f" ] || atf_fail "$f is missing"
+    done
+    pids=$(status | jq -r '.daemons[].pid')
+    howdah up --dir "$D" || atf_fail "up again"
+    same "$(status | jq -r '.daemons[].pid')" "$pids" "pids after a second up"
+    howdah down --dir "$D" || atf_fail "down"
+    ! mountpoint -q "$M" || atf_fail "still mounted"
+    for pid in $pids; do
+        ! alive "$pid" || atf_fail "pid $pid is still there"
+    done
+    howdah down --dir "$D" || atf_fail "down again"
+    same "$(status | jq -r '[.daemons[].state] | unique | join(" ")')" stopped
+}
+up_and_down_cleanup() { cluster_cleanup; }
+
+atf_test_case up_brings_back_what_was_killed cleanup
+up_brings_back_what_was_killed_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+up_brings_back_what_was_killed_body() {
+    cluster_up
+    for name in meta secondary data-2 manager agent-1; do
+        kill -9 "$(pid_of "$name")"
+    done
+    sleep 0.5
+    same "$(state_of manager)" stopped
+    howdah up --dir "$D" || atf_fail "up"
+    until_true 30 healthy
+}
+up_brings_back_what_was_killed_cleanup() { cluster_cleanup; }
+
+atf_test_case commands_say_where_they_looked
+commands_say_where_they_looked_body() {
+    unset HOWDAH_CONF
+    HOME=$PWD atf_check -s not-exit:0 -e match:'no cluster' howdah fs -ls /
+    atf_check -s exit:0 -o match:'up' howdah --help
+    atf_check -s exit:64 -e not-empty howdah nosuchcommand
+}
+
+atf_init_test_cases() {
+    atf_add_test_case up_and_down
+    atf_add_test_case up_brings_back_what_was_killed
+    atf_add_test_case commands_say_where_they_looked
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env atf-sh
+# Streaming jobs on real files, against the shell's own answer.
+. @CMAKE_BINARY_DIR@/tests/cluster.subr
+
+want_counts() { tr -cs A-Za-z '\n' <"$1" | sort | uniq -c | awk 'NF == 2 {print $2"\t"$1}' | sort; }
+got_counts() { cat "$1"/part-* | sed 's/\t$//' | awk 'NF == 2 {print $2"\t"$1}' | sort; }
+
+atf_test_case word_count_equals_sort_and_uniq cleanup
+word_count_equals_sort_and_uniq_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+    atf_set timeout 600
+}
+word_count_equals_sort_and_uniq_body() {
+    cluster_up
+    make_text 150000000 text
+    mkdir "$M/in" && cp text "$M/in/a" && cp text.base "$M/in/b"
+    cat text text.base >all
+    runner streaming -input /in -output /out -mapper 'tr -cs A-Za-z \n' -reducer 'uniq -c' -numReduceTasks 2 2>job ||
+        { cat job; atf_fail "job failed"; }
+    cat job
+    grep -q local job || atf_fail "no share of local tasks shown"
+    same "$(cd "$M/out" && echo *)" "_SUCCESS part-00000 part-00001"
+    want_counts all >want
+    got_counts "$M/out" | cmp - want || atf_fail "counts differ"
+    runner ps --json | jq -e . >/dev/null || atf_fail "ps --json"
+}
+word_count_equals_sort_and_uniq_cleanup() { cluster_cleanup; }
+
+atf_test_case failures_have_their_exit_codes cleanup
+failures_have_their_exit_codes_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+failures_have_their_exit_codes_body() {
+    cluster_up
+    mkdir "$M/in" "$M/there" && seq 1000 >"$M/in/a"
+    atf_check -s exit:4 -e not-empty runner streaming -input /in -output /there -mapper cat
+    atf_check -s exit:5 -e not-empty runner streaming -input /none -output /o -mapper cat
+    atf_check -s exit:1 -e not-empty runner streaming -input /in -output /o -mapper false
+    atf_check -s exit:1 -e match:'Required argument: -input' runner streaming -output /o -mapper cat
+    atf_check -s exit:2 -e not-empty runner streaming -input /in -output /o -mapper cat -file /nosuchfile
+    [ ! -e "$M/o" ] || atf_fail "a failed job left its output"
+    atf_check -s exit:0 -e ignore -o ignore runner streaming -input /in -output /o -mapper cat -numReduceTasks 0
+    same "$(cat "$M"/o/part-* | wc -l)" 1000
+}
+failures_have_their_exit_codes_cleanup() { cluster_cleanup; }
+
+atf_test_case a_killed_agent_changes_no_byte cleanup
+a_killed_agent_changes_no_byte_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+    atf_set timeout 600
+}
+a_killed_agent_changes_no_byte_body() {
+    cluster_up
+    make_text 300000000 text
+    cp text "$M/in"
+    runner streaming -input /in -output /out -mapper 'tr -cs A-Za-z \n' -reducer 'uniq -c' -numReduceTasks 2 2>job &
+    job=$!
+    sleep 2
+    kill -9 "$(pid_of agent-1)"
+    wait $job || { cat job; atf_fail "job failed"; }
+    want_counts text >want
+    got_counts "$M/out" | cmp - want || atf_fail "counts differ"
+}
+a_killed_agent_changes_no_byte_cleanup() { cluster_cleanup; }
+
+atf_init_test_cases() {
+    atf_add_test_case word_count_equals_sort_and_uniq
+    atf_add_test_case failures_have_their_exit_codes
+    atf_add_test_case a_killed_agent_changes_no_byte
+}
