@@ -7,6 +7,7 @@
 #ifndef HD_NET_LOOP_H
 #define HD_NET_LOOP_H
 
+#include "fs/base/list.h"
 #include "fs/base/types.h"
 
 struct hd_loop;
@@ -38,8 +39,24 @@ void hd_loop_timer_remove(struct hd_loop_timer *t);                /* takes NULL
 /* Any thread: runs fn(ctx) on the loop's thread, in the order posted. 0 or -ENOMEM. */
 int hd_loop_post(struct hd_loop *l, hd_loop_fn fn, void *ctx);
 
-/* Called once at the end of every turn, before the loop sleeps: the place to hand over a batch. */
+/*
+ * Called once at the end of every turn, before the loop sleeps: the place to hand over a batch.
+ * Hooks add up (at most 8) and run in the order they were added.
+ */
 void hd_loop_on_turn_end(struct hd_loop *l, hd_loop_fn fn, void *ctx);
+
+/*
+ * Called at the end of every turn, behind the hooks: where servers send what the turn left to be
+ * sent. The struct is the caller's and stays where it is until removed.
+ */
+struct hd_loop_flush {
+    struct hd_list link;
+    hd_loop_fn fn;
+    void *ctx;
+};
+
+void hd_loop_flush_add(struct hd_loop *l, struct hd_loop_flush *f);
+void hd_loop_flush_remove(struct hd_loop_flush *f);
 
 /* Monotonic time as of the start of this turn. */
 struct hd_mono_ms hd_loop_now(const struct hd_loop *l);
