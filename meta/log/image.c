@@ -1,0 +1,159 @@
+/* Images in a directory: names, digest files, installing and listing. See image.h. */
+#include "meta/log/image.h"
+#include "fs/base/error.h"
+#include "fs/os/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HEX_BYTES = 2 * HD_SHA256_BYTES };
+
+static const char name_format[] = "image_%020" PRIu64;
+
+void hd_image_path(const char *dir, struct hd_txid txid, char out[HD_IMAGE_PATH_BYTES])
+{
+    char name[64];
+    snprintf(name, sizeof(name), name_format, txid.v);
+    snprintf(out, HD_IMAGE_PATH_BYTES, "%s/%s", dir, name);
+}
+
+static void digest_path(const char *dir, struct hd_txid txid, char out[HD_IMAGE_PATH_BYTES])
+{
+    char name[64];
+    snprintf(name, sizeof(name), name_format, txid.v);
+    snprintf(out, HD_IMAGE_PATH_BYTES, "%s/%s.sha256", dir, name);
+}
+
+static void to_hex(const uint8_t in[HD_SHA256_BYTES], char out[HEX_BYTES + 1])
+{
+    for (int i = 0; i < HD_SHA256_BYTES; i++) {
+        snprintf(out + 2 * i, 3, "%02x", in[i]);
+    }
+}
+
+static int hex_digit(char c)
+{
+    const char *digits = "0123456789abcdef";
+    const char *p = c != '\0' ? strchr(digits, c) : NULL;
+    return p != NULL ? (int)(p - digits) : -1;
+}
+
+int hd_image_install(const char *dir, const char *temp, const struct hd_image_info *info)
+{
+    char path[HD_IMAGE_PATH_BYTES];
+    char digest[HD_IMAGE_PATH_BYTES];
+    char hex[HEX_BYTES + 1];
+    char line[HEX_BYTES + 64];
+    hd_image_path(dir, info->txid, path);
+    digest_path(dir, info->txid, digest);
+    to_hex(info->sha256, hex);
+    int n = snprintf(line, sizeof(line), "%s  image_%020" PRIu64 "\n", hex, info->txid.v);
+    if (rename(temp, path) < 0) {
+        return hd_fail_errno(errno, "%s: rename to %s", temp, path);
+    }
+    /* An image counts once its digest file is there. */
+    return hd_file_replace(digest, line, (size_t)n, 0644);
+}
+
+int hd_image_stat(const char *dir, struct hd_txid txid, struct hd_image_info *ret)
+{
+    char path[HD_IMAGE_PATH_BYTES];
+    digest_path(dir, txid, path);
+    HD_AUTO(hd_buf_done) struct hd_buf text = {0};
+    int err = hd_file_read(path, 4096, &text);
+    if (err < 0) {
+        return err;
+    }
+    struct hd_image_info info = {.txid = txid};
+    for (size_t i = 0; i < HD_SHA256_BYTES; i++) {
+        int high = 2 * i + 1 < text.size ? hex_digit((char)text.data[2 * i]) : -1;
+        int low = 2 * i + 1 < text.size ? hex_digit((char)text.data[2 * i + 1]) : -1;
+        if (high < 0 || low < 0) {
+            return hd_fail(-HD_E_CORRUPT, "%s: not a line of sha256sum", path);
+        }
+        info.sha256[i] = (uint8_t)(high << 4 | low);
+    }
+    struct stat st;
+    hd_image_path(dir, txid, path);
+    if (stat(path, &st) < 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    info.size_bytes = (uint64_t)st.st_size;
+    *ret = info;
+    return 0;
+}
+
+int hd_image_load(const char *dir, struct hd_txid txid, const char *cluster_id, hd_image_fn fn,
+                  void *ctx, struct hd_image_info *ret)
+{
+    struct hd_image_info want;
+    struct hd_image_info got;
+    char path[HD_IMAGE_PATH_BYTES];
+    hd_image_path(dir, txid, path);
+    int err = hd_image_stat(dir, txid, &want);
+    if (err == 0) {
+        err = hd_image_read(path, cluster_id, fn, ctx, &got);
+    }
+    if (err < 0) {
+        return err;
+    }
+    if (memcmp(want.sha256, got.sha256, HD_SHA256_BYTES) != 0) {
+        return hd_fail(-HD_E_CORRUPT, "%s: does not have the digest of %s.sha256", path, path);
+    }
+    if (got.txid.v != txid.v) {
+        return hd_fail(-HD_E_CORRUPT, "%s: holds the image of txid %" PRIu64, path, got.txid.v);
+    }
+    *ret = got;
+    return 0;
+}
+
+int hd_image_list(const char *dir, struct hd_txid *out, size_t max, size_t *ret_count)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL) {
+        return hd_fail_errno(errno, "%s", dir);
+    }
+    size_t count = 0;
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        char name[96];
+        struct hd_txid txid;
+        if (sscanf(e->d_name, "image_%" SCNu64 ".sha256", &txid.v) != 1) {
+            continue;
+        }
+        snprintf(name, sizeof(name), "image_%020" PRIu64 ".sha256", txid.v);
+        if (strcmp(name, e->d_name) != 0) {
+            continue;
+        }
+        size_t at = count; /* keep the newest max, newest first */
+        while (at > 0 && out[at - 1].v < txid.v) {
+            at--;
+        }
+        if (at >= max) {
+            continue;
+        }
+        count = HD_MIN(count + 1, max);
+        memmove(out + at + 1, out + at, (count - at - 1) * sizeof(*out));
+        out[at] = txid;
+    }
+    closedir(d);
+    *ret_count = count;
+    return 0;
+}
+
+int hd_image_remove(const char *dir, struct hd_txid txid)
+{
+    char path[HD_IMAGE_PATH_BYTES];
+    digest_path(dir, txid, path); /* the digest first: what is left counts for nothing */
+    if (unlink(path) < 0 && errno != ENOENT) {
+        return hd_fail_errno(errno, "%s: remove", path);
+    }
+    hd_image_path(dir, txid, path);
+    if (unlink(path) < 0 && errno != ENOENT) {
+        return hd_fail_errno(errno, "%s: remove", path);
+    }
+    return hd_dir_sync(dir);
+}

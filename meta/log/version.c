@@ -1,0 +1,116 @@
+/* The VERSION file. See version.h. */
+#include "meta/log/version.h"
+#include "fs/base/error.h"
+#include "fs/os/clock.h"
+#include "fs/os/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { PATH_BYTES = 4096, FILE_MAX_BYTES = 64 << 10 };
+
+void hd_version_make(struct hd_version *v, const char *ip, uint64_t creation_ms)
+{
+    char uuid[HD_UUID_TEXT_BYTES];
+    uint32_t random[2];
+    hd_random_uuid(uuid);
+    hd_random_bytes(random, sizeof(random));
+    *v = (struct hd_version){.namespace_id = random[0] & INT32_MAX, .creation_ms = creation_ms};
+    snprintf(v->cluster_id, sizeof(v->cluster_id), "CID-%s", uuid);
+    snprintf(v->block_pool_id, sizeof(v->block_pool_id), "BP-%" PRIu32 "-%s-%" PRIu64,
+             random[1] & INT32_MAX, ip, creation_ms);
+}
+
+static int parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || v > max) {
+        return -HD_E_CORRUPT;
+    }
+    *ret = v;
+    return 0;
+}
+
+enum { SEEN_CLUSTER = 1, SEEN_POOL = 2, SEEN_NAMESPACE = 4, SEEN_CREATION = 8, SEEN_LAYOUT = 16 };
+
+/* One line. Unknown keys are for later versions to explain. */
+static int parse_line(const char *key, const char *value, struct hd_version *v, unsigned *seen)
+{
+    uint64_t n = 0;
+    int err = 0;
+    if (strcmp(key, "cluster_id") == 0) {
+        *seen |= SEEN_CLUSTER;
+        snprintf(v->cluster_id, sizeof(v->cluster_id), "%s", value);
+    } else if (strcmp(key, "block_pool_id") == 0) {
+        *seen |= SEEN_POOL;
+        snprintf(v->block_pool_id, sizeof(v->block_pool_id), "%s", value);
+    } else if (strcmp(key, "namespace_id") == 0) {
+        *seen |= SEEN_NAMESPACE;
+        err = parse_number(value, UINT32_MAX, &n);
+        v->namespace_id = (uint32_t)n;
+    } else if (strcmp(key, "creation_ms") == 0) {
+        *seen |= SEEN_CREATION;
+        err = parse_number(value, INT64_MAX, &v->creation_ms);
+    } else if (strcmp(key, "layout_version") == 0) {
+        *seen |= SEEN_LAYOUT;
+        err = parse_number(value, UINT32_MAX, &n);
+        if (err == 0 && n != HD_LAYOUT_VERSION) {
+            return hd_fail(-HD_E_INCORRECT_VERSION,
+                           "layout version %s; this program knows version %d", value,
+                           HD_LAYOUT_VERSION);
+        }
+    }
+    return err < 0 ? hd_fail(err, "%s=%s: not a number it can have", key, value) : 0;
+}
+
+int hd_version_read(const char *dir, struct hd_version *ret)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/VERSION", dir);
+    HD_AUTO(hd_buf_done) struct hd_buf content = {0};
+    int err = hd_file_read(path, FILE_MAX_BYTES, &content);
+    if (err < 0) {
+        return err;
+    }
+    if (hd_buf_str(&content) == NULL) {
+        return -ENOMEM;
+    }
+    struct hd_version v = {0};
+    unsigned seen = 0;
+    char *rest = (char *)content.data;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        char *equals = strchr(line, '=');
+        if (line[0] == '#' || equals == NULL) {
+            continue;
+        }
+        *equals = '\0';
+        err = parse_line(line, equals + 1, &v, &seen);
+        if (err < 0) {
+            return hd_fail(err, "%s: %s", path, hd_fail_text());
+        }
+    }
+    if (seen != (SEEN_CLUSTER | SEEN_POOL | SEEN_NAMESPACE | SEEN_CREATION | SEEN_LAYOUT) ||
+        v.cluster_id[0] == '\0' || v.block_pool_id[0] == '\0') {
+        return hd_fail(-HD_E_CORRUPT,
+                       "%s: a key is missing; restore the file from the secondary's directory",
+                       path);
+    }
+    *ret = v;
+    return 0;
+}
+
+int hd_version_write(const char *dir, const struct hd_version *v)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/VERSION", dir);
+    HD_AUTO(hd_buf_done) struct hd_buf out = {0};
+    int err = hd_buf_addf(&out,
+                          "# howdah metadata: do not edit\ncluster_id=%s\nblock_pool_id=%s\n"
+                          "namespace_id=%" PRIu32 "\ncreation_ms=%" PRIu64 "\nlayout_version=%d\n",
+                          v->cluster_id, v->block_pool_id, v->namespace_id, v->creation_ms,
+                          HD_LAYOUT_VERSION);
+    return err < 0 ? err : hd_file_replace(path, out.data, out.size, 0644);
+}

@@ -1,0 +1,23 @@
+/* The VERSION file of a metadata directory: who it belongs to. Text, key=value; docs/formats.md. */
+#ifndef HD_META_LOG_VERSION_H
+#define HD_META_LOG_VERSION_H
+
+#include <stdint.h>
+
+enum { HD_LAYOUT_VERSION = 1 };
+
+struct hd_version {
+    char cluster_id[96];     /* "CID-<uuid>" */
+    char block_pool_id[128]; /* "BP-<int>-<ip>-<ms>" */
+    uint32_t namespace_id;
+    uint64_t creation_ms;
+};
+
+/* A new cluster's: random ids, `ip` in the block pool's name. */
+void hd_version_make(struct hd_version *v, const char *ip, uint64_t creation_ms);
+
+/* dir/VERSION. -ENOENT when there is none, -HD_E_CORRUPT, -HD_E_INCORRECT_VERSION, or an errno. */
+int hd_version_read(const char *dir, struct hd_version *ret);
+int hd_version_write(const char *dir, const struct hd_version *v); /* durable, atomic */
+
+#endif
