@@ -1,0 +1,166 @@
+/* Calls of meta's admin service. See meta_call.h. */
+#include "tools/meta_call.h"
+#include "fs/base/error.h"
+#include "runner.pb-c.h"
+
+static const char client_protocol[] = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
+static const char admin_protocol[] = "howdah.MetaProtocol";
+
+int hd_meta_call_init(struct hd_meta_call *m, const char *address, const char *user, int timeout_ms)
+{
+    struct hd_rpc_client_options options = {
+        .address = address,
+        .protocol = client_protocol,
+        .user = user,
+        .connect_timeout_ms = timeout_ms,
+        .call_timeout_ms = timeout_ms,
+    };
+    *m = (struct hd_meta_call){0};
+    hd_arena_init(&m->arena, 0);
+    int rc = hd_rpc_client_new(&options, &m->client);
+    if (rc < 0) {
+        hd_meta_call_done(m);
+    }
+    return rc;
+}
+
+void hd_meta_call_done(struct hd_meta_call *m)
+{
+    hd_rpc_client_free(m->client);
+    hd_arena_done(&m->arena);
+    *m = (struct hd_meta_call){0};
+}
+
+void hd_meta_call_reset(struct hd_meta_call *m)
+{
+    hd_arena_reset(&m->arena);
+}
+
+static int call(struct hd_meta_call *m, const char *protocol, const char *method,
+                const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, void *ret)
+{
+    struct hd_rpc_args args = {.protocol = protocol,
+                               .method = method,
+                               .request = request,
+                               .response_type = type,
+                               .arena = &m->arena,
+                               .call_id = -1};
+    ProtobufCMessage *response;
+    int rc = hd_rpc_call(m->client, &args, &response, NULL);
+    if (rc == 0) {
+        *(void **)ret = response;
+    }
+    return rc;
+}
+
+int hd_meta_get_cluster(struct hd_meta_call *m, Hdw__GetClusterResponse **ret)
+{
+    Hdw__GetClusterRequest request = HDW__GET_CLUSTER_REQUEST__INIT;
+    return call(m, admin_protocol, "getCluster", &request.base,
+                &hdw__get_cluster_response__descriptor, ret);
+}
+
+int hd_meta_checkpoint(struct hd_meta_call *m, Hdw__CheckpointResponse **ret)
+{
+    Hdw__CheckpointRequest request = HDW__CHECKPOINT_REQUEST__INIT;
+    return call(m, admin_protocol, "checkpoint", &request.base,
+                &hdw__checkpoint_response__descriptor, ret);
+}
+
+int hd_meta_block_health(struct hd_meta_call *m, const char *path, Hdw__BlockHealthResponse **ret)
+{
+    Hdw__BlockHealthRequest request = HDW__BLOCK_HEALTH_REQUEST__INIT;
+    request.path = (char *)path;
+    return call(m, admin_protocol, "blockHealth", &request.base,
+                &hdw__block_health_response__descriptor, ret);
+}
+
+int hd_meta_nodes(struct hd_meta_call *m, Hdw__DatanodeReportType type,
+                  Hdw__GetDatanodeReportResponse **ret)
+{
+    Hdw__GetDatanodeReportRequest request = HDW__GET_DATANODE_REPORT_REQUEST__INIT;
+    request.type = type;
+    return call(m, client_protocol, "getDatanodeReport", &request.base,
+                &hdw__get_datanode_report_response__descriptor, ret);
+}
+
+int hd_meta_fs_stats(struct hd_meta_call *m, Hdw__GetFsStatsResponse **ret)
+{
+    Hdw__GetFsStatsRequest request = HDW__GET_FS_STATS_REQUEST__INIT;
+    return call(m, client_protocol, "getFsStats", &request.base,
+                &hdw__get_fs_stats_response__descriptor, ret);
+}
+
+int hd_meta_block_stats(struct hd_meta_call *m, Hdw__GetFsReplicatedBlockStatsResponse **ret)
+{
+    Hdw__GetFsReplicatedBlockStatsRequest request =
+        HDW__GET_FS_REPLICATED_BLOCK_STATS_REQUEST__INIT;
+    return call(m, client_protocol, "getFsReplicatedBlockStats", &request.base,
+                &hdw__get_fs_replicated_block_stats_response__descriptor, ret);
+}
+
+int hd_meta_safe_mode(struct hd_meta_call *m, Hdw__SafeModeAction action, bool *ret_on)
+{
+    Hdw__SetSafeModeRequest request = HDW__SET_SAFE_MODE_REQUEST__INIT;
+    Hdw__SetSafeModeResponse *response;
+    request.action = action;
+    int rc = call(m, client_protocol, "setSafeMode", &request.base,
+                  &hdw__set_safe_mode_response__descriptor, &response);
+    if (rc == 0) {
+        *ret_on = response->result;
+    }
+    return rc;
+}
+
+int hd_meta_check_access(struct hd_meta_call *m, const char *path, Hdw__FsAction action)
+{
+    Hdw__CheckAccessRequest request = HDW__CHECK_ACCESS_REQUEST__INIT;
+    Hdw__CheckAccessResponse *response;
+    request.path = (char *)path;
+    request.mode = action;
+    return call(m, client_protocol, "checkAccess", &request.base,
+                &hdw__check_access_response__descriptor, &response);
+}
+
+int hd_meta_corrupt_files(struct hd_meta_call *m, const char *path, const char *cookie,
+                          Hdw__CorruptFileBlocks **ret)
+{
+    Hdw__ListCorruptFileBlocksRequest request = HDW__LIST_CORRUPT_FILE_BLOCKS_REQUEST__INIT;
+    Hdw__ListCorruptFileBlocksResponse *response;
+    request.path = (char *)(path != NULL ? path : "/");
+    request.cookie = (char *)cookie;
+    int rc = call(m, client_protocol, "listCorruptFileBlocks", &request.base,
+                  &hdw__list_corrupt_file_blocks_response__descriptor, &response);
+    if (rc == 0) {
+        *ret = response->corrupt;
+    }
+    return rc;
+}
+
+int hd_manager_agents(const char *address, const char *user, int timeout_ms, uint32_t *ret_up)
+{
+    struct hd_rpc_client_options options = {
+        .address = address,
+        .protocol = "howdah.RunnerProtocol",
+        .user = user,
+        .connect_timeout_ms = timeout_ms,
+        .call_timeout_ms = timeout_ms,
+    };
+    HD_AUTO(hd_meta_call_done) struct hd_meta_call m = {0};
+    Hdw__GetStatusRequest request = HDW__GET_STATUS_REQUEST__INIT;
+    Hdw__GetStatusResponse *response;
+    hd_arena_init(&m.arena, 0);
+    int rc = hd_rpc_client_new(&options, &m.client);
+    if (rc == 0) {
+        rc = call(&m, options.protocol, "getStatus", &request.base,
+                  &hdw__get_status_response__descriptor, &response);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_up = 0;
+    for (size_t i = 0; i < response->n_agents; i++) {
+        *ret_up += strcmp(response->agents[i]->state, "up") == 0;
+    }
+    return 0;
+}

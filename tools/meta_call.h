@@ -1,0 +1,43 @@
+/*
+ * Calls of meta that libhowdah has no words for: its admin service (howdah.MetaProtocol) and the
+ * administrator's part of ClientProtocol. One connection; blocking, bounded by timeout_ms,
+ * nothing repeated. One thread.
+ */
+#ifndef HD_TOOLS_META_CALL_H
+#define HD_TOOLS_META_CALL_H
+
+#include "fs/base/arena.h"
+#include "fs/net/rpc_client.h"
+#include "client_namenode.pb-c.h"
+#include "howdah.pb-c.h"
+
+struct hd_meta_call {
+    struct hd_rpc_client *client; /* owned */
+    struct hd_arena arena;        /* answers live here, until the next hd_meta_call_reset */
+};
+
+/* address is "host:port". Connects at the first call. */
+int hd_meta_call_init(struct hd_meta_call *m, const char *address, const char *user,
+                      int timeout_ms);
+void hd_meta_call_done(struct hd_meta_call *m);  /* a zeroed struct is fine */
+void hd_meta_call_reset(struct hd_meta_call *m); /* frees the answers so far */
+
+/* The calls; 0 and an answer in the arena, or an error with its text. */
+int hd_meta_get_cluster(struct hd_meta_call *m, Hdw__GetClusterResponse **ret);
+int hd_meta_checkpoint(struct hd_meta_call *m, Hdw__CheckpointResponse **ret);
+int hd_meta_block_health(struct hd_meta_call *m, const char *path, Hdw__BlockHealthResponse **ret);
+int hd_meta_nodes(struct hd_meta_call *m, Hdw__DatanodeReportType type,
+                  Hdw__GetDatanodeReportResponse **ret);
+int hd_meta_fs_stats(struct hd_meta_call *m, Hdw__GetFsStatsResponse **ret);
+int hd_meta_block_stats(struct hd_meta_call *m, Hdw__GetFsReplicatedBlockStatsResponse **ret);
+int hd_meta_safe_mode(struct hd_meta_call *m, Hdw__SafeModeAction action, bool *ret_on);
+int hd_meta_check_access(struct hd_meta_call *m, const char *path, Hdw__FsAction action);
+
+/* path NULL: of the whole tree. cookie as the last answer gave it; NULL at first. */
+int hd_meta_corrupt_files(struct hd_meta_call *m, const char *path, const char *cookie,
+                          Hdw__CorruptFileBlocks **ret);
+
+/* Agents that the runner's manager at address knows as up. */
+int hd_manager_agents(const char *address, const char *user, int timeout_ms, uint32_t *ret_up);
+
+#endif
