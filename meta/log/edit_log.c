@@ -29,6 +29,7 @@ struct hd_edit_log {
     uint64_t chunk_bytes;
     uint64_t segment_bytes;
     pthread_mutex_t lock;     /* segments and cursor */
+    uint64_t next;            /* while there is no segment: the txid that is to come */
     struct segment *segments; /* in txid order */
     size_t count;
     size_t capacity;
@@ -132,14 +133,14 @@ static int check_names(const struct hd_edit_log *l)
     return 0;
 }
 
-/* Removes a segment file that has no record. */
-static int drop_last(struct hd_edit_log *l, const char *path)
+/*
+ * Forgets the open segment, which has no record. Its file stays until hd_edit_log_start writes it
+ * anew: its name tells how far the log has come when all before it is purged.
+ */
+static int forget_last(struct hd_edit_log *l)
 {
-    if (unlink(path) < 0) {
-        return hd_fail_errno(errno, "%s: remove", path);
-    }
-    l->count--;
-    return hd_dir_sync(l->dir);
+    l->next = l->segments[--l->count].first;
+    return 0;
 }
 
 /* Gives the segment its final name; its content is durable already. */
@@ -187,7 +188,7 @@ static int recover_headless(struct hd_edit_log *l, const char *path, int open_er
             return hd_fail(open_err, "%s", why);
         }
     }
-    return drop_last(l, path);
+    return forget_last(l);
 }
 
 /* The segment that was being written when the process ended. */
@@ -218,7 +219,7 @@ static int recover(struct hd_edit_log *l, struct hd_edit_log_recovery *ret)
         return err;
     }
     if (s->last < s->first) {
-        return drop_last(l, path);
+        return forget_last(l);
     }
     err = cut(path, offset);
     return err < 0 ? err : rename_finished(l, s);
@@ -234,6 +235,7 @@ int hd_edit_log_open(const struct hd_edit_log_options *options, struct hd_edit_l
     }
     pthread_mutex_init(&l->lock, NULL);
     l->writer.fd = -1;
+    l->next = 1;
     l->dir = strdup(options->dir);
     l->cluster_id = strdup(options->cluster_id);
     l->chunk_bytes = options->chunk_bytes != 0 ? options->chunk_bytes : (uint64_t)4 << 20;
@@ -272,7 +274,7 @@ void hd_edit_log_close(struct hd_edit_log *l)
 struct hd_txid hd_edit_log_first(struct hd_edit_log *l)
 {
     pthread_mutex_lock(&l->lock);
-    struct hd_txid v = {l->count > 0 ? l->segments[0].first : 1};
+    struct hd_txid v = {l->count > 0 ? l->segments[0].first : l->next};
     pthread_mutex_unlock(&l->lock);
     return v;
 }
@@ -280,14 +282,9 @@ struct hd_txid hd_edit_log_first(struct hd_edit_log *l)
 struct hd_txid hd_edit_log_last(struct hd_edit_log *l)
 {
     pthread_mutex_lock(&l->lock);
-    struct hd_txid v = {l->count > 0 ? l->segments[l->count - 1].last : 0};
+    struct hd_txid v = {l->count > 0 ? l->segments[l->count - 1].last : l->next - 1};
     pthread_mutex_unlock(&l->lock);
     return v;
-}
-
-bool hd_edit_log_is_empty(const struct hd_edit_log *l)
-{
-    return l->count == 0;
 }
 
 static int replay_segment(struct hd_edit_log *l, const struct segment *s, struct hd_txid from,
@@ -350,13 +347,15 @@ int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next)
     return err;
 }
 
+bool hd_edit_log_is_full(const struct hd_edit_log *l)
+{
+    return l->writer.size >= l->segment_bytes;
+}
+
 int hd_edit_log_append(struct hd_edit_log *l, const void *frames, size_t size, struct hd_txid last)
 {
     hd_assert(l->writing);
-    int err = l->writer.size >= l->segment_bytes ? hd_edit_log_roll(l) : 0;
-    if (err == 0) {
-        err = hd_segment_append(&l->writer, frames, size);
-    }
+    int err = hd_segment_append(&l->writer, frames, size);
     if (err < 0) {
         return err;
     }
@@ -439,6 +438,7 @@ int hd_edit_log_clear(struct hd_edit_log *l)
         err = remove_oldest(l);
     }
     pthread_mutex_unlock(&l->lock);
+    l->next = 1;
     return err < 0 ? err : hd_dir_sync(l->dir);
 }
 

@@ -21,7 +21,7 @@ struct hd_edit_log_options {
     const char *dir; /* exists */
     const char *cluster_id;
     uint64_t chunk_bytes;   /* preallocated at a time; 0: 4 MiB */
-    uint64_t segment_bytes; /* a longer one is rolled by append; 0: 64 MiB */
+    uint64_t segment_bytes; /* then it is full; 0: 64 MiB */
 };
 
 struct hd_edit_log_recovery {
@@ -34,10 +34,12 @@ int hd_edit_log_open(const struct hd_edit_log_options *options, struct hd_edit_l
                      struct hd_edit_log_recovery *ret_recovery);
 void hd_edit_log_close(struct hd_edit_log *l); /* takes NULL; syncs nothing */
 
-/* First and last txid that the log holds; first = last + 1: it holds none. */
+/*
+ * First and last txid that the log holds. first = last + 1: it holds none, and `first` is the next
+ * one (1 for a log without any file).
+ */
 struct hd_txid hd_edit_log_first(struct hd_edit_log *l);
 struct hd_txid hd_edit_log_last(struct hd_edit_log *l);
-bool hd_edit_log_is_empty(const struct hd_edit_log *l); /* no segment file at all */
 
 /*
  * Calls fn with each record from `from` on, up to the end. Stops at the first negative result of fn
@@ -49,7 +51,10 @@ int hd_edit_log_replay(struct hd_edit_log *l, struct hd_txid from, hd_edit_log_f
 /* Starts the segment of `next`, which follows the last txid (any, when the log is empty). */
 int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next);
 
-/* Framed records, the newest of them `last`. One write; rolls first when the segment is full. */
+/* The segment has reached its size: roll before the next append. The appending thread's. */
+bool hd_edit_log_is_full(const struct hd_edit_log *l);
+
+/* Framed records, the newest of them `last`, with one write. */
 int hd_edit_log_append(struct hd_edit_log *l, const void *frames, size_t size, struct hd_txid last);
 int hd_edit_log_sync(struct hd_edit_log *l);
 

@@ -157,3 +157,22 @@ int hd_image_remove(const char *dir, struct hd_txid txid)
     }
     return hd_dir_sync(dir);
 }
+
+int hd_image_remove_temps(const char *dir)
+{
+    HD_AUTO(hd_fd_done) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? opendir(dir) : NULL;
+    if (d == NULL) {
+        return hd_fail_errno(errno, "%s", dir);
+    }
+    int err = 0;
+    for (struct dirent *e = readdir(d); e != NULL && err == 0; e = readdir(d)) {
+        size_t n = strlen(e->d_name);
+        bool temp = n > 4 && strcmp(e->d_name + n - 4, ".tmp") == 0;
+        if (temp && strncmp(e->d_name, "image_", 6) == 0 && unlinkat(fd, e->d_name, 0) < 0) {
+            err = hd_fail_errno(errno, "%s/%s: remove", dir, e->d_name);
+        }
+    }
+    closedir(d);
+    return err;
+}

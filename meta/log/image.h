@@ -61,6 +61,9 @@ int hd_image_list(const char *dir, struct hd_txid *out, size_t max, size_t *ret_
 int hd_image_stat(const char *dir, struct hd_txid txid, struct hd_image_info *ret);
 
 int hd_image_remove(const char *dir, struct hd_txid txid);
+
+/* Removes unfinished images (image_*.tmp) that an earlier process left. */
+int hd_image_remove_temps(const char *dir);
 void hd_image_path(const char *dir, struct hd_txid txid, char out[HD_IMAGE_PATH_BYTES]);
 
 #endif

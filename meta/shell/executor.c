@@ -1,0 +1,399 @@
+/* Calls, effects and replies on the loop's thread. See executor.h. */
+#include "meta/shell/executor.h"
+#include "meta/shell/service.h"
+#include "fs/base/assert.h"
+#include "fs/base/error.h"
+#include "fs/os/clock.h"
+#include "fs/os/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+    TICK_MAX_MS = 1000,           /* a step(TICK) at least this often */
+    BACKLOG_MAX_BYTES = 64 << 20, /* of the view: beyond, nothing more goes to the log */
+    BACKLOG_RETRY_MS = 5,
+};
+
+/* A reply that waits for its txid. Lives in the call's arena. */
+struct parked {
+    struct hd_list node;
+    struct hd_rpc_call *call;
+    struct hd_txid after;
+    int err; /* 0: body; else text */
+    const char *text;
+    const uint8_t *body;
+    size_t size;
+};
+
+static void send_parked(struct hd_executor *x, const struct parked *p)
+{
+    if (p->err != 0) {
+        hd_rpc_reply_error(p->call, p->err, p->text);
+    } else {
+        hd_rpc_reply_bytes(p->call, p->body, p->size, (int64_t)x->written.v);
+    }
+}
+
+static void release(struct hd_executor *x, struct hd_list *list, struct hd_txid up_to)
+{
+    while (!hd_list_empty(list)) {
+        struct parked *p = HD_LIST_ENTRY(list->next, struct parked, node);
+        if (p->after.v > up_to.v) {
+            return;
+        }
+        hd_list_remove(&p->node);
+        send_parked(x, p); /* p is gone with the call */
+    }
+}
+
+/* The lists are in txid order; replies mostly come in that order. */
+static void insert(struct hd_list *list, struct parked *p)
+{
+    struct hd_list *at = list->prev;
+    while (at != list && HD_LIST_ENTRY(at, struct parked, node)->after.v > p->after.v) {
+        at = at->prev;
+    }
+    hd_list_insert_between(&p->node, at, at->next);
+}
+
+static void park(struct hd_executor *x, const struct parked *parked, bool strict)
+{
+    struct parked *p = hd_arena_copy(&parked->call->arena, parked, sizeof(*parked));
+    if (p == NULL) {
+        hd_rpc_reply_error(parked->call, -HD_E_RETRIABLE, "meta is out of memory for this call");
+        return;
+    }
+    insert(strict ? &x->strict : &x->relaxed, p);
+    if (strict && p->after.v > x->want.v) {
+        x->want = p->after;
+    }
+}
+
+void hd_executor_reply(struct hd_executor *x, struct hd_rpc_call *call, struct hd_txid after,
+                       bool strict, const ProtobufCMessage *response)
+{
+    if (after.v <= (strict ? x->durable.v : x->written.v)) {
+        hd_rpc_reply(call, response, (int64_t)x->written.v);
+        return;
+    }
+    struct parked p = {.call = call, .after = after};
+    p.size = protobuf_c_message_get_packed_size(response);
+    uint8_t *body = hd_arena_alloc(&call->arena, p.size + 1);
+    if (body == NULL) {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this call");
+        return;
+    }
+    protobuf_c_message_pack(response, body);
+    p.body = body;
+    park(x, &p, strict);
+}
+
+void hd_executor_reply_error(struct hd_executor *x, struct hd_rpc_call *call, int err,
+                             const char *text)
+{
+    (void)x;
+    hd_rpc_reply_error(call, err, text);
+}
+
+struct hd_exec_conn *hd_executor_conn(struct hd_executor *x, const struct hd_rpc_call *call)
+{
+    struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
+    if (c != NULL) {
+        return c;
+    }
+    c = calloc(1, sizeof(*c));
+    if (c == NULL || hd_map_put(&x->conns, call->conn_id, c) < 0) {
+        free(c);
+        return NULL;
+    }
+    c->id = call->conn_id;
+    bool local = strncmp(call->peer_ip, "127.", 4) == 0 || strcmp(call->peer_ip, "::1") == 0;
+    snprintf(c->peer_host, sizeof(c->peer_host), "%s", local ? "localhost" : call->peer_ip);
+    return c;
+}
+
+bool hd_executor_is_superuser(struct hd_executor *x, const struct hd_rpc_call *call)
+{
+    return strcmp(call->user, x->conf->superuser) == 0 ||
+           hd_groups_has(hd_groups_of(&x->groups, call->user, hd_loop_now(x->loop)),
+                         x->conf->supergroup);
+}
+
+/* --- effects --- */
+
+static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
+{
+    struct hd_rpc_call *call = (struct hd_rpc_call *)(uintptr_t)r->token;
+    const struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
+    bool strict = c == NULL || !c->relaxed;
+    struct hd_txid after = r->after;
+    if (!strict && strcmp(call->method, "fsync") == 0) {
+        strict = true; /* what the caller did before is to be durable, whoever recorded it */
+        after = x->stepped;
+    }
+    if (r->err == 0) {
+        hd_executor_reply(x, call, after, strict, r->response);
+        return;
+    }
+    if (after.v <= (strict ? x->durable.v : x->written.v)) {
+        hd_rpc_reply_error(call, r->err, r->text != NULL ? r->text : "");
+        return;
+    }
+    struct parked p = {.call = call, .after = after, .err = r->err};
+    p.text = hd_arena_str(&call->arena, r->text != NULL ? r->text : "");
+    park(x, &p, strict);
+}
+
+static void arm_tick(struct hd_executor *x, struct hd_mono_ms deadline)
+{
+    int64_t now = hd_loop_now(x->loop).v;
+    int64_t at = deadline.v > 0 ? HD_MIN(deadline.v, now + TICK_MAX_MS) : now + TICK_MAX_MS;
+    if (x->tick_at_ms > now && x->tick_at_ms <= at) {
+        return; /* it comes early enough; the step then says what is next */
+    }
+    x->tick_at_ms = HD_MAX(at, now + 1);
+    hd_loop_timer_set(x->tick, x->tick_at_ms - now);
+}
+
+static void carry_out(struct hd_executor *x)
+{
+    struct hd_meta_effects *e = &x->effects;
+    for (size_t i = 0; i < e->record_count; i++) {
+        const struct hd_meta_record *r = &e->records[i];
+        const struct hd_record frame = {r->txid, x->durable, r->data, r->size};
+        hd_assert(r->txid.v == x->stepped.v + 1);
+        if (hd_record_encode(&x->frames, &frame) < 0) {
+            hd_log_error("no memory for a record of the edit log", "txid=%" PRIu64, r->txid.v);
+            abort(); /* the core has changed already */
+        }
+        x->stepped = r->txid;
+    }
+    if (hd_store_batch_puts(&x->puts, e) < 0) {
+        hd_log_error("no memory for changes of the view", "txid=%" PRIu64, x->stepped.v);
+        abort();
+    }
+    for (size_t i = 0; i < e->reply_count; i++) {
+        take_reply(x, &e->replies[i]);
+    }
+    if (e->trace != NULL) {
+        hd_log_info("core", "%s", e->trace);
+    }
+    arm_tick(x, e->deadline);
+}
+
+static void step(struct hd_executor *x, struct hd_meta_event *event)
+{
+    event->now = hd_loop_now(x->loop);
+    event->wall = hd_clock_wall_ms();
+    hd_meta_effects_reset(&x->effects);
+    hd_meta_step(x->store->meta, event, &x->effects);
+    carry_out(x);
+}
+
+static void on_tick(void *ctx)
+{
+    struct hd_executor *x = ctx;
+    struct hd_meta_event event = {.type = HD_META_TICK};
+    x->tick_at_ms = 0;
+    step(x, &event);
+}
+
+static void on_call(void *ctx, struct hd_rpc_call *call)
+{
+    struct hd_executor *x = ctx;
+    const struct hd_exec_conn *c = hd_executor_conn(x, call);
+    if (c == NULL) {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this connection");
+        return;
+    }
+    if (hd_service_call(x->service, call)) {
+        return;
+    }
+    struct hd_meta_event event = {
+        .type = HD_META_REQUEST,
+        .conn_id = call->conn_id,
+        .token = (uint64_t)(uintptr_t)call,
+        .protocol = call->protocol,
+        .method = call->method,
+        .body = call->body,
+        .body_size = call->body_size,
+        .user = call->user,
+        .groups = hd_groups_of(&x->groups, call->user, hd_loop_now(x->loop)),
+        .peer_ip = call->peer_ip,
+        .peer_host = c->peer_host,
+        .client_id = call->client_id,
+        .client_id_size = call->client_id_size,
+        .call_id = call->call_id,
+    };
+    step(x, &event);
+}
+
+static void on_close(void *ctx, uint64_t conn_id)
+{
+    struct hd_executor *x = ctx;
+    struct hd_meta_event event = {.type = HD_META_CONN_CLOSED, .conn_id = conn_id};
+    free(hd_map_remove(&x->conns, conn_id));
+    hd_service_conn_closed(x->service, conn_id);
+    step(x, &event);
+}
+
+/* --- the log --- */
+
+/* Turns whose records are durable go into the view. */
+static void apply_durable(struct hd_executor *x)
+{
+    while (!hd_list_empty(&x->turns)) {
+        struct hd_exec_turn *t = HD_LIST_ENTRY(x->turns.next, struct hd_exec_turn, node);
+        if (t->last.v > x->durable.v || hd_apply_thread_submit(x->apply, &t->puts, t->last) < 0) {
+            return; /* no memory: again at the next progress */
+        }
+        hd_list_remove(&t->node);
+        free(t);
+    }
+}
+
+static void on_progress(void *ctx, struct hd_txid written, struct hd_txid durable)
+{
+    struct hd_executor *x = ctx;
+    x->written = written;
+    x->durable = durable;
+    apply_durable(x);
+    release(x, &x->relaxed, written);
+    release(x, &x->strict, durable);
+    hd_service_durable(x->service);
+}
+
+/* The end of a turn of the loop: one batch to the log thread. */
+static void hand_over(void *ctx)
+{
+    struct hd_executor *x = ctx;
+    if (x->frames.size > 0 && hd_apply_thread_backlog(x->apply) > BACKLOG_MAX_BYTES) {
+        x->tick_at_ms = hd_loop_now(x->loop).v + BACKLOG_RETRY_MS; /* the view is behind: wait */
+        hd_loop_timer_set(x->tick, BACKLOG_RETRY_MS);
+        return;
+    }
+    if (x->frames.size == 0) {
+        if (x->want.v > x->durable.v && x->want.v > x->want_handed.v) {
+            x->want_handed = x->want;
+            hd_log_thread_submit(x->log, &x->frames, x->handed, x->want);
+        }
+        return;
+    }
+    struct hd_exec_turn *t = calloc(1, sizeof(*t));
+    if (t == NULL) {
+        return; /* at the end of the next turn, then */
+    }
+    t->puts = x->puts;
+    t->last = x->stepped;
+    x->puts = (struct hd_kv_batch){0};
+    hd_list_push_back(&x->turns, &t->node);
+    x->handed = x->stepped;
+    x->want_handed = x->want;
+    hd_log_thread_submit(x->log, &x->frames, x->stepped, x->want);
+}
+
+void hd_executor_flush(struct hd_executor *x)
+{
+    hand_over(x);
+}
+
+int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, struct hd_loop *loop,
+                    struct hd_executor **ret)
+{
+    struct hd_executor *x = calloc(1, sizeof(*x));
+    if (x == NULL) {
+        return -ENOMEM;
+    }
+    x->conf = conf;
+    x->store = store;
+    x->loop = loop;
+    hd_groups_init(&x->groups);
+    hd_map_init(&x->conns);
+    hd_list_init(&x->turns);
+    hd_list_init(&x->strict);
+    hd_list_init(&x->relaxed);
+    hd_meta_effects_init(&x->effects);
+    x->stepped = x->handed = x->written = x->durable = hd_meta_txid(store->meta);
+    const struct hd_log_thread_options lo = {.log = store->log,
+                                             .loop = loop,
+                                             .flush_ms = conf->flush_ms,
+                                             .on_progress = on_progress,
+                                             .ctx = x};
+    int err = hd_edit_log_start(store->log, (struct hd_txid){x->stepped.v + 1});
+    if (err == 0) {
+        err = hd_log_thread_start(&lo, &x->log);
+    }
+    if (err == 0) {
+        err = hd_apply_thread_start(store->view, store->applied, &x->apply);
+    }
+    if (err == 0) {
+        err = hd_service_new(x, &x->service);
+    }
+    if (err == 0) {
+        err = hd_loop_timer_add(loop, 1, on_tick, x, &x->tick);
+    }
+    if (err < 0) {
+        hd_executor_free(x);
+        return err;
+    }
+    hd_meta_start(store->meta, hd_clock_mono_ms());
+    hd_loop_on_turn_end(loop, hand_over, x);
+    *ret = x;
+    return 0;
+}
+
+int hd_executor_listen(struct hd_executor *x)
+{
+    static const char *const protocols[] = {
+        "org.apache.hadoop.hdfs.protocol.ClientProtocol",
+        "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol",
+        "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol",
+        "org.apache.hadoop.ha.HAServiceProtocol",
+        "org.apache.hadoop.tools.GetUserMappingsProtocol",
+        "org.apache.hadoop.security.RefreshUserMappingsProtocol",
+        "howdah.PosixProtocol",
+        "howdah.MetaProtocol",
+        NULL,
+    };
+    const struct hd_rpc_server_options o = {
+        .protocols = protocols, .on_call = on_call, .on_close = on_close, .ctx = x};
+    return hd_rpc_server_new(x->loop, x->conf->rpc_address, &o, &x->server);
+}
+
+void hd_executor_free(struct hd_executor *x)
+{
+    if (x == NULL) {
+        return;
+    }
+    if (x->log != NULL) {
+        hand_over(x);
+    }
+    hd_log_thread_stop(x->log); /* everything is durable now */
+    x->durable = x->handed;
+    if (x->apply != NULL) {
+        apply_durable(x);
+    }
+    hd_service_free(x->service); /* may hold snapshots of the view */
+    hd_apply_thread_stop(x->apply);
+    hd_rpc_server_free(x->server);
+    if (x->tick != NULL) {
+        hd_loop_timer_remove(x->tick);
+    }
+    int err = hd_edit_log_stop(x->store->log);
+    if (err < 0) {
+        hd_log_error("edit log not finished", "reason=\"%s\"", hd_fail_describe(err));
+    }
+    size_t cursor = 0;
+    void *conn;
+    while (hd_map_next(&x->conns, &cursor, NULL, &conn)) {
+        free(conn);
+    }
+    hd_map_done(&x->conns);
+    hd_groups_done(&x->groups);
+    hd_meta_effects_done(&x->effects);
+    hd_buf_done(&x->frames);
+    hd_kv_batch_done(&x->puts);
+    free(x);
+}

@@ -1,0 +1,24 @@
+/*
+ * What the shell answers itself, without the core: howdah.PosixProtocol, howdah.MetaProtocol (but
+ * blockHealth), and the calls of ClientProtocol that are about the log and its checkpoints.
+ *
+ * MetaProtocol and the administrative calls are for the superuser and the supergroup; getCluster is
+ * for everybody. All functions on the loop's thread; nothing blocks.
+ */
+#ifndef HD_META_SHELL_SERVICE_H
+#define HD_META_SHELL_SERVICE_H
+
+#include "fs/net/rpc_server.h"
+
+struct hd_executor;
+struct hd_meta_service;
+
+int hd_service_new(struct hd_executor *x, struct hd_meta_service **ret);
+void hd_service_free(struct hd_meta_service *s); /* takes NULL */
+
+/* True: the call is the shell's and has been taken. */
+bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call);
+void hd_service_conn_closed(struct hd_meta_service *s, uint64_t conn_id);
+void hd_service_durable(struct hd_meta_service *s); /* the durable txid went up */
+
+#endif

@@ -1,0 +1,322 @@
+/* Start-up of a metadata directory. See store.h. */
+#include "meta/shell/store.h"
+#include "meta/shell/rebuild.h"
+#include "fs/base/bytes.h"
+#include "fs/base/error.h"
+#include "fs/os/clock.h"
+#include "fs/os/file.h"
+#include "fs/os/log.h"
+
+#include "meta/log/image.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct hd_kv_options view_options = {.create = true};
+
+int hd_store_batch_puts(struct hd_kv_batch *b, const struct hd_meta_effects *e)
+{
+    int err = 0;
+    for (size_t i = 0; i < e->put_count && err == 0; i++) {
+        const struct hd_meta_put *p = &e->puts[i];
+        err = p->value != NULL ? hd_kv_batch_put(b, p->key, p->key_size, p->value, p->value_size)
+                               : hd_kv_batch_delete(b, p->key, p->key_size);
+    }
+    return err;
+}
+
+int hd_store_batch_applied(struct hd_kv_batch *b, struct hd_txid applied)
+{
+    uint8_t value[8];
+    hd_put_le64(value, applied.v);
+    return hd_kv_batch_put(b, HD_VIEW_APPLIED_KEY, strlen(HD_VIEW_APPLIED_KEY), value,
+                           sizeof(value));
+}
+
+int hd_store_core_new(const struct hd_meta_options *core, const struct hd_version *v,
+                      struct hd_meta **ret)
+{
+    struct hd_meta_options o = *core;
+    o.cluster_id = v->cluster_id;
+    o.block_pool_id = v->block_pool_id;
+    o.namespace_id = v->namespace_id;
+    o.creation_ms = v->creation_ms;
+    return hd_meta_new(&o, ret);
+}
+
+/* What a formatting that did not reach VERSION may leave, and nothing else. */
+static bool may_be_new(const char *name)
+{
+    static const char *const known[] = {".",           "..",
+                                        "in_use.lock", "VERSION.tmp",
+                                        "lost+found",  "edits_inprogress_00000000000000000001"};
+    for (size_t i = 0; i < HD_ARRAY_COUNT(known); i++) {
+        if (strcmp(name, known[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int hd_store_peek(const char *dir, struct hd_version *ret)
+{
+    int err = hd_version_read(dir, ret);
+    if (err != -ENOENT) {
+        return err;
+    }
+    DIR *d = opendir(dir);
+    if (d == NULL) {
+        return hd_fail_errno(errno, "%s", dir);
+    }
+    for (struct dirent *e = readdir(d); e != NULL && err == -ENOENT; e = readdir(d)) {
+        if (!may_be_new(e->d_name)) {
+            err = hd_fail(-HD_E_CORRUPT,
+                          "%s: has no VERSION file, but %s; restore VERSION from the secondary's "
+                          "directory, or give an empty directory to start a new cluster",
+                          dir, e->d_name);
+        }
+    }
+    closedir(d);
+    return err;
+}
+
+/* VERSION comes last: without it the directory is new. */
+static int format(struct hd_store *s, const struct hd_store_options *o)
+{
+    struct hd_edit_log_options lo = {.dir = s->dir};
+    struct hd_edit_log *log = NULL;
+    char path[HD_LOG_PATH_BYTES];
+    if (o->version != NULL) {
+        s->version = *o->version;
+    } else {
+        hd_version_make(&s->version, o->ip, (uint64_t)hd_clock_wall_ms().v);
+    }
+    lo.cluster_id = s->version.cluster_id;
+    snprintf(path, sizeof(path), "%s/edits_inprogress_%020d", s->dir, 1);
+    if (unlink(path) < 0 && errno != ENOENT) {
+        return hd_fail_errno(errno, "%s: remove", path);
+    }
+    int err = hd_edit_log_open(&lo, &log, NULL);
+    if (err == 0) {
+        err = hd_edit_log_start(log, (struct hd_txid){1});
+    }
+    hd_edit_log_close(log);
+    if (err == 0) {
+        err = hd_version_write(s->dir, &s->version);
+    }
+    if (err == 0) {
+        hd_log_info("formatted", "dir=%s cluster=%s block_pool=%s", s->dir, s->version.cluster_id,
+                    s->version.block_pool_id);
+    }
+    return err;
+}
+
+static int open_log(struct hd_store *s)
+{
+    struct hd_edit_log_options lo = {.dir = s->dir, .cluster_id = s->version.cluster_id};
+    struct hd_edit_log_recovery recovery;
+    DIR *d = opendir(s->dir);
+    bool any = false;
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
+        any = any || strncmp(e->d_name, "edits_", 6) == 0;
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    if (!any) {
+        return hd_fail(-HD_E_CORRUPT,
+                       "%s: no edit log (edits_*); restore it from the secondary's directory",
+                       s->dir);
+    }
+    int err = hd_edit_log_open(&lo, &s->log, &recovery);
+    if (err == 0 && recovery.cut_bytes > 0) {
+        hd_log_warn("unfinished write cut off the end of the edit log",
+                    "dir=%s last_txid=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64, s->dir,
+                    hd_edit_log_last(s->log).v, recovery.cut_offset, recovery.cut_bytes);
+    }
+    return err;
+}
+
+/* Loads the open view into a new core. -HD_E_CORRUPT: rebuild it. -ENOENT: it is not complete. */
+static int load_view(struct hd_store *s, const struct hd_meta_options *core)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf value = {0};
+    int err = hd_kv_get(s->view, HD_VIEW_APPLIED_KEY, strlen(HD_VIEW_APPLIED_KEY), &value);
+    if (err == 0 && value.size != 8) {
+        err = hd_fail(-HD_E_CORRUPT, "%s/view: %s has %zu bytes", s->dir, HD_VIEW_APPLIED_KEY,
+                      value.size);
+    }
+    if (err < 0) {
+        return err;
+    }
+    s->applied.v = hd_get_le64(value.data);
+    struct hd_kv_iter *it = NULL;
+    err = hd_store_core_new(core, &s->version, &s->meta);
+    if (err == 0) {
+        err = hd_kv_iter_new(s->view, NULL, &it);
+    }
+    struct hd_kv_op op;
+    while (err == 0 && (err = hd_kv_iter_next(it, &op)) > 0) {
+        err = 0;
+        if (op.key_size != strlen(HD_VIEW_APPLIED_KEY) ||
+            memcmp(op.key, HD_VIEW_APPLIED_KEY, op.key_size) != 0) {
+            err = hd_meta_load(s->meta, op.key, op.key_size, op.value, op.value_size);
+        }
+    }
+    hd_kv_iter_free(it);
+    return err < 0 ? err : hd_meta_load_done(s->meta, s->applied);
+}
+
+/* Does the view's directory hold a leveldb (CURRENT is what names its state)? */
+static bool view_exists(const char *path)
+{
+    char current[HD_LOG_PATH_BYTES + 16];
+    struct stat st;
+    snprintf(current, sizeof(current), "%s/CURRENT", path);
+    return stat(current, &st) == 0;
+}
+
+static int put_aside(const char *dir, const char *path)
+{
+    char to[HD_LOG_PATH_BYTES];
+    snprintf(to, sizeof(to), "%s/view.bad-%" PRId64, dir, hd_clock_wall_ms().v);
+    if (rename(path, to) < 0 && errno != ENOENT) {
+        return hd_fail_errno(errno, "%s: rename to %s", path, to);
+    }
+    return 0;
+}
+
+static void drop_view(struct hd_store *s)
+{
+    hd_kv_close(s->view);
+    s->view = NULL;
+    hd_meta_free(s->meta);
+    s->meta = NULL;
+}
+
+/* 0: loaded. -ENOENT: there is none (any more) that could be used. */
+static int try_view(struct hd_store *s, const struct hd_meta_options *core, const char *path)
+{
+    if (!view_exists(path)) {
+        hd_log_info("no view", "path=%s", path);
+        return -ENOENT;
+    }
+    int err = hd_kv_open_leveldb(path, &view_options, &s->view);
+    if (err == 0) {
+        err = load_view(s, core);
+    }
+    if (err == 0 && s->applied.v + 1 < hd_edit_log_first(s->log).v) {
+        err = hd_fail(-HD_E_CORRUPT, "%s: at txid %" PRIu64 ", older than the log", path,
+                      s->applied.v);
+    }
+    if (err == 0 || (err != -HD_E_CORRUPT && err != -ENOENT)) {
+        return err;
+    }
+    hd_log_warn("view cannot be used, rebuilding it", "path=%s reason=\"%s\"", path,
+                err == -ENOENT ? "not complete" : hd_fail_describe(err));
+    drop_view(s);
+    err = put_aside(s->dir, path);
+    return err < 0 ? err : -ENOENT;
+}
+
+/* The log must reach at least as far as the base that the replay starts from. */
+static int check_reach(const struct hd_store *s, const char *base)
+{
+    uint64_t last = hd_edit_log_last(s->log).v;
+    if (s->applied.v > last) {
+        return hd_fail(-HD_E_CORRUPT,
+                       "%s: the edit log ends with txid %" PRIu64
+                       ", but %s already holds txid %" PRIu64
+                       ": acknowledged records are missing; restore edits_* from the secondary's "
+                       "directory",
+                       s->dir, last, base, s->applied.v);
+    }
+    return 0;
+}
+
+static int open_view(struct hd_store *s, const struct hd_meta_options *core)
+{
+    char path[HD_LOG_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/view", s->dir);
+    int err = try_view(s, core, path);
+    if (err != -ENOENT) {
+        return err < 0 ? err : check_reach(s, "the view");
+    }
+    err = hd_dir_remove(path);
+    if (err == 0) {
+        err = hd_dir_make(path, 0755);
+    }
+    if (err == 0) {
+        err = hd_kv_open_leveldb(path, &view_options, &s->view);
+    }
+    if (err == 0) {
+        err = hd_rebuild_base(s, core);
+    }
+    return err < 0 ? err : check_reach(s, "an image");
+}
+
+int hd_store_open(const struct hd_store_options *o, struct hd_store *ret)
+{
+    *ret = (struct hd_store){.lock_fd = -1};
+    uint64_t begin = hd_clock_mono_ns();
+    if (snprintf(ret->dir, sizeof(ret->dir), "%s", o->dir) >= (int)sizeof(ret->dir)) {
+        return hd_fail(-ENAMETOOLONG, "%s", o->dir);
+    }
+    int err = hd_dir_make(o->dir, 0755);
+    if (err == 0) {
+        err = hd_dir_lock(o->dir, &ret->lock_fd);
+    }
+    if (err == 0) {
+        err = hd_store_peek(o->dir, &ret->version);
+    }
+    if (err == -ENOENT) {
+        err = format(ret, o);
+    }
+    if (err == 0) {
+        err = hd_image_remove_temps(ret->dir);
+    }
+    if (err == 0) {
+        err = open_log(ret);
+    }
+    if (err == 0) {
+        err = open_view(ret, o->core);
+    }
+    if (err == 0) {
+        err = hd_rebuild_replay(ret);
+    }
+    if (err < 0) {
+        hd_store_close(ret);
+        return err;
+    }
+    hd_log_info("loaded", "dir=%s txid=%" PRIu64 " ms=%" PRIu64, ret->dir,
+                hd_meta_txid(ret->meta).v, (hd_clock_mono_ns() - begin) / 1000000);
+    return 0;
+}
+
+int hd_store_restart_from_image(struct hd_store *s, const struct hd_meta_options *core,
+                                struct hd_txid txid)
+{
+    char path[HD_LOG_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/view", s->dir);
+    drop_view(s);
+    int err = hd_edit_log_clear(s->log);
+    if (err == 0) {
+        err = hd_dir_remove(path);
+    }
+    if (err == 0) {
+        err = hd_edit_log_start(s->log, (struct hd_txid){txid.v + 1});
+    }
+    return err < 0 ? err : open_view(s, core);
+}
+
+void hd_store_close(struct hd_store *s)
+{
+    hd_meta_free(s->meta);
+    hd_kv_close(s->view);
+    hd_edit_log_close(s->log);
+    hd_fd_done(&s->lock_fd);
+    *s = (struct hd_store){.lock_fd = -1};
+}
