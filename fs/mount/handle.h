@@ -1,0 +1,40 @@
+/*
+ * An open file: whose it is, its reader (made when first needed), and which failures of its inode's
+ * writes it has reported. fi->fh points to it from OPEN or CREATE to RELEASE.
+ */
+#ifndef HD_MOUNT_HANDLE_H
+#define HD_MOUNT_HANDLE_H
+
+#include "fs/mount/mount.h"
+
+struct hd_handle {
+    struct hd_node *node; /* pinned */
+    struct hd_fs *fs;     /* of the user who opened */
+    enum hd_open_mode mode;
+    bool writable;
+    bool append;
+    uint32_t errors_seen; /* (node's io) of node->error_count */
+    pthread_mutex_t lock;
+    struct hd_file *reader;  /* (lock) */
+    uint32_t reader_version; /* (lock) node->version it was made or refreshed at */
+};
+
+static inline struct hd_handle *hd_handle_of(const struct fuse_file_info *fi)
+{
+    return (struct hd_handle *)(uintptr_t)fi->fh;
+}
+
+/* Makes a handle with a pin of its own on node; the opens are not counted yet. NULL: no memory. */
+struct hd_handle *hd_handle_new(struct hd_mount *m, struct hd_node *node, struct hd_fs *fs,
+                                int open_flags);
+
+/* Frees; the reader is closed, the pin dropped. */
+void hd_handle_free(struct hd_mount *m, struct hd_handle *h);
+
+/* The reader, up to date with what this mount did and the size the kernel was told. */
+int hd_handle_reader(struct hd_mount *m, struct hd_handle *h, struct hd_file **ret);
+
+/* The failure of an earlier write that this handle has not told yet, or 0. Wants io held. */
+int hd_handle_take_error(struct hd_handle *h);
+
+#endif

@@ -1,0 +1,34 @@
+/* The table of open_mode.h. */
+#include "fs/mount/open_mode.h"
+#include "fs/base/assert.h"
+
+enum hd_open_mode hd_open_choose(const struct hd_open_state *s, const struct hd_open_wish *w)
+{
+    if (s->passed > 0) {
+        bool same = !w->writable && !s->backing_stale && w->size_bytes == s->backing_bytes;
+        return same ? HD_OPEN_PASSTHROUGH : HD_OPEN_PASSTHROUGH_DIRECT;
+    }
+    if (w->writable) {
+        return HD_OPEN_DIRECT;
+    }
+    return w->can_pass && s->cached == 0 ? HD_OPEN_PASSTHROUGH : HD_OPEN_CACHED;
+}
+
+void hd_open_count(struct hd_open_state *s, enum hd_open_mode mode, int change)
+{
+    uint32_t *count = NULL;
+    switch (mode) {
+    case HD_OPEN_CACHED:
+        count = &s->cached;
+        break;
+    case HD_OPEN_DIRECT:
+        count = &s->direct;
+        break;
+    case HD_OPEN_PASSTHROUGH:
+    case HD_OPEN_PASSTHROUGH_DIRECT:
+        count = &s->passed;
+        break;
+    }
+    hd_assert(change > 0 || *count > 0);
+    *count += (uint32_t)change;
+}

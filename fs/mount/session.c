@@ -1,0 +1,187 @@
+/* The session of session.h. */
+#include "fs/mount/session.h"
+#include "fs/mount/device.h"
+#include "fs/mount/keeper.h"
+#include "fs/mount/mount.h"
+#include "fs/mount/stage.h"
+#include "fs/base/error.h"
+#include "fs/os/clock.h"
+#include "fs/os/daemon.h"
+#include "fs/os/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { IDLE_THREADS = 8, DIRTY_AT_ONCE = 256 };
+
+struct session {
+    struct hd_mount mount;
+    struct hd_device device;
+    struct hd_keeper keeper;
+    const struct hd_session_hooks *hooks;
+};
+
+static int open_cluster(const struct hd_mount_options *o, struct hd_fs **ret, uint64_t *ret_root_id)
+{
+    const struct hd_fs_options fo = {
+        .uri = o->uri,
+        .user = o->user,
+        .client_name_prefix = "howdah-mount",
+        .retry_ms = o->retry_s > 0 ? (int)HD_MIN(o->retry_s * 1000, (int64_t)INT32_MAX) : -1,
+        .retry_safe_mode = true,
+        .relaxed = !o->strict,
+        .short_circuit = o->socket_path != NULL,
+        .socket_path = o->socket_path,
+        .host_name = o->host_name,
+    };
+    HD_AUTO(hd_stat_done) struct hd_stat st = {0};
+    struct hd_fs *fs = NULL;
+    int rc = hd_fs_open(&fo, &fs);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = hd_fs_stat(fs, o->cluster_dir, &st);
+    if (rc == 0 && st.type != HD_TYPE_DIR) {
+        rc = hd_fail(-ENOTDIR, "%s%s is not a directory", o->uri, o->cluster_dir);
+    }
+    if (rc < 0) {
+        hd_fs_close(fs);
+        return rc;
+    }
+    *ret = fs;
+    *ret_root_id = st.ino;
+    return 0;
+}
+
+static void on_ready(void *arg)
+{
+    struct session *s = arg;
+    hd_keeper_ready(&s->keeper);
+    if (s->hooks->ready != NULL) {
+        s->hooks->ready(s->hooks->arg);
+    }
+}
+
+static int init_mount(struct hd_mount *m, const struct hd_mount_options *o)
+{
+    uint64_t root_id = 0;
+    m->options = o;
+    m->attr_timeout_s = (double)o->attr_timeout_ms / 1000;
+    m->entry_timeout_s = (double)o->entry_timeout_ms / 1000;
+    int rc = open_cluster(o, &m->fs, &root_id);
+    if (rc == 0) {
+        rc = hd_users_new(&hd_users_system, &m->users);
+    }
+    if (rc == 0) {
+        rc = hd_inode_table_init(&m->inodes, root_id);
+    }
+    return rc;
+}
+
+static void done_mount(struct hd_mount *m)
+{
+    if (m->inodes.root_id != 0) {
+        hd_inode_table_done(&m->inodes);
+    }
+    hd_users_free(m->users);
+    hd_fs_close(m->fs);
+}
+
+/* Completes every file that is still open for writing. */
+static void finish_writers(struct hd_mount *m)
+{
+    struct hd_node *nodes[DIRTY_AT_ONCE];
+    for (;;) {
+        size_t count = hd_inode_dirty_nodes(&m->inodes, nodes, DIRTY_AT_ONCE);
+        if (count == 0) {
+            return;
+        }
+        for (size_t i = 0; i < count; i++) {
+            pthread_mutex_lock(&nodes[i]->io);
+            (void)hd_stage_finish(m, nodes[i]);
+            pthread_mutex_unlock(&nodes[i]->io);
+            hd_inode_put(&m->inodes, nodes[i]);
+        }
+    }
+}
+
+static int serve(struct session *s)
+{
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (config == NULL) {
+        return -ENOMEM;
+    }
+    fuse_loop_cfg_set_clone_fd(config, 1);
+    fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
+    fuse_loop_cfg_set_max_threads(config, (unsigned)s->mount.options->max_threads);
+    int rc = fuse_session_loop_mt(s->mount.session, config);
+    fuse_loop_cfg_destroy(config);
+    if (rc < 0) {
+        return hd_fail_errno(-rc, "%s: the kernel's requests stopped", s->mount.options->path);
+    }
+    return 0;
+}
+
+static int run(struct session *s, int signal_fd)
+{
+    const struct hd_mount_options *o = s->mount.options;
+    int rc = hd_device_open(&s->device, o, &hd_mount_operations, &s->mount);
+    if (rc < 0) {
+        return rc;
+    }
+    s->mount.session = s->device.session;
+    s->mount.ready = on_ready;
+    s->mount.ready_arg = s;
+    rc = hd_keeper_start(&s->keeper, &s->mount, &s->device, signal_fd);
+    if (rc == 0) {
+        hd_log_info("mounted", "uri=%s dir=%s path=%s", o->uri, o->cluster_dir, s->device.path);
+        rc = serve(s);
+        hd_daemon_notify("STOPPING=1");
+        finish_writers(&s->mount);
+        hd_keeper_stop(&s->keeper);
+        hd_log_info("unmounted", "path=%s", s->device.path);
+    }
+    hd_device_close(&s->device);
+    return rc;
+}
+
+int hd_session_run(const struct hd_mount_options *o, const struct hd_session_hooks *hooks)
+{
+    int signal_fd = -1;
+    struct session *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return -ENOMEM;
+    }
+    s->hooks = hooks;
+    int rc = hd_daemon_signals(&signal_fd);
+    if (rc == 0) {
+        rc = init_mount(&s->mount, o);
+    }
+    if (rc == 0) {
+        rc = run(s, signal_fd);
+    }
+    done_mount(&s->mount);
+    if (signal_fd >= 0) {
+        close(signal_fd);
+    }
+    free(s);
+    return rc;
+}
+
+int hd_session_check(const struct hd_mount_options *o)
+{
+    struct hd_fs *fs = NULL;
+    uint64_t root_id;
+    struct stat st;
+    if (stat(o->path, &st) < 0 && errno != ENOTCONN) {
+        return hd_fail_errno(errno, "%s", o->path);
+    }
+    int rc = open_cluster(o, &fs, &root_id);
+    if (rc == 0) {
+        hd_fs_close(fs);
+    }
+    return rc;
+}
