@@ -1,0 +1,318 @@
+/* Opening, users, server defaults and node memory of a session (session.h). */
+#include "fs/client/session.h"
+#include "fs/base/error.h"
+#include "fs/net/addr.h"
+#include "fs/os/clock.h"
+
+#include "client_namenode.pb-c.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    DEFAULT_RETRY_MS = 30000,
+    DEFAULT_PORT = 8020,
+    CONNECT_TIMEOUT_MS = 5000,
+    CALL_TIMEOUT_MS = 60000,
+    DEFAULTS_VALID_MS = 3600000,
+};
+
+static char *user_name(const char *wanted)
+{
+    if (wanted != NULL && wanted[0] != '\0') {
+        return strdup(wanted);
+    }
+    const char *env = getenv("HADOOP_USER_NAME");
+    if (env != NULL && env[0] != '\0') {
+        return strdup(env);
+    }
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char buffer[4096];
+    if (getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &found) == 0 && found != NULL) {
+        return strdup(entry.pw_name);
+    }
+    char text[32];
+    snprintf(text, sizeof(text), "%u", (unsigned)geteuid());
+    return strdup(text);
+}
+
+static int parse_uri(struct hd_session *s, const char *uri)
+{
+    static const char scheme[] = "hdfs://";
+    const char *text = uri;
+    if (strncmp(text, scheme, sizeof(scheme) - 1) == 0) {
+        text += sizeof(scheme) - 1;
+    } else if (strstr(text, "://") != NULL) {
+        return hd_fail(-EINVAL, "%s: only hdfs:// can be opened", uri);
+    }
+    char authority[HD_ADDR_TEXT_BYTES];
+    size_t size = strcspn(text, "/");
+    if (size == 0 || size >= sizeof(authority)) {
+        return hd_fail(-EINVAL, "%s: no host", uri);
+    }
+    memcpy(authority, text, size);
+    authority[size] = '\0';
+    char host[HD_ADDR_TEXT_BYTES];
+    int port;
+    int err = hd_addr_split(authority, DEFAULT_PORT, host, sizeof(host), &port);
+    if (err < 0) {
+        return err;
+    }
+    const char *format = strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d";
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    if (asprintf(&s->address, format, host, port) < 0) {
+        s->address = NULL;
+        return -ENOMEM;
+    }
+#pragma GCC diagnostic pop
+    if (asprintf(&s->uri, "hdfs://%s", s->address) < 0) {
+        s->uri = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static char *make_client_name(const char *prefix)
+{
+    uint64_t random;
+    char *name;
+    hd_random_bytes(&random, sizeof(random));
+    int n = asprintf(&name, "%s_%016llx", prefix != NULL ? prefix : "howdah",
+                     (unsigned long long)random);
+    return n < 0 ? NULL : name;
+}
+
+static char *make_host_name(const char *wanted)
+{
+    char text[256] = "localhost";
+    if (wanted != NULL) {
+        return strdup(wanted);
+    }
+    if (gethostname(text, sizeof(text)) < 0) {
+        snprintf(text, sizeof(text), "localhost");
+    }
+    text[sizeof(text) - 1] = '\0';
+    return strdup(text);
+}
+
+static void fs_free(struct hd_fs *fs)
+{
+    if (fs != NULL) {
+        hd_rpc_client_free(fs->rpc);
+        free(fs->user);
+        free(fs);
+    }
+}
+
+static int fs_new(struct hd_session *s, const char *user, struct hd_fs **ret)
+{
+    struct hd_fs *fs = calloc(1, sizeof(*fs));
+    if (fs == NULL) {
+        return -ENOMEM;
+    }
+    fs->session = s;
+    fs->user = user_name(user);
+    if (fs->user == NULL) {
+        fs_free(fs);
+        return -ENOMEM;
+    }
+    struct hd_rpc_client_options o = {
+        .address = s->address,
+        .protocol = HD_CLIENT_PROTOCOL,
+        .user = fs->user,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .call_timeout_ms = CALL_TIMEOUT_MS,
+    };
+    int err = hd_rpc_client_new(&o, &fs->rpc);
+    if (err < 0) {
+        fs_free(fs);
+        return err;
+    }
+    hd_list_push_back(&s->users, &fs->link);
+    *ret = fs;
+    return 0;
+}
+
+static void session_free(struct hd_session *s)
+{
+    hd_lease_stop(s);
+    struct hd_list *node;
+    while ((node = hd_list_pop_front(&s->users)) != NULL) {
+        fs_free(HD_LIST_ENTRY(node, struct hd_fs, link));
+    }
+    hd_conn_cache_done(&s->conns);
+    hd_local_cache_done(&s->locals);
+    pthread_cond_destroy(&s->lease_wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->uri);
+    free(s->address);
+    free(s->client_name);
+    free(s->host_name);
+    free(s->socket_path);
+    free(s);
+}
+
+static int session_set(struct hd_session *s, const struct hd_fs_options *o)
+{
+    if (o->uri == NULL) {
+        return hd_fail(-EINVAL, "no file system named");
+    }
+    int err = parse_uri(s, o->uri);
+    if (err < 0) {
+        return err;
+    }
+    s->retry_ms = o->retry_ms == 0 ? DEFAULT_RETRY_MS : o->retry_ms;
+    s->retry_safe_mode = o->retry_safe_mode;
+    s->relaxed = o->relaxed;
+    s->client_name = make_client_name(o->client_name_prefix);
+    s->host_name = make_host_name(o->host_name);
+    if (s->client_name == NULL || s->host_name == NULL) {
+        return -ENOMEM;
+    }
+    if (o->short_circuit && o->socket_path != NULL && o->socket_path[0] != '\0') {
+        s->socket_path = strdup(o->socket_path);
+        return s->socket_path == NULL ? -ENOMEM : 0;
+    }
+    return 0;
+}
+
+int hd_fs_open(const struct hd_fs_options *options, struct hd_fs **ret)
+{
+    struct hd_session *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return -ENOMEM;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->lease_wake, &attr);
+    pthread_condattr_destroy(&attr);
+    hd_list_init(&s->users);
+    hd_list_init(&s->writers);
+    hd_conn_cache_init(&s->conns);
+    hd_local_cache_init(&s->locals);
+    int err = session_set(s, options);
+    if (err == 0) {
+        err = fs_new(s, options->user, ret);
+    }
+    if (err < 0) {
+        session_free(s);
+    }
+    return err;
+}
+
+void hd_fs_close(struct hd_fs *fs)
+{
+    if (fs != NULL) {
+        session_free(fs->session);
+    }
+}
+
+int hd_fs_as(struct hd_fs *fs, const char *user, struct hd_fs **ret)
+{
+    struct hd_session *s = fs->session;
+    int err = 0;
+    pthread_mutex_lock(&s->lock);
+    HD_LIST_FOR(it, &s->users)
+    {
+        struct hd_fs *u = HD_LIST_ENTRY(it, struct hd_fs, link);
+        if (strcmp(u->user, user) == 0) {
+            *ret = u;
+            goto out;
+        }
+    }
+    err = fs_new(s, user, ret);
+out:
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+const char *hd_fs_user(const struct hd_fs *fs)
+{
+    return fs->user;
+}
+
+const char *hd_fs_uri(const struct hd_fs *fs)
+{
+    return fs->session->uri;
+}
+
+int hd_session_defaults(struct hd_fs *fs, struct hd_defaults *ret, uint32_t *ret_checksum_type)
+{
+    struct hd_session *s = fs->session;
+    int64_t now = hd_clock_mono_ms().v;
+    pthread_mutex_lock(&s->lock);
+    bool fresh = s->defaults_until_ms > now;
+    *ret = s->defaults;
+    *ret_checksum_type = s->checksum_type;
+    pthread_mutex_unlock(&s->lock);
+    if (fresh) {
+        return 0;
+    }
+    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    hd_arena_init(&arena, 0);
+    Hdw__GetServerDefaultsRequest request = HDW__GET_SERVER_DEFAULTS_REQUEST__INIT;
+    Hdw__GetServerDefaultsResponse *response;
+    int err = HD_CALL(fs, "getServerDefaults", get_server_defaults, &request, &arena, &response);
+    if (err < 0) {
+        return err;
+    }
+    const Hdw__FsServerDefaults *d = response->server_defaults;
+    if (d->bytes_per_checksum == 0 || d->bytes_per_checksum > 1u << 20 || d->block_size == 0) {
+        return hd_fail(-HD_E_BAD_MESSAGE, "server defaults make no sense");
+    }
+    struct hd_defaults got = {
+        .block_size_bytes = d->block_size,
+        .replication = d->replication,
+        .bytes_per_checksum = d->bytes_per_checksum,
+        .packet_bytes = d->write_packet_size,
+        .trash_minutes = d->has_trash_interval ? d->trash_interval : 0,
+    };
+    pthread_mutex_lock(&s->lock);
+    s->defaults = got;
+    s->checksum_type =
+        d->checksum_type == HDW__CHECKSUM_TYPE__CHECKSUM_CRC32 ? 1 : 2; /* never none */
+    s->defaults_until_ms = now + DEFAULTS_VALID_MS;
+    *ret_checksum_type = s->checksum_type;
+    pthread_mutex_unlock(&s->lock);
+    *ret = got;
+    return 0;
+}
+
+int hd_fs_defaults(struct hd_fs *fs, struct hd_defaults *ret)
+{
+    uint32_t type;
+    return hd_session_defaults(fs, ret, &type);
+}
+
+void hd_session_node_failed(struct hd_session *s, const char *key)
+{
+    pthread_mutex_lock(&s->lock);
+    hd_health_failed(&s->health, key, hd_clock_mono_ms().v);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void hd_session_node_served(struct hd_session *s, const char *key)
+{
+    pthread_mutex_lock(&s->lock);
+    hd_health_served(&s->health, key);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool hd_session_node_suspect(struct hd_session *s, const char *key)
+{
+    pthread_mutex_lock(&s->lock);
+    bool suspect = hd_health_suspect(&s->health, key, hd_clock_mono_ms().v);
+    pthread_mutex_unlock(&s->lock);
+    return suspect;
+}
+
+bool hd_session_is_local(const struct hd_session *s, const char *ip, const char *host)
+{
+    return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0 || strcmp(host, s->host_name) == 0;
+}
