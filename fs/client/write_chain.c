@@ -207,9 +207,10 @@ static bool ack_is_there(const struct hd_wchain *c)
     return c->conn->stream.start < c->conn->stream.end || poll(&p, 1, 0) > 0;
 }
 
+/* Stops at the last one expected: behind it the node closes. */
 static int take_acks(struct hd_writer *w, int *ret_bad)
 {
-    while (ack_is_there(&w->chain)) {
+    while (!hd_list_empty(&w->chain.queue) && ack_is_there(&w->chain)) {
         int err = take_ack(w, ret_bad);
         if (err < 0) {
             return err;

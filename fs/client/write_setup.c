@@ -251,6 +251,7 @@ static Hdw__DatanodeInfo **excluded_nodes(struct hd_writer *w, struct hd_arena *
         hdw__datanode_id__init(id);
         id->ip_addr = (char *)"0.0.0.0";
         id->host_name = (char *)"";
+        info->location = (char *)"/default-rack"; /* must be a path */
         id->datanode_uuid = w->excluded[i];
         info->id = id;
         list[i] = info;
