@@ -6,6 +6,7 @@
 #ifndef HD_TOOLS_CLUSTER_H
 #define HD_TOOLS_CLUSTER_H
 
+#include "fs/base/types.h"
 #include "fs/os/config.h"
 #include "fs/client/howdah.h"
 

@@ -1,0 +1,431 @@
+/* Paths of `howdah fs`: what an argument means, patterns, walking. See fs_shell.h. */
+#include "tools/fs_shell.h"
+#include "tools/fs_glob.h"
+#include "fs/base/error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { ITEMS_MAX = 10000000, LINKS_MAX = 32 };
+
+char *hd_sh_join(const char *parent, const char *name)
+{
+    char *out;
+    if (strcmp(parent, ".") == 0) { /* children of "." are shown without it, as Hadoop does */
+        return strdup(name);
+    }
+    size_t size = strlen(parent);
+    const char *slash = size > 0 && parent[size - 1] == '/' ? "" : "/";
+    return asprintf(&out, "%s%s%s", parent, slash, name) >= 0 ? out : NULL;
+}
+
+const char *hd_sh_basename(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+}
+
+char *hd_sh_dirname(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        return strdup(".");
+    }
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* Drops empty components and ".", and takes ".." back, in place. The path is absolute. */
+static void normalize(char *path)
+{
+    char *out = path;
+    const char *at = path;
+    while (*at != '\0') {
+        at += strspn(at, "/");
+        size_t size = strcspn(at, "/");
+        if (size == 0 || (size == 1 && at[0] == '.')) {
+            at += size;
+            continue;
+        }
+        if (size == 2 && at[0] == '.' && at[1] == '.') {
+            while (out > path && *--out != '/') {
+            }
+        } else {
+            *out++ = '/';
+            memmove(out, at, size);
+            out += size;
+        }
+        at += size;
+    }
+    if (out == path) {
+        *out++ = '/';
+    }
+    *out = '\0';
+}
+
+/* The path of "hdfs://host:port/path"; the authority has to be this file system's. */
+static int path_of_uri(const struct hd_sh *sh, const char *arg, const char **ret)
+{
+    const char *authority = arg + 7;
+    size_t size = strcspn(authority, "/");
+    const char *ours = hd_fs_uri(sh->fs) + 7;
+    bool same = size == 0 || (strlen(ours) == size && strncmp(ours, authority, size) == 0);
+    if (!same) {
+        return hd_fail(-EINVAL, "Wrong FS: %s, expected: %s (name another file system with -fs)",
+                       arg, hd_fs_uri(sh->fs));
+    }
+    *ret = authority[size] != '\0' ? authority + size : "/";
+    return 0;
+}
+
+int hd_sh_resolve(const struct hd_sh *sh, const char *arg, char **ret_path)
+{
+    char *path;
+    const char *colon = strchr(arg, ':');
+    if (strncmp(arg, "hdfs://", 7) == 0) {
+        int rc = path_of_uri(sh, arg, &arg);
+        if (rc < 0) {
+            return rc;
+        }
+    } else if (colon != NULL && colon[1] == '/' &&
+               memchr(arg, '/', (size_t)(colon - arg)) == NULL) {
+        return hd_fail(-EINVAL, "Wrong FS: %s, expected: %s", arg, hd_fs_uri(sh->fs));
+    }
+    if (arg[0] == '\0') {
+        return hd_fail(-EINVAL, "Can not create a Path from an empty string");
+    }
+    int n = arg[0] == '/' ? asprintf(&path, "%s", arg)
+                          : asprintf(&path, "/user/%s/%s", hd_fs_user(sh->fs), arg);
+    if (n < 0) {
+        return -ENOMEM;
+    }
+    normalize(path);
+    *ret_path = path;
+    return 0;
+}
+
+void hd_sh_item_done(struct hd_sh_item *item)
+{
+    free(item->shown);
+    free(item->path);
+    if (item->exists) {
+        hd_stat_done(&item->st);
+    }
+    *item = (struct hd_sh_item){0};
+}
+
+void hd_sh_items_done(struct hd_sh_items *items)
+{
+    for (size_t i = 0; i < items->count; i++) {
+        hd_sh_item_done(&items->list[i]);
+    }
+    free(items->list);
+    *items = (struct hd_sh_items){0};
+}
+
+int hd_sh_items_add(struct hd_sh_items *items, struct hd_sh_item *item)
+{
+    if (items->count == items->capacity) {
+        size_t capacity = items->capacity != 0 ? items->capacity * 2 : 16;
+        struct hd_sh_item *grown =
+            capacity <= ITEMS_MAX ? realloc(items->list, capacity * sizeof(*grown)) : NULL;
+        if (grown == NULL) {
+            hd_sh_item_done(item);
+            return hd_fail(-ENOMEM, "more than %zu entries", items->count);
+        }
+        items->list = grown;
+        items->capacity = capacity;
+    }
+    items->list[items->count++] = *item;
+    *item = (struct hd_sh_item){0};
+    return 0;
+}
+
+/* "/a/" is shown as "/a"; "/" stays. */
+static char *make_shown(const char *arg)
+{
+    char *shown = strdup(arg);
+    size_t size = shown != NULL ? strlen(shown) : 0;
+    while (size > 1 && shown[size - 1] == '/' && strcmp(shown, "hdfs://") != 0) {
+        shown[--size] = '\0';
+    }
+    return shown;
+}
+
+/* Stats what path means: a final symlink is followed, as Hadoop's shell does. */
+static int stat_followed(struct hd_sh *sh, char **path, struct hd_stat *ret)
+{
+    for (int links = 0; links < LINKS_MAX; links++) {
+        struct hd_stat st;
+        int rc = hd_fs_stat(sh->fs, *path, &st);
+        if (rc < 0 || st.type != HD_TYPE_SYMLINK) {
+            *ret = st;
+            return rc;
+        }
+        char *parent = hd_sh_dirname(*path);
+        char *target = parent == NULL      ? NULL
+                       : st.link[0] == '/' ? strdup(st.link)
+                                           : hd_sh_join(parent, st.link);
+        free(parent);
+        hd_stat_done(&st);
+        if (target == NULL) {
+            return -ENOMEM;
+        }
+        normalize(target);
+        free(*path);
+        *path = target;
+    }
+    return hd_fail(-ELOOP, "`%s': Too many levels of symbolic links", *path);
+}
+
+int hd_sh_lookup(struct hd_sh *sh, const char *arg, struct hd_sh_item *ret)
+{
+    struct hd_sh_item item = {.shown = make_shown(arg)};
+    int rc = item.shown != NULL ? hd_sh_resolve(sh, arg, &item.path) : -ENOMEM;
+    if (rc == 0) {
+        rc = stat_followed(sh, &item.path, &item.st);
+        item.exists = rc == 0;
+        rc = rc == -ENOENT ? 0 : rc;
+    }
+    if (rc < 0) {
+        hd_sh_item_done(&item);
+        return rc;
+    }
+    *ret = item;
+    return 0;
+}
+
+int hd_sh_child(const struct hd_sh_item *parent, struct hd_stat *st, struct hd_sh_item *ret)
+{
+    struct hd_sh_item item = {.exists = true, .st = *st};
+    st->link = NULL;
+    item.shown = hd_sh_join(parent->shown, st->name);
+    item.path = hd_sh_join(parent->path, st->name);
+    if (item.shown == NULL || item.path == NULL) {
+        hd_sh_item_done(&item);
+        return -ENOMEM;
+    }
+    *ret = item;
+    return 0;
+}
+
+int hd_sh_list(struct hd_sh *sh, const struct hd_sh_item *dir, struct hd_sh_items *out)
+{
+    struct hd_dir *d;
+    struct hd_stat st;
+    int rc = hd_dir_open(sh->fs, dir->path, "", &d);
+    if (rc < 0) {
+        return rc;
+    }
+    while ((rc = hd_dir_next(d, &st)) > 0) {
+        struct hd_sh_item item;
+        rc = hd_sh_child(dir, &st, &item);
+        if (rc == 0) {
+            rc = hd_sh_items_add(out, &item);
+        }
+        if (rc < 0) {
+            break;
+        }
+    }
+    hd_dir_close(d);
+    return rc;
+}
+
+/* ---- patterns ---- */
+
+struct globbing {
+    struct hd_sh *sh;
+    struct hd_sh_items *out;
+};
+
+/* A directory on the way: path and shown grow by the same components. */
+struct place {
+    const char *path;
+    const char *shown;
+};
+
+static int glob_below(struct globbing *g, const struct place *at, const char *rest);
+
+static int glob_step(struct globbing *g, const struct place *at, const char *name, const char *rest)
+{
+    char *path = hd_sh_join(at->path, name);
+    char *shown = at->shown[0] == '\0' ? strdup(name) : hd_sh_join(at->shown, name);
+    struct place next = {.path = path, .shown = shown};
+    int rc = path != NULL && shown != NULL ? glob_below(g, &next, rest) : -ENOMEM;
+    free(path);
+    free(shown);
+    return rc;
+}
+
+/* Every entry of the directory that matches. What is no directory or may not be read matches
+ * nothing. */
+static int glob_list(struct globbing *g, const struct place *at, const char *pattern,
+                     const char *rest)
+{
+    struct hd_dir *d;
+    struct hd_stat st;
+    int rc = hd_dir_open(g->sh->fs, at->path, "", &d);
+    if (rc < 0) {
+        return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
+    }
+    while ((rc = hd_dir_next(d, &st)) > 0) {
+        bool may_go_on = *rest == '\0' || st.type != HD_TYPE_FILE;
+        if (may_go_on && hd_glob_match(pattern, st.name)) {
+            rc = glob_step(g, at, st.name, rest);
+        }
+        hd_stat_done(&st);
+        if (rc < 0) {
+            break;
+        }
+    }
+    hd_dir_close(d);
+    return rc;
+}
+
+/* The end of the pattern: the place is a match if it exists. */
+static int glob_end(struct globbing *g, const struct place *at)
+{
+    struct hd_sh_item item = {.path = strdup(at->path), .shown = strdup(at->shown)};
+    int rc = item.path != NULL && item.shown != NULL ? stat_followed(g->sh, &item.path, &item.st)
+                                                     : -ENOMEM;
+    item.exists = rc == 0;
+    if (rc == 0) {
+        return hd_sh_items_add(g->out, &item);
+    }
+    hd_sh_item_done(&item);
+    return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
+}
+
+static int glob_below(struct globbing *g, const struct place *at, const char *rest)
+{
+    rest += strspn(rest, "/");
+    size_t size = strcspn(rest, "/");
+    if (size == 0) {
+        return glob_end(g, at);
+    }
+    char *component = strndup(rest, size);
+    if (component == NULL) {
+        return -ENOMEM;
+    }
+    int rc;
+    if (hd_glob_is_pattern(component)) {
+        rc = glob_list(g, at, component, rest + size);
+    } else {
+        hd_glob_unescape(component);
+        rc = glob_step(g, at, component, rest + size);
+    }
+    free(component);
+    return rc;
+}
+
+/* One pattern without braces. Its shown form begins as it was written: URI, "/" or relative. */
+static int glob_one(void *ctx, const char *pattern)
+{
+    struct globbing *g = ctx;
+    if (strncmp(pattern, "hdfs://", 7) == 0) {
+        const char *path;
+        int rc = path_of_uri(g->sh, pattern, &path);
+        struct place root = {.path = "/", .shown = hd_fs_uri(g->sh->fs)};
+        return rc < 0 ? rc : glob_below(g, &root, path);
+    }
+    if (pattern[0] == '/') {
+        struct place root = {.path = "/", .shown = "/"};
+        return glob_below(g, &root, pattern);
+    }
+    char *home;
+    int rc = hd_sh_resolve(g->sh, ".", &home);
+    if (rc < 0) {
+        return rc;
+    }
+    struct place start = {.path = home, .shown = ""};
+    rc = glob_below(g, &start, pattern);
+    free(home);
+    return rc;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct hd_sh_item *)a)->path, ((const struct hd_sh_item *)b)->path);
+}
+
+/* Braces may have named a path twice. */
+static void sort_and_dedupe(struct hd_sh_items *items, size_t from)
+{
+    size_t kept = from;
+    if (items->count == from) {
+        return;
+    }
+    qsort(&items->list[from], items->count - from, sizeof(*items->list), by_path);
+    for (size_t i = from; i < items->count; i++) {
+        if (kept > from && strcmp(items->list[kept - 1].path, items->list[i].path) == 0) {
+            hd_sh_item_done(&items->list[i]);
+        } else {
+            items->list[kept++] = items->list[i];
+        }
+    }
+    items->count = kept;
+}
+
+int hd_sh_expand(struct hd_sh *sh, const char *arg, struct hd_sh_items *out)
+{
+    size_t before = out->count;
+    if (hd_glob_is_pattern(arg)) {
+        struct globbing g = {.sh = sh, .out = out};
+        int rc = hd_glob_expand_braces(arg, glob_one, &g);
+        if (rc < 0) {
+            return rc;
+        }
+        sort_and_dedupe(out, before);
+        if (out->count > before) {
+            return 0;
+        }
+        struct hd_sh_item missing = {.shown = strdup(arg), .path = strdup(arg)};
+        return hd_sh_items_add(out, &missing);
+    }
+    struct hd_sh_item item;
+    char *plain = strdup(arg);
+    if (plain == NULL) {
+        return -ENOMEM;
+    }
+    hd_glob_unescape(plain);
+    int rc = hd_sh_lookup(sh, plain, &item);
+    free(plain);
+    return rc < 0 ? rc : hd_sh_items_add(out, &item);
+}
+
+void hd_sh_each(struct hd_sh *sh, struct hd_sh_args *args, int from,
+                void (*fn)(struct hd_sh *sh, const struct hd_sh_item *item, void *ctx), void *ctx)
+{
+    for (int i = from; i < args->count && !hd_sh_interrupted(); i++) {
+        HD_AUTO(hd_sh_items_done) struct hd_sh_items items = {0};
+        int rc = hd_sh_expand(sh, args->list[i], &items);
+        if (rc < 0) {
+            hd_sh_fail(sh, args->list[i], rc);
+            continue;
+        }
+        for (size_t k = 0; k < items.count && !hd_sh_interrupted(); k++) {
+            if (items.list[k].exists) {
+                fn(sh, &items.list[k], ctx);
+            } else {
+                hd_sh_fail(sh, items.list[k].shown, -ENOENT);
+            }
+        }
+    }
+}
+
+void hd_sh_walk(struct hd_sh *sh, const struct hd_sh_item *item,
+                void (*fn)(struct hd_sh *sh, const struct hd_sh_item *item, void *ctx), void *ctx)
+{
+    fn(sh, item, ctx);
+    if (item->st.type != HD_TYPE_DIR || hd_sh_interrupted()) {
+        return;
+    }
+    HD_AUTO(hd_sh_items_done) struct hd_sh_items items = {0};
+    int rc = hd_sh_list(sh, item, &items);
+    if (rc < 0) {
+        hd_sh_fail(sh, item->shown, rc);
+        return;
+    }
+    for (size_t i = 0; i < items.count; i++) {
+        hd_sh_walk(sh, &items.list[i], fn, ctx);
+    }
+}
