@@ -511,7 +511,7 @@ void hd_rpc_conn_flush(struct hd_rpc_conn *c)
         hd_rpc_conn_close(c);
         return;
     }
-    if (c->out.size > HD_RPC_OUT_MAX_BYTES) {
+    if (c->out.size > c->server->options.max_unsent_bytes) {
         hd_rpc_server_log_drop(c->server, c, "the peer does not read its answers");
         c->doomed = true;
     }

@@ -19,7 +19,6 @@
 enum {
     HD_RPC_SCRATCH_BYTES = 256 << 10,
     HD_RPC_OUT_HIGH_BYTES = 1 << 20,  /* above, no new calls are taken from the connection */
-    HD_RPC_OUT_MAX_BYTES = 128 << 20, /* above, a peer that does not read is dropped */
     HD_RPC_OUT_KEEP_BYTES = 16 << 10, /* of buffer an idle connection keeps */
     HD_RPC_CALLS_KEPT = 1024,         /* call structs in the pool */
     HD_RPC_LINGER_MS = 1000,

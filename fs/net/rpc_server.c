@@ -20,6 +20,7 @@
 enum {
     DEFAULT_CONNECTIONS = 10000,
     DEFAULT_CALLS_PER_CONNECTION = 1000,
+    DEFAULT_UNSENT_BYTES = 128 << 20,
     ACCEPTS_PER_TURN = 64,
     ACCEPT_RETRY_MS = 100,
     LOG_PERIOD_MS = 1000,
@@ -123,6 +124,9 @@ int hd_rpc_server_new(struct hd_loop *loop, const char *address,
     }
     if (s->options.max_calls_per_connection <= 0) {
         s->options.max_calls_per_connection = DEFAULT_CALLS_PER_CONNECTION;
+    }
+    if (s->options.max_unsent_bytes == 0) {
+        s->options.max_unsent_bytes = DEFAULT_UNSENT_BYTES;
     }
     s->listen_fd = -1;
     s->refs = 1;

@@ -39,6 +39,7 @@ struct hd_rpc_server_options {
     size_t max_frame_bytes;       /* 0: 128 MiB */
     int max_connections;          /* 0: 10000; beyond, accept waits */
     int max_calls_per_connection; /* 0: 1000; beyond, reading from it waits */
+    size_t max_unsent_bytes; /* 0: 128 MiB of answers a peer does not read; beyond, it is dropped */
     void (*on_call)(void *ctx, struct hd_rpc_call *call);
     void (*on_close)(void *ctx, uint64_t conn_id); /* may be NULL */
     void *ctx;
