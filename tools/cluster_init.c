@@ -1,6 +1,7 @@
 /* The first run of `howdah up`. See cluster_init.h. */
 #include "tools/cluster_init.h"
 #include "fs/base/error.h"
+#include "fs/base/map.h"
 #include "fs/net/addr.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -16,8 +17,10 @@ enum {
     /* Below the range the kernel takes for outgoing connections, where a port would not stay free.
      */
     FIRST_SPARE_PORT = 20000,
-    LAST_SPARE_PORT = 32000,
-    DIR_MAX_BYTES = 80, /* DIR/run/data_65535.sock has to fit into a UNIX socket address */
+    LAST_SPARE_PORT = 31999,
+    SPARE_PORTS = LAST_SPARE_PORT - FIRST_SPARE_PORT + 1,
+    PORTS_A_CLUSTER = 20, /* about what three nodes take */
+    DIR_MAX_BYTES = 80,   /* DIR/run/data_65535.sock has to fit into a UNIX socket address */
     MAX_CONF_BYTES = 1 << 20,
     LOCK_WAIT_MS = 5000,
 };
@@ -59,15 +62,27 @@ static bool try_port(struct ports *p, int port)
     return true;
 }
 
+/*
+ * Where the search for spare ports begins: elsewhere for each DIR, so that a cluster which happens
+ * to be down rarely finds its ports taken by one that was made meanwhile.
+ */
+static int first_spare(const char *dir)
+{
+    uint64_t hash = hd_hash_bytes(dir, strlen(dir));
+    return FIRST_SPARE_PORT + (int)(hash % (SPARE_PORTS / PORTS_A_CLUSTER)) * PORTS_A_CLUSTER;
+}
+
 /* wanted if it is free (0: no wish), else a spare one; 0 when nothing is free. */
 static int choose_port(struct ports *p, int wanted)
 {
     if (wanted != 0 && try_port(p, wanted)) {
         return wanted;
     }
-    for (; p->next_spare <= LAST_SPARE_PORT; p->next_spare++) {
-        if (try_port(p, p->next_spare)) {
-            return p->next_spare++;
+    for (int tried = 0; tried < SPARE_PORTS; tried++) {
+        int port = p->next_spare++;
+        p->next_spare = p->next_spare <= LAST_SPARE_PORT ? p->next_spare : FIRST_SPARE_PORT;
+        if (try_port(p, port)) {
+            return port;
         }
     }
     return 0;
@@ -176,7 +191,7 @@ int hd_cluster_init(const struct hd_cluster_plan *plan)
         return hd_fail(-EINVAL, "%s: a path with one of , ; # cannot be written into howdah.conf",
                        plan->dir);
     }
-    ports->next_spare = FIRST_SPARE_PORT;
+    ports->next_spare = first_spare(plan->dir);
     int rc = hd_dir_make(plan->dir, 0755);
     if (rc == 0) {
         rc = write_conf_text(&text, ports, plan);

@@ -92,7 +92,7 @@ static void print_row(const char *name, const char *state, pid_t pid, const char
 
 static void print_text(const struct hd_cluster *c, const struct hd_health *h)
 {
-    printf("%s%s%s%s\n", c->uri, c->mount[0] != '\0' ? "  mounted on " : "", c->mount,
+    printf("%s%s%s%s\n", c->uri, c->mount[0] != '\0' ? "  mount " : "", c->mount,
            h->meta_answers && h->safe_mode ? "  (safe mode)" : "");
     if (h->meta_answers) {
         printf("blocks: %" PRIu64 " total, %" PRIu64 " missing, %" PRIu64
