@@ -1,0 +1,40 @@
+/*
+ * Block recovery: what a node answers about its replica, and how the primary chooses the length all
+ * shall have (docs/protocol.md, "Block recovery"). Pure.
+ */
+#ifndef HD_DATA_CORE_RECOVERY_H
+#define HD_DATA_CORE_RECOVERY_H
+
+#include "fs/data/core/replica.h"
+
+/*
+ * May a recovery with this id begin on r (NULL: no replica)? 1: yes, 0: nothing here to recover,
+ * -HD_E_RECOVERY: a newer one is under way, -HD_E_IO: the replica is already newer; failure text.
+ */
+int hd_recovery_check(const struct hd_replica *r, struct hd_genstamp block_gs,
+                      uint64_t recovery_id);
+
+/* One location's answer to initReplicaRecovery. */
+struct hd_recovery_answer {
+    bool reached; /* it answered at all */
+    bool found;
+    enum hd_replica_state state; /* before the recovery */
+    struct hd_genstamp gs;
+    uint64_t size_bytes;
+    bool takes_part; /* set by hd_recovery_choose */
+};
+
+struct hd_recovery_choice {
+    uint64_t size_bytes; /* for every replica that takes part */
+    int parts;           /* how many do */
+    bool delete_block;   /* nobody holds a byte of it: the block goes */
+};
+
+/*
+ * Chooses. truncate_bytes: the wanted length of a truncate, or UINT64_MAX. 0, or -HD_E_IO with a
+ * failure text when the answers contradict each other or nobody could be reached.
+ */
+int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_genstamp block_gs,
+                       uint64_t truncate_bytes, struct hd_recovery_choice *ret);
+
+#endif

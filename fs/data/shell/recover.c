@@ -1,0 +1,265 @@
+/* The primary's part in block recovery. See recover.h; the rules are in fs/data/core/recovery.h. */
+#include "fs/data/shell/recover.h"
+#include "fs/base/error.h"
+#include "fs/data/shell/control.h"
+#include "fs/data/shell/reporter.h"
+#include "fs/data/shell/workers.h"
+#include "fs/net/rpc_client.h"
+#include "fs/os/log.h"
+
+#include "datanode.pb-c.h"
+#include "inter_datanode.pb-c.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+static const char PROTOCOL[] = "org.apache.hadoop.hdfs.server.protocol.InterDatanodeProtocol";
+
+enum {
+    CONNECT_TIMEOUT_MS = 3000,
+    CALL_TIMEOUT_MS = 20000,
+    ARENA_BYTES = 4 << 20,
+    LOCATIONS_MAX = 64,
+    REPORT_WAIT_MS = 1000,
+};
+
+struct location {
+    const Hdw__DatanodeInfo *node;
+    bool self;
+    char storage_id[HD_LAYOUT_ID_BYTES]; /* where its replica is, once updated */
+    bool updated;
+};
+
+struct recovery {
+    struct hd_data *data;
+    Hdw__RecoveringBlock *order; /* heap, owned */
+    struct hd_arena arena;
+    int count;
+    struct location locations[LOCATIONS_MAX];
+    struct hd_recovery_answer answers[LOCATIONS_MAX];
+    struct hd_recovery_choice choice;
+};
+
+int hd_recover_update(struct hd_data *d, struct hd_block_id id, uint64_t recovery_id,
+                      uint64_t new_bytes, char ret_storage_id[HD_LAYOUT_ID_BYTES])
+{
+    int err = hd_store_recovery_update(d->store, id, recovery_id, new_bytes, ret_storage_id);
+    struct hd_replica replica;
+    if (err == 0 && hd_store_get(d->store, id, &replica) == 0) {
+        hd_reporter_received(d->reporter, &replica, ret_storage_id, NULL, REPORT_WAIT_MS);
+    }
+    return err;
+}
+
+static int call_peer(struct recovery *r, const Hdw__DatanodeInfo *node, const char *method,
+                     const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                     ProtobufCMessage **ret)
+{
+    char address[HD_ADDR_TEXT_BYTES];
+    snprintf(address, sizeof(address), strchr(node->id->ip_addr, ':') != NULL ? "[%s]:%u" : "%s:%u",
+             node->id->ip_addr, node->id->ipc_port);
+    struct hd_rpc_client_options options = {.address = address,
+                                            .protocol = PROTOCOL,
+                                            .user = r->data->options.user,
+                                            .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                                            .call_timeout_ms = CALL_TIMEOUT_MS};
+    struct hd_rpc_client *client;
+    int err = hd_rpc_client_new(&options, &client);
+    if (err < 0) {
+        return err;
+    }
+    struct hd_rpc_args args = {.method = method,
+                               .request = request,
+                               .response_type = type,
+                               .arena = &r->arena,
+                               .call_id = -1};
+    err = hd_rpc_call(client, &args, ret, NULL);
+    hd_rpc_client_free(client);
+    return err;
+}
+
+/* --- asking --- */
+
+static int ask_peer(struct recovery *r, const Hdw__DatanodeInfo *node, struct hd_recovery_answer *a)
+{
+    Hdw__InitReplicaRecoveryRequest q = HDW__INIT_REPLICA_RECOVERY_REQUEST__INIT;
+    ProtobufCMessage *m;
+    q.block = r->order;
+    int err = call_peer(r, node, "initReplicaRecovery", &q.base,
+                        &hdw__init_replica_recovery_response__descriptor, &m);
+    if (err < 0) {
+        return err;
+    }
+    const Hdw__InitReplicaRecoveryResponse *p = (const Hdw__InitReplicaRecoveryResponse *)m;
+    *a = (struct hd_recovery_answer){.reached = true};
+    if (p->replica_found && p->block != NULL && p->has_state) {
+        a->found = true;
+        a->state = (enum hd_replica_state)p->state;
+        a->gs.v = p->block->gen_stamp;
+        a->size_bytes = p->block->num_bytes;
+    }
+    return 0;
+}
+
+static int ask_all(struct recovery *r)
+{
+    const Hdw__ExtendedBlock *b = r->order->block->b;
+    for (int i = 0; i < r->count; i++) {
+        struct location *l = &r->locations[i];
+        int err = l->self
+                      ? hd_store_recovery_init(r->data->store, (struct hd_block_id){b->block_id},
+                                               (struct hd_genstamp){b->generation_stamp},
+                                               r->order->new_gen_stamp, &r->answers[i])
+                      : ask_peer(r, l->node, &r->answers[i]);
+        if (err == -HD_E_RECOVERY) {
+            return err; /* somebody newer is at it */
+        }
+        if (err < 0) {
+            hd_log_warn("a location does not take part in the recovery",
+                        "block=%" PRIu64 " node=%s:%u error=\"%s\"", b->block_id,
+                        l->node->id->ip_addr, l->node->id->ipc_port, hd_fail_describe(err));
+        }
+    }
+    return 0;
+}
+
+/* --- updating --- */
+
+static int update_peer(struct recovery *r, struct location *l)
+{
+    Hdw__UpdateReplicaUnderRecoveryRequest q = HDW__UPDATE_REPLICA_UNDER_RECOVERY_REQUEST__INIT;
+    ProtobufCMessage *m;
+    q.block = r->order->block->b;
+    q.recovery_id = r->order->new_gen_stamp;
+    q.new_length = r->choice.size_bytes;
+    q.has_new_block_id = true;
+    q.new_block_id = q.block->block_id;
+    int err = call_peer(r, l->node, "updateReplicaUnderRecovery", &q.base,
+                        &hdw__update_replica_under_recovery_response__descriptor, &m);
+    if (err == 0) {
+        const char *id = ((const Hdw__UpdateReplicaUnderRecoveryResponse *)m)->storage_uuid;
+        snprintf(l->storage_id, sizeof(l->storage_id), "%s", id != NULL ? id : "");
+    }
+    return err;
+}
+
+static int update_all(struct recovery *r)
+{
+    const Hdw__ExtendedBlock *b = r->order->block->b;
+    int updated = 0;
+    for (int i = 0; i < r->count; i++) {
+        struct location *l = &r->locations[i];
+        if (!r->answers[i].takes_part) {
+            continue;
+        }
+        int err = l->self ? hd_recover_update(r->data, (struct hd_block_id){b->block_id},
+                                              r->order->new_gen_stamp, r->choice.size_bytes,
+                                              l->storage_id)
+                          : update_peer(r, l);
+        l->updated = err == 0;
+        updated += err == 0;
+        if (err < 0) {
+            hd_log_warn("a replica was not updated in the recovery",
+                        "block=%" PRIu64 " node=%s:%u error=\"%s\"", b->block_id,
+                        l->node->id->ip_addr, l->node->id->ipc_port, hd_fail_describe(err));
+        }
+    }
+    return updated > 0 ? 0 : hd_fail(-HD_E_IO, "no replica could be updated");
+}
+
+static int commit(struct recovery *r)
+{
+    Hdw__CommitBlockSynchronizationRequest q = HDW__COMMIT_BLOCK_SYNCHRONIZATION_REQUEST__INIT;
+    ProtobufCMessage *m;
+    Hdw__DatanodeID *targets[LOCATIONS_MAX];
+    char *storages[LOCATIONS_MAX];
+    for (int i = 0; i < r->count; i++) {
+        if (r->locations[i].updated) {
+            targets[q.n_new_taragets++] = r->locations[i].node->id;
+            storages[q.n_new_target_storages++] = r->locations[i].storage_id;
+        }
+    }
+    q.block = r->order->block->b;
+    q.new_gen_stamp = r->order->new_gen_stamp;
+    q.new_length = r->choice.size_bytes;
+    q.close_file = true;
+    q.delete_block = r->choice.delete_block;
+    q.new_taragets = targets;
+    q.new_target_storages = storages;
+    return hd_control_call(r->data->control, "commitBlockSynchronization", &q.base,
+                           &hdw__commit_block_synchronization_response__descriptor, &r->arena, &m);
+}
+
+static int recover(struct recovery *r)
+{
+    const Hdw__ExtendedBlock *b = r->order->block->b;
+    uint64_t truncate =
+        r->order->truncate_block != NULL ? r->order->truncate_block->num_bytes : UINT64_MAX;
+    int err = ask_all(r);
+    if (err == 0) {
+        err = hd_recovery_choose(r->answers, r->count, (struct hd_genstamp){b->generation_stamp},
+                                 truncate, &r->choice);
+    }
+    if (err == 0 && !r->choice.delete_block) {
+        err = update_all(r);
+    }
+    return err < 0 ? err : commit(r);
+}
+
+static void recovery_free(struct recovery *r)
+{
+    if (r->order != NULL) {
+        hdw__recovering_block__free_unpacked(r->order, NULL);
+    }
+    hd_arena_done(&r->arena);
+    free(r);
+}
+
+static void recovery_run(void *ctx)
+{
+    struct recovery *r = ctx;
+    uint64_t id = r->order->block->b->block_id;
+    int err = recover(r);
+    if (err < 0) {
+        hd_log_warn("block recovery failed", "block=%" PRIu64 " recovery=%" PRIu64 " error=\"%s\"",
+                    id, r->order->new_gen_stamp, hd_fail_describe(err));
+    } else {
+        hd_log_info("block recovered",
+                    "block=%" PRIu64 " stamp=%" PRIu64 " bytes=%" PRIu64 " replicas=%d", id,
+                    r->order->new_gen_stamp, r->choice.size_bytes, r->choice.parts);
+    }
+    recovery_free(r);
+}
+
+void hd_recover_order(struct hd_data *d, const Hdw__RecoveringBlock *block)
+{
+    const Hdw__LocatedBlock *lb = block->block;
+    if (!hd_store_serves_pool(d->store, lb->b->pool_id)) {
+        return;
+    }
+    struct recovery *r = calloc(1, sizeof(*r));
+    size_t size = hdw__recovering_block__get_packed_size(block);
+    uint8_t *bytes = malloc(size);
+    if (r == NULL || bytes == NULL) {
+        free(r);
+        free(bytes);
+        return;
+    }
+    r->data = d;
+    hd_arena_init(&r->arena, ARENA_BYTES);
+    hdw__recovering_block__pack(block, bytes);
+    r->order = hdw__recovering_block__unpack(NULL, size, bytes);
+    free(bytes);
+    if (r->order != NULL) {
+        for (size_t i = 0; i < lb->n_locs && r->count < LOCATIONS_MAX; i++) {
+            const Hdw__DatanodeInfo *node = r->order->block->locs[i];
+            r->locations[r->count++] = (struct location){
+                .node = node,
+                .self = strcmp(node->id->datanode_uuid, hd_store_node_uuid(d->store)) == 0};
+        }
+    }
+    if (r->order == NULL || hd_workers_run(d->recovery_workers, recovery_run, r) < 0) {
+        recovery_free(r);
+    }
+}

@@ -1,0 +1,189 @@
+/*
+ * Operations on the two files of a replica. See store_internal.h.
+ *
+ * The data file says which place a replica is in: it is renamed first. A crash between the two
+ * renames leaves the sums in the other place, where loading looks for them.
+ */
+#include "fs/data/core/span.h"
+#include "fs/base/bytes.h"
+#include "fs/base/error.h"
+#include "fs/data/store/store_internal.h"
+#include "fs/os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SCAN_BYTES = 1 << 20 };
+
+static int move_file(const char *from, const char *to, const char *to_dir)
+{
+    if (rename(from, to) == 0) {
+        return 0;
+    }
+    if (errno == ENOENT && access(to_dir, F_OK) < 0) { /* a finalized subdirectory's first block */
+        int err = hd_dir_make(to_dir, 0755);
+        if (err < 0) {
+            return err;
+        }
+        if (rename(from, to) == 0) {
+            return 0;
+        }
+    }
+    return hd_fail_errno(errno, "%s: rename to %s", from, to);
+}
+
+int hd_files_move(const struct hd_layout *l, const struct hd_replica *r, enum hd_place from,
+                  enum hd_place to, struct hd_genstamp new_gs)
+{
+    char source[HD_LAYOUT_PATH_BYTES];
+    char target[HD_LAYOUT_PATH_BYTES];
+    char dir[HD_LAYOUT_PATH_BYTES];
+    int err = 0;
+    hd_layout_dir(l, to, r->id, dir);
+    if (from != to) {
+        hd_layout_data(l, from, r->id, source);
+        hd_layout_data(l, to, r->id, target);
+        err = move_file(source, target, dir);
+    }
+    if (err == 0 && (from != to || r->gs.v != new_gs.v)) {
+        hd_layout_meta(l, from, r->id, r->gs, source);
+        hd_layout_meta(l, to, r->id, new_gs, target);
+        err = move_file(source, target, dir);
+    }
+    return err;
+}
+
+int hd_files_unlink(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place)
+{
+    char path[HD_LAYOUT_PATH_BYTES];
+    int err = 0;
+    hd_layout_data(l, place, r->id, path);
+    if (unlink(path) < 0 && errno != ENOENT) {
+        err = hd_fail_errno(errno, "%s: unlink", path);
+    }
+    hd_layout_meta(l, place, r->id, r->gs, path);
+    if (unlink(path) < 0 && errno != ENOENT) {
+        err = hd_fail_errno(errno, "%s: unlink", path);
+    }
+    return err;
+}
+
+int hd_files_open(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place,
+                  int flags, int *ret_data_fd, int *ret_meta_fd)
+{
+    char path[HD_LAYOUT_PATH_BYTES];
+    hd_layout_data(l, place, r->id, path);
+    HD_AUTO(hd_fd_done) int data_fd = open(path, flags | O_CLOEXEC, 0644);
+    if (data_fd < 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    hd_layout_meta(l, place, r->id, r->gs, path);
+    int meta_fd = open(path, flags | O_CLOEXEC, 0644);
+    if (meta_fd < 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    *ret_data_fd = data_fd;
+    *ret_meta_fd = meta_fd;
+    data_fd = -1;
+    return 0;
+}
+
+/* Reads a chunk of `size` bytes and compares it with its stored sum. */
+static int check_chunk(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t start,
+                       uint32_t size, uint8_t *chunk)
+{
+    uint8_t stored[HD_SUM_BYTES];
+    int err = hd_fd_pread(data_fd, chunk, size, start);
+    if (err == 0) {
+        err = hd_fd_pread(meta_fd, stored, sizeof(stored), hd_meta_file_offset(f, start));
+    }
+    if (err < 0) {
+        return err;
+    }
+    uint32_t computed = hd_checksum(f.type, chunk, size);
+    if (computed != hd_get_be32(stored)) {
+        return hd_fail(-HD_E_CHECKSUM, "checksum differs at byte %llu (stored %08x, computed %08x)",
+                       (unsigned long long)start, hd_get_be32(stored), computed);
+    }
+    return 0;
+}
+
+/* The sum of the chunk that becomes the short last one. */
+static int cut_last_sum(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size_bytes,
+                        uint64_t keep_bytes)
+{
+    uint32_t into = (uint32_t)(keep_bytes % f.bytes_per_checksum);
+    uint64_t start = keep_bytes - into;
+    uint8_t *chunk = malloc(f.bytes_per_checksum);
+    if (chunk == NULL) {
+        return -ENOMEM;
+    }
+    uint32_t stored_bytes = (uint32_t)HD_MIN(size_bytes - start, (uint64_t)f.bytes_per_checksum);
+    int err = check_chunk(data_fd, meta_fd, f, start, stored_bytes, chunk);
+    if (err == 0) {
+        uint8_t sum[HD_SUM_BYTES];
+        hd_put_be32(sum, hd_checksum(f.type, chunk, into));
+        err = hd_fd_pwrite(meta_fd, sum, sizeof(sum), hd_meta_file_offset(f, start));
+    }
+    free(chunk);
+    return err;
+}
+
+int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size_bytes,
+                 uint64_t keep_bytes)
+{
+    if (keep_bytes == size_bytes) {
+        return 0;
+    }
+    if (keep_bytes % f.bytes_per_checksum != 0 && f.type != HD_CHECKSUM_NULL) {
+        int err = cut_last_sum(data_fd, meta_fd, f, size_bytes, keep_bytes);
+        if (err < 0) {
+            return err;
+        }
+    }
+    if (ftruncate(data_fd, (off_t)keep_bytes) < 0 ||
+        ftruncate(meta_fd, (off_t)hd_meta_file_size(f, keep_bytes)) < 0) {
+        return hd_fail_errno(errno, "truncate to %llu", (unsigned long long)keep_bytes);
+    }
+    return 0;
+}
+
+int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint64_t *ret_bytes)
+{
+    struct hd_sum_format f;
+    *ret_bytes = 0;
+    if (hd_meta_file_read_header(meta_fd, &f) < 0) {
+        return 0; /* not even the header was written: nothing of it counts */
+    }
+    if (f.type == HD_CHECKSUM_NULL) {
+        *ret_bytes = data_bytes;
+        return 0;
+    }
+    size_t step = SCAN_BYTES / f.bytes_per_checksum * f.bytes_per_checksum;
+    step = HD_MAX(step, (size_t)f.bytes_per_checksum);
+    uint8_t *data = malloc(step);
+    uint8_t *sums = malloc(hd_chunk_count(step, f.bytes_per_checksum) * HD_SUM_BYTES);
+    int err = data == NULL || sums == NULL ? -ENOMEM : 0;
+    for (uint64_t at = 0; err == 0 && at < data_bytes; at += step) {
+        size_t n = (size_t)HD_MIN((uint64_t)step, data_bytes - at);
+        size_t sums_bytes = hd_chunk_count(n, f.bytes_per_checksum) * HD_SUM_BYTES;
+        err = hd_fd_pread(data_fd, data, n, at);
+        ssize_t got = pread(meta_fd, sums, sums_bytes, (off_t)hd_meta_file_offset(f, at));
+        if (err < 0 || got < 0) {
+            err = err < 0 ? err : hd_fail_errno(errno, "read of sums");
+            break;
+        }
+        /* Chunks without a sum do not count. */
+        n = HD_MIN(n, (size_t)got / HD_SUM_BYTES * f.bytes_per_checksum);
+        int64_t bad = hd_checksum_verify(f.type, f.bytes_per_checksum, data, n, sums);
+        *ret_bytes = at + (bad < 0 ? n : (size_t)bad * f.bytes_per_checksum);
+        if (bad >= 0 || (size_t)got < sums_bytes) {
+            break;
+        }
+    }
+    free(data);
+    free(sums);
+    return err;
+}

@@ -1,0 +1,131 @@
+/*
+ * The replicas of one data node: directories (volumes), the map from block to replica, and every
+ * operation that moves files. All functions may be called by any thread and may block on disks; no
+ * lock is held across disk I/O.
+ *
+ * A replica has at most one owner at a time: a block writer (block_writer.h) or a short exclusive
+ * operation (delete, recovery). Readers own nothing: they hold descriptors.
+ */
+#ifndef HD_DATA_STORE_STORE_H
+#define HD_DATA_STORE_STORE_H
+
+#include "fs/base/buf.h"
+#include "fs/data/core/recovery.h"
+#include "fs/data/core/replica.h"
+#include "fs/data/store/layout.h"
+#include "fs/data/store/meta_file.h"
+
+enum { HD_STORE_VOLUMES_MAX = 64 };
+
+struct hd_store;
+struct hd_volume;
+
+struct hd_store_options {
+    const char *dirs;        /* comma list; made when missing */
+    uint64_t reserved_bytes; /* of each directory's file system, kept free */
+    int failed_volumes_tolerated;
+};
+
+/*
+ * Locks the directories and loads what is there. A directory that cannot be used counts as failed;
+ * more of those than tolerated, or none left, is an error with a failure text.
+ */
+int hd_store_open(const struct hd_store_options *options, struct hd_store **ret);
+void hd_store_close(struct hd_store *s); /* takes NULL; no writer may be left */
+
+/* Who meta says we are. */
+struct hd_store_identity {
+    char cluster_id[HD_LAYOUT_ID_BYTES];
+    char pool_id[HD_LAYOUT_ID_BYTES];
+    uint32_t namespace_id;
+    uint64_t ctime_ms;
+};
+
+/*
+ * Binds the directories to a cluster: fresh ones are formatted, others checked
+ * (-HD_E_INCORRECT_VERSION with a sentence when they belong to another cluster).
+ */
+int hd_store_bind(struct hd_store *s, const struct hd_store_identity *identity);
+
+bool hd_store_is_bound(struct hd_store *s);
+bool hd_store_serves_pool(struct hd_store *s, const char *pool_id);
+const char *hd_store_pool_id(struct hd_store *s);   /* "" until bound; stable afterwards */
+const char *hd_store_node_uuid(struct hd_store *s); /* the same */
+
+/* --- reading --- */
+
+/* Descriptors and facts of a replica at one moment. */
+struct hd_block_view {
+    int data_fd;
+    int meta_fd;
+    struct hd_sum_format format;
+    struct hd_replica replica; /* a copy */
+    uint64_t visible_bytes;
+    bool has_last_sum; /* the stored sum of a short last chunk (finalized replicas) */
+    uint8_t last_sum[HD_SUM_BYTES];
+    char data_path[HD_LAYOUT_PATH_BYTES];
+};
+
+/* A copy of the replica's facts. -HD_E_REPLICA_NOT_FOUND. */
+int hd_store_get(struct hd_store *s, struct hd_block_id id, struct hd_replica *ret);
+
+/* Waits up to wait_ms until at least visible_bytes can be read of a replica being written. */
+void hd_store_wait_visible(struct hd_store *s, struct hd_block_id id, uint64_t visible_bytes,
+                           int64_t wait_ms);
+
+/* Opens. The caller calls hd_block_view_done. -HD_E_REPLICA_NOT_FOUND or an I/O error. */
+int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_view *ret);
+void hd_block_view_done(struct hd_block_view *v);
+
+/* --- changing --- */
+
+/*
+ * Deletes both files of the replica with exactly this stamp; an unfinished writer is stopped first.
+ * ret_storage_id is the directory it was in.
+ */
+int hd_store_delete(struct hd_store *s, struct hd_block_id id, struct hd_genstamp gs,
+                    char ret_storage_id[HD_LAYOUT_ID_BYTES]);
+
+/* fsync of data, sums and directory. -HD_E_REPLICA_NOT_FOUND also when the stamp is older. */
+int hd_store_sync(struct hd_store *s, struct hd_block_id id, struct hd_genstamp gs);
+
+/*
+ * The two halves of block recovery at a location. init stops the writer and answers what is here;
+ * update cuts to new_bytes, sets the stamp to recovery_id and finalizes.
+ */
+int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_genstamp block_gs,
+                           uint64_t recovery_id, struct hd_recovery_answer *ret);
+int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t recovery_id,
+                             uint64_t new_bytes, char ret_storage_id[HD_LAYOUT_ID_BYTES]);
+
+/* --- reports --- */
+
+struct hd_volume_info {
+    char dir[HD_LAYOUT_PATH_BYTES];
+    char storage_id[HD_LAYOUT_ID_BYTES];
+    uint64_t capacity_bytes;
+    uint64_t used_bytes; /* by replicas */
+    uint64_t free_bytes; /* for replicas */
+    uint64_t reserved_bytes;
+    uint64_t replica_count;
+};
+
+/* The healthy directories, up to max; returns how many. Asks the file systems. */
+int hd_store_volumes(struct hd_store *s, struct hd_volume_info *out, int max);
+
+/* Appends all replicas of a directory in report encoding; returns their number or an error. */
+int64_t hd_store_report(struct hd_store *s, const char *storage_id, struct hd_buf *out);
+
+struct hd_store_failures {
+    int count;
+    uint64_t last_ms; /* wall time */
+    uint64_t lost_capacity_bytes;
+    const char *dirs[HD_STORE_VOLUMES_MAX];
+};
+void hd_store_failures(struct hd_store *s, struct hd_store_failures *ret);
+
+/* Touches every directory; one that fails loses its replicas. -HD_E_IO when too many have failed.
+ */
+int hd_store_check(struct hd_store *s);
+
+#endif

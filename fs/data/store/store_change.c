@@ -1,0 +1,180 @@
+/* Deleting, syncing and recovering replicas. See store.h. */
+#include "fs/base/error.h"
+#include "fs/data/store/store_internal.h"
+#include "fs/os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+static int not_found(struct hd_block_id id, struct hd_genstamp gs)
+{
+    return hd_fail(-HD_E_REPLICA_NOT_FOUND, "no replica of blk_%" PRIu64 "_%" PRIu64, id.v, gs.v);
+}
+
+int hd_store_delete(struct hd_store *s, struct hd_block_id id, struct hd_genstamp gs,
+                    char ret_storage_id[HD_LAYOUT_ID_BYTES])
+{
+    struct hd_store_replica *r = NULL;
+    pthread_mutex_lock(&s->lock);
+    const struct hd_store_replica *there = hd_map_get(&s->replicas, id.v);
+    int err =
+        there == NULL || there->r.gs.v != gs.v ? not_found(id, gs) : hd_store_own(s, id, true, &r);
+    if (err == 0 && (r == NULL || r->r.gs.v != gs.v)) { /* it changed while we waited */
+        if (r != NULL) {
+            hd_store_disown(s, r);
+        }
+        err = not_found(id, gs);
+    }
+    if (err < 0) {
+        pthread_mutex_unlock(&s->lock);
+        return err;
+    }
+    struct hd_replica copy = r->r;
+    struct hd_volume *volume = r->volume;
+    struct hd_layout l = hd_store_layout(s, volume);
+    snprintf(ret_storage_id, HD_LAYOUT_ID_BYTES, "%s", volume->version.storage_id);
+    pthread_mutex_unlock(&s->lock);
+
+    err = hd_files_unlink(&l, &copy, hd_store_place(&copy));
+
+    pthread_mutex_lock(&s->lock);
+    if (err == 0) {
+        hd_store_remove(s, r);
+    } else {
+        hd_store_disown(s, r);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (hd_volume_error_is_fatal(err)) {
+        hd_volume_fail(s, volume, err);
+    }
+    return err;
+}
+
+static int sync_view(struct hd_block_view *v)
+{
+    if (fsync(v->data_fd) < 0 || fsync(v->meta_fd) < 0) {
+        return hd_fail_errno(errno, "%s: fsync", v->data_path);
+    }
+    return hd_dir_sync_parent(v->data_path);
+}
+
+int hd_store_sync(struct hd_store *s, struct hd_block_id id, struct hd_genstamp gs)
+{
+    struct hd_block_view v;
+    int err = hd_store_view(s, id, &v);
+    if (err < 0) {
+        return err;
+    }
+    err = v.replica.gs.v < gs.v ? not_found(id, gs) : sync_view(&v);
+    hd_block_view_done(&v);
+    if (hd_volume_error_is_fatal(err)) {
+        pthread_mutex_lock(&s->lock);
+        const struct hd_store_replica *r = hd_map_get(&s->replicas, id.v);
+        struct hd_volume *volume = r == NULL ? NULL : r->volume;
+        pthread_mutex_unlock(&s->lock);
+        if (volume != NULL) {
+            hd_volume_fail(s, volume, err);
+        }
+    }
+    return err;
+}
+
+int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_genstamp block_gs,
+                           uint64_t recovery_id, struct hd_recovery_answer *ret)
+{
+    struct hd_store_replica *r = NULL;
+    *ret = (struct hd_recovery_answer){.reached = true};
+    pthread_mutex_lock(&s->lock);
+    const struct hd_store_replica *there = hd_map_get(&s->replicas, id.v);
+    int err = hd_recovery_check(there == NULL ? NULL : &there->r, block_gs, recovery_id);
+    if (err == 1) { /* the writer is stopped, then the question is asked again */
+        err = hd_store_own(s, id, true, &r);
+    }
+    if (err == 0 && r != NULL) {
+        err = hd_recovery_check(&r->r, block_gs, recovery_id);
+        if (err == 1) {
+            hd_replica_move(&r->r, HD_REPLICA_RUR);
+            r->r.recovery_id = recovery_id;
+            r->version++;
+            *ret = (struct hd_recovery_answer){.reached = true,
+                                               .found = true,
+                                               .state = r->r.before_recovery,
+                                               .gs = r->r.gs,
+                                               .size_bytes = r->r.size_bytes};
+            err = 0;
+        }
+        hd_store_disown(s, r);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+static int cut_and_finalize(const struct hd_layout *l, const struct hd_replica *r,
+                            uint64_t new_bytes, struct hd_genstamp new_gs)
+{
+    HD_AUTO(hd_fd_done) int data_fd = -1;
+    HD_AUTO(hd_fd_done) int meta_fd = -1;
+    struct hd_sum_format f;
+    enum hd_place place = hd_store_place(r);
+    int err = hd_files_open(l, r, place, O_RDWR, &data_fd, &meta_fd);
+    if (err == 0) {
+        err = hd_meta_file_read_header(meta_fd, &f);
+    }
+    if (err == 0) {
+        err = hd_files_cut(data_fd, meta_fd, f, r->size_bytes, new_bytes);
+    }
+    if (err == 0 && (fdatasync(data_fd) < 0 || fdatasync(meta_fd) < 0)) {
+        err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, r->id.v);
+    }
+    return err < 0 ? err : hd_files_move(l, r, place, HD_PLACE_FINALIZED, new_gs);
+}
+
+int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t recovery_id,
+                             uint64_t new_bytes, char ret_storage_id[HD_LAYOUT_ID_BYTES])
+{
+    struct hd_store_replica *r = NULL;
+    pthread_mutex_lock(&s->lock);
+    int err = hd_store_own(s, id, false, &r);
+    if (err == 0 && r == NULL) {
+        err = not_found(id, (struct hd_genstamp){recovery_id});
+    }
+    if (err == 0 && (r->r.state != HD_REPLICA_RUR || r->r.recovery_id != recovery_id ||
+                     new_bytes > r->r.size_bytes)) {
+        err = hd_fail(-HD_E_IO,
+                      "blk_%" PRIu64 " is %s with recovery %" PRIu64 " and %" PRIu64
+                      " bytes; recovery %" PRIu64 " to %" PRIu64 " bytes does not fit",
+                      id.v, hd_replica_state_name(r->r.state), r->r.recovery_id, r->r.size_bytes,
+                      recovery_id, new_bytes);
+        hd_store_disown(s, r);
+    }
+    if (err < 0) {
+        pthread_mutex_unlock(&s->lock);
+        return err;
+    }
+    struct hd_replica copy = r->r;
+    struct hd_volume *volume = r->volume;
+    struct hd_layout l = hd_store_layout(s, volume);
+    snprintf(ret_storage_id, HD_LAYOUT_ID_BYTES, "%s", volume->version.storage_id);
+    pthread_mutex_unlock(&s->lock);
+
+    struct hd_genstamp new_gs = {recovery_id};
+    err = cut_and_finalize(&l, &copy, new_bytes, new_gs);
+
+    pthread_mutex_lock(&s->lock);
+    if (err == 0) {
+        volume->used_bytes += hd_store_replica_disk_bytes(new_bytes);
+        volume->used_bytes -= hd_store_replica_disk_bytes(copy.size_bytes);
+        r->r.size_bytes = new_bytes;
+        r->r.gs = new_gs;
+        hd_replica_move(&r->r, HD_REPLICA_FINALIZED);
+    }
+    r->version++;
+    hd_store_disown(s, r);
+    pthread_mutex_unlock(&s->lock);
+    if (hd_volume_error_is_fatal(err)) {
+        hd_volume_fail(s, volume, err);
+    }
+    return err;
+}

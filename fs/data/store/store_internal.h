@@ -1,0 +1,106 @@
+/*
+ * Inside of the store: shared by its own files only.
+ *
+ * One mutex guards the map and every replica; `changed` is broadcast whenever an owner lets go, a
+ * state changes, or acknowledged bytes that somebody waits for arrive. `owner` is what keeps file
+ * operations apart: whoever owns a replica may move its files without the lock, and whoever wants
+ * it waits.
+ */
+#ifndef HD_DATA_STORE_STORE_INTERNAL_H
+#define HD_DATA_STORE_STORE_INTERNAL_H
+
+#include "fs/base/map.h"
+#include "fs/data/core/placement.h"
+#include "fs/data/store/block_writer.h"
+#include "fs/data/store/store.h"
+
+#include <pthread.h>
+
+enum { HD_STORE_OWNER_WAIT_MS = 10000 };
+
+struct hd_volume {
+    char *dir; /* heap, owned */
+    int lock_fd;
+    struct hd_node_version version; /* storage_id "" until formatted */
+    bool failed;
+    uint64_t used_bytes;     /* by replicas, data and sums */
+    uint64_t promised_bytes; /* to open writers, not yet written */
+    uint64_t replica_count;
+};
+
+struct hd_store_replica {
+    struct hd_replica r;
+    struct hd_volume *volume;
+    bool owned;                     /* by a writer or an exclusive operation */
+    struct hd_block_writer *writer; /* the writer that owns it, if it is one */
+    uint32_t version;               /* counts moves of its files */
+};
+
+struct hd_store {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* CLOCK_MONOTONIC */
+    int waiters;            /* for acknowledged bytes */
+    struct hd_map replicas; /* block id -> struct hd_store_replica, owned */
+    struct hd_volume volumes[HD_STORE_VOLUMES_MAX];
+    int volume_count;
+    unsigned cursor; /* round robin */
+    uint64_t reserved_bytes;
+    int failed_tolerated;
+    uint64_t last_failure_ms;
+    uint64_t lost_capacity_bytes;
+    bool bound;
+    char pool_id[HD_LAYOUT_ID_BYTES];
+    char node_uuid[HD_LAYOUT_ID_BYTES];
+};
+
+struct hd_layout hd_store_layout(const struct hd_store *s, const struct hd_volume *v);
+
+/* Under the lock: tells a writer to give up (block_writer.c). */
+void hd_block_writer_interrupt(struct hd_block_writer *w);
+
+/* Where the files of a replica in this state are. */
+enum hd_place hd_store_place(const struct hd_replica *r);
+
+/* A condition wait with a deadline in monotonic milliseconds; false when it has passed. */
+bool hd_store_wait_until(struct hd_store *s, int64_t deadline_ms);
+
+/*
+ * Under the lock: waits until nobody owns the replica and owns it. interrupt: a writer is told to
+ * give up. *ret is NULL when there is no such replica. -EBUSY when the owner does not let go.
+ */
+int hd_store_own(struct hd_store *s, struct hd_block_id id, bool interrupt,
+                 struct hd_store_replica **ret);
+void hd_store_disown(struct hd_store *s, struct hd_store_replica *r); /* under the lock */
+
+/* Under the lock: puts a replica into the map and the sums, and takes it out (and frees). */
+int hd_store_insert(struct hd_store *s, struct hd_store_replica *r);
+void hd_store_remove(struct hd_store *s, struct hd_store_replica *r);
+uint64_t hd_store_replica_disk_bytes(uint64_t size_bytes);
+
+/* Loads what a directory holds. Called before anyone else can see the store, or at bind. */
+int hd_volume_load(struct hd_store *s, struct hd_volume *v);
+int hd_volume_open(struct hd_volume *v, const char *dir);
+int hd_volume_space(const struct hd_volume *v, uint64_t *ret_capacity, uint64_t *ret_available);
+
+/* An error of a disk, not of a request: the directory is given up, with all its replicas. */
+bool hd_volume_error_is_fatal(int err);
+void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err);
+
+/* --- files of one replica (files.c) --- */
+
+/* Renames data and sums between places and stamps; crash-safe in every step. */
+int hd_files_move(const struct hd_layout *l, const struct hd_replica *r, enum hd_place from,
+                  enum hd_place to, struct hd_genstamp new_gs);
+int hd_files_unlink(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place);
+
+/* Cuts to keep_bytes; the sum of a chunk that becomes short is checked, then made anew. */
+int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size_bytes,
+                 uint64_t keep_bytes);
+
+/* The longest prefix of whole chunks (and a short last one) whose sums agree. */
+int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint64_t *ret_bytes);
+
+int hd_files_open(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place,
+                  int flags, int *ret_data_fd, int *ret_meta_fd);
+
+#endif

@@ -1,0 +1,276 @@
+/* One data directory: opening, loading what it holds, its space, its failure. */
+#include "fs/base/error.h"
+#include "fs/data/store/store_internal.h"
+#include "fs/os/clock.h"
+#include "fs/os/file.h"
+#include "fs/os/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+int hd_volume_open(struct hd_volume *v, const char *dir)
+{
+    *v = (struct hd_volume){.lock_fd = -1, .dir = strdup(dir)};
+    if (v->dir == NULL) {
+        return -ENOMEM;
+    }
+    int err = hd_dir_make(dir, 0700);
+    if (err == 0) {
+        err = hd_dir_lock(dir, &v->lock_fd);
+    }
+    if (err == 0) {
+        err = hd_node_version_read(dir, &v->version);
+        err = err == -ENOENT ? 0 : err;
+    }
+    return err;
+}
+
+int hd_volume_space(const struct hd_volume *v, uint64_t *ret_capacity, uint64_t *ret_available)
+{
+    struct statvfs st;
+    if (statvfs(v->dir, &st) < 0) {
+        return hd_fail_errno(errno, "%s", v->dir);
+    }
+    *ret_capacity = (uint64_t)st.f_blocks * st.f_frsize;
+    *ret_available = (uint64_t)st.f_bavail * st.f_frsize;
+    return 0;
+}
+
+bool hd_volume_error_is_fatal(int err)
+{
+    return err == -EIO || err == -EROFS || err == -ENODEV || err == -ENXIO || err == -EUCLEAN ||
+           err == -ESTALE;
+}
+
+void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err)
+{
+    pthread_mutex_lock(&s->lock);
+    if (v->failed) {
+        pthread_mutex_unlock(&s->lock);
+        return;
+    }
+    v->failed = true;
+    s->last_failure_ms = (uint64_t)hd_clock_wall_ms().v;
+    uint64_t lost = v->used_bytes;
+    /* Free replicas go now; owned ones go when their owner lets go. */
+    size_t cursor = 0;
+    void *value;
+    uint64_t gone = 0;
+    uint64_t *ids = calloc(s->replicas.count + 1, sizeof(*ids));
+    while (ids != NULL && hd_map_next(&s->replicas, &cursor, NULL, &value)) {
+        struct hd_store_replica *r = value;
+        if (r->volume == v && !r->owned) {
+            ids[gone++] = r->r.id.v;
+        }
+    }
+    for (uint64_t i = 0; i < gone; i++) {
+        hd_store_remove(s, hd_map_get(&s->replicas, ids[i]));
+    }
+    free(ids);
+    s->lost_capacity_bytes += lost;
+    pthread_mutex_unlock(&s->lock);
+    hd_log_error("data directory failed",
+                 "dir=%s replicas=%" PRIu64 " bytes=%" PRIu64 " error=\"%s\"", v->dir, gone, lost,
+                 hd_fail_describe(err));
+}
+
+/* --- loading --- */
+
+/* What the directories say about one block, before it becomes a replica. */
+struct found {
+    uint64_t data_bytes;
+    enum hd_place place;
+    bool has_data;
+    bool has_meta;
+    enum hd_place meta_place;
+    struct hd_genstamp gs;
+};
+
+struct load {
+    struct hd_store *store;
+    struct hd_volume *volume;
+    struct hd_layout layout;
+    struct hd_map found; /* id -> struct found, owned */
+    uint64_t ignored;
+};
+
+static struct found *found_for(struct load *l, struct hd_block_id id)
+{
+    struct found *f = hd_map_get(&l->found, id.v);
+    if (f == NULL) {
+        f = calloc(1, sizeof(*f));
+        if (f != NULL && hd_map_put(&l->found, id.v, f) < 0) {
+            free(f);
+            f = NULL;
+        }
+    }
+    return f;
+}
+
+static int note_file(struct load *l, int dir_fd, const char *name, enum hd_place place)
+{
+    struct hd_block_id id;
+    struct hd_genstamp gs;
+    enum hd_name_kind kind = hd_layout_parse(name, &id, &gs);
+    if (kind == HD_NAME_OTHER) {
+        return 0;
+    }
+    struct found *f = found_for(l, id);
+    if (f == NULL) {
+        return -ENOMEM;
+    }
+    if (kind == HD_NAME_DATA) {
+        struct stat st;
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+            return hd_fail_errno(errno, "%s", name);
+        }
+        f->has_data = true;
+        f->place = place;
+        f->data_bytes = (uint64_t)st.st_size;
+    } else if (!f->has_meta || f->gs.v < gs.v) {
+        f->has_meta = true;
+        f->meta_place = place;
+        f->gs = gs;
+    }
+    return 0;
+}
+
+/* Every file below path, two levels of subdirectories deep for finalized replicas. */
+static int note_dir(struct load *l, const char *path, enum hd_place place, int depth)
+{
+    DIR *d = opendir(path);
+    if (d == NULL) {
+        return errno == ENOENT ? 0 : hd_fail_errno(errno, "%s", path);
+    }
+    int err = 0;
+    for (struct dirent *e = readdir(d); e != NULL && err == 0; e = readdir(d)) {
+        if (depth > 0 && strncmp(e->d_name, "subdir", 6) == 0) {
+            char sub[HD_LAYOUT_PATH_BYTES];
+            if (snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name) < (int)sizeof(sub)) {
+                err = note_dir(l, sub, place, depth - 1);
+            }
+        } else {
+            err = note_file(l, dirfd(d), e->d_name, place);
+        }
+    }
+    closedir(d);
+    return err;
+}
+
+/* A crash between two renames left the sums in the other place. */
+static int heal_place(struct load *l, struct hd_block_id id, struct found *f)
+{
+    char from[HD_LAYOUT_PATH_BYTES];
+    char to[HD_LAYOUT_PATH_BYTES];
+    hd_layout_meta(&l->layout, f->meta_place, id, f->gs, from);
+    hd_layout_meta(&l->layout, f->place, id, f->gs, to);
+    if (rename(from, to) < 0) {
+        return hd_fail_errno(errno, "%s: rename to %s", from, to);
+    }
+    f->meta_place = f->place;
+    return 0;
+}
+
+/* A replica that was being written: what its sums vouch for is kept. */
+static int cut_to_verified(struct load *l, struct hd_replica *r)
+{
+    HD_AUTO(hd_fd_done) int data_fd = -1;
+    HD_AUTO(hd_fd_done) int meta_fd = -1;
+    int err = hd_files_open(&l->layout, r, HD_PLACE_RBW, O_RDWR, &data_fd, &meta_fd);
+    uint64_t good = 0;
+    if (err == 0) {
+        err = hd_files_verified_prefix(data_fd, meta_fd, r->size_bytes, &good);
+    }
+    if (err == 0 && good < r->size_bytes && ftruncate(data_fd, (off_t)good) < 0) {
+        err = hd_fail_errno(errno, "truncate of blk_%" PRIu64, r->id.v);
+    }
+    if (good < r->size_bytes) {
+        hd_log_info("unfinished replica cut to what its sums vouch for",
+                    "block=%" PRIu64 " from=%" PRIu64 " to=%" PRIu64, r->id.v, r->size_bytes, good);
+    }
+    r->size_bytes = good;
+    r->acked_bytes = good;
+    return err;
+}
+
+static int load_one(struct load *l, struct hd_block_id id, struct found *f)
+{
+    if (!f->has_data || !f->has_meta) {
+        l->ignored++;
+        return 0;
+    }
+    int err = f->place != f->meta_place ? heal_place(l, id, f) : 0;
+    struct hd_store_replica *r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        return -ENOMEM;
+    }
+    *r = (struct hd_store_replica){
+        .volume = l->volume,
+        .r = {.id = id,
+              .gs = f->gs,
+              .state = f->place == HD_PLACE_RBW ? HD_REPLICA_RWR : HD_REPLICA_FINALIZED,
+              .size_bytes = f->data_bytes,
+              .acked_bytes = f->data_bytes}};
+    if (err == 0 && f->place == HD_PLACE_RBW) {
+        err = cut_to_verified(l, &r->r);
+    }
+    struct hd_store_replica *old = hd_map_get(&l->store->replicas, id.v);
+    bool better = old == NULL || old->r.gs.v < r->r.gs.v;
+    if (err == 0 && better) {
+        if (old != NULL) {
+            hd_store_remove(l->store, old);
+        }
+        err = hd_store_insert(l->store, r);
+        if (err == 0) {
+            return 0;
+        }
+    }
+    l->ignored += err == 0;
+    free(r);
+    return err;
+}
+
+static int empty_tmp(struct load *l)
+{
+    char path[HD_LAYOUT_PATH_BYTES];
+    hd_layout_dir(&l->layout, HD_PLACE_TMP, (struct hd_block_id){0}, path);
+    int err = hd_dir_remove(path);
+    return err < 0 ? err : hd_dir_make(path, 0755);
+}
+
+int hd_volume_load(struct hd_store *s, struct hd_volume *v)
+{
+    struct load l = {.store = s, .volume = v, .layout = hd_store_layout(s, v)};
+    char path[HD_LAYOUT_PATH_BYTES];
+    hd_map_init(&l.found);
+    int err = empty_tmp(&l);
+    if (err == 0) {
+        hd_layout_dir(&l.layout, HD_PLACE_RBW, (struct hd_block_id){0}, path);
+        err = note_dir(&l, path, HD_PLACE_RBW, 0);
+    }
+    if (err == 0) {
+        snprintf(path, sizeof(path), "%s/current/%s/current/finalized", v->dir, s->pool_id);
+        err = note_dir(&l, path, HD_PLACE_FINALIZED, 2);
+    }
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    while (hd_map_next(&l.found, &cursor, &id, &value)) {
+        if (err == 0) {
+            err = load_one(&l, (struct hd_block_id){id}, value);
+        }
+        free(value);
+    }
+    hd_map_done(&l.found);
+    if (l.ignored > 0) {
+        hd_log_warn("files without their other half, or older doubles, were left alone",
+                    "dir=%s count=%" PRIu64, v->dir, l.ignored);
+    }
+    return err;
+}
