@@ -1,12 +1,147 @@
-/* The secondary. See roles.h. */
+/* The secondary's process: its loop, its small RPC service, its end. See secondary_impl.h. */
 #include "meta/shell/roles.h"
+#include "meta/shell/secondary_impl.h"
+#include "meta/shell/threads.h"
 #include "fs/base/error.h"
+#include "fs/net/loop.h"
+#include "fs/net/rpc_server.h"
+#include "fs/os/daemon.h"
+#include "fs/os/log.h"
+
+#include "howdah.pb-c.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct process {
+    struct hd_secondary s;
+    struct hd_loop *loop;
+    struct hd_rpc_server *server;
+    struct hd_loop_timer *watchdog;
+    int64_t watchdog_ms;
+    int signal_fd;
+};
+
+static void on_call(void *ctx, struct hd_rpc_call *call)
+{
+    struct process *p = ctx;
+    struct hd_secondary *s = &p->s;
+    if (strcmp(call->method, "getCluster") != 0) {
+        char text[HD_CONF_TEXT_BYTES + 512];
+        snprintf(text, sizeof(text),
+                 "%.200s is answered by the primary at %s, not by its secondary", call->method,
+                 s->conf->meta_address);
+        hd_rpc_reply_error(call, -HD_E_STANDBY, text);
+        return;
+    }
+    Hdw__GetClusterResponse r = HDW__GET_CLUSTER_RESPONSE__INIT;
+    pthread_mutex_lock(&s->lock);
+    struct hd_version v = s->version;
+    r.written_txid = r.durable_txid = s->applied.v;
+    r.checkpoint_txid = s->image_txid.v;
+    pthread_mutex_unlock(&s->lock);
+    if (v.cluster_id[0] == '\0') {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "the secondary has not reached its primary yet");
+        return;
+    }
+    r.cluster_id = v.cluster_id;
+    r.block_pool_id = v.block_pool_id;
+    r.namespace_id = v.namespace_id;
+    r.creation_ms = v.creation_ms;
+    hd_rpc_reply(call, &r.base, (int64_t)r.written_txid);
+}
+
+static void on_signal(void *ctx, uint32_t events)
+{
+    struct process *p = ctx;
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(p->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo != SIGHUP) {
+            hd_log_info("stopping", "signal=%u", info.ssi_signo);
+            hd_daemon_notify("STOPPING=1");
+            hd_loop_stop(p->loop);
+        }
+    }
+}
+
+static void on_watchdog(void *ctx)
+{
+    struct process *p = ctx;
+    hd_daemon_notify("WATCHDOG=1");
+    hd_loop_timer_set(p->watchdog, p->watchdog_ms);
+}
+
+static int listen_and_run(struct process *p)
+{
+    static const char *const protocols[] = {"howdah.MetaProtocol", NULL};
+    const struct hd_rpc_server_options o = {.protocols = protocols, .on_call = on_call, .ctx = p};
+    struct hd_loop_fd *watch = NULL;
+    int err = hd_loop_fd_add(p->loop, p->signal_fd, EPOLLIN, on_signal, p, &watch);
+    if (err == 0 && p->watchdog_ms > 0) {
+        err = hd_loop_timer_add(p->loop, p->watchdog_ms, on_watchdog, p, &p->watchdog);
+    }
+    if (err == 0) {
+        err = hd_rpc_server_new(p->loop, p->s.conf->rpc_address, &o, &p->server);
+    }
+    if (err == 0) {
+        hd_log_info("following", "primary=%s address=%s dir=%s", p->s.conf->meta_address,
+                    p->s.conf->rpc_address, p->s.conf->dir);
+        hd_daemon_notify("READY=1");
+        err = hd_loop_run(p->loop);
+    }
+    hd_rpc_server_free(p->server);
+    hd_loop_fd_remove(watch);
+    if (p->watchdog != NULL) {
+        hd_loop_timer_remove(p->watchdog);
+    }
+    return err;
+}
+
+/* Breaks whatever call to the primary is under way, and waits for the threads. */
+static void stop_tail(struct hd_secondary *s)
+{
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->stopping, true);
+    pthread_cond_broadcast(&s->stop_cond);
+    pthread_mutex_unlock(&s->lock);
+    hd_rpc_client_disconnect(s->link.client);
+    hd_rpc_client_disconnect(s->checkpoint.link.client);
+    pthread_join(s->tail, NULL);
+}
 
 int hd_secondary_run(const struct hd_meta_conf *conf, int signal_fd)
 {
-    (void)conf;
-    (void)signal_fd;
-    return hd_fail(-ENOSYS, "not yet");
+    static struct process p;
+    p = (struct process){.signal_fd = signal_fd, .watchdog_ms = hd_daemon_watchdog_ms()};
+    p.s.conf = conf;
+    p.s.store.lock_fd = -1;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&p.s.lock, NULL);
+    pthread_cond_init(&p.s.stop_cond, &attr);
+    int err = hd_primary_link_open(&p.s.link, conf);
+    if (err == 0) {
+        err = hd_primary_link_open(&p.s.checkpoint.link, conf);
+    }
+    if (err == 0) {
+        err = hd_loop_new(&p.loop);
+    }
+    if (err == 0) {
+        err = hd_meta_thread_start(&p.s.tail, "tail", hd_secondary_tail, &p.s);
+    }
+    if (err == 0) {
+        err = listen_and_run(&p);
+        stop_tail(&p.s);
+    }
+    hd_loop_free(p.loop);
+    hd_primary_link_close(&p.s.link);
+    hd_primary_link_close(&p.s.checkpoint.link);
+    return err;
 }

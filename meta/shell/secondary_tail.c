@@ -1,0 +1,367 @@
+/* Following the primary's log. See secondary_impl.h. */
+#include "meta/shell/secondary_impl.h"
+#include "fs/base/error.h"
+#include "fs/net/rpc_client.h"
+#include "fs/os/clock.h"
+#include "fs/os/log.h"
+#include "meta/log/image.h"
+
+#include "howdah.pb-c.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    BACKOFF_MIN_MS = 100,
+    BACKOFF_MAX_MS = 2000,
+    FETCH_BYTES = 4 << 20,
+    FETCH_WAIT_MS = 5000,
+    CALL_TIMEOUT_MS = 20000,
+};
+
+static const char meta_protocol[] = "howdah.MetaProtocol";
+
+int hd_primary_link_open(struct hd_primary_link *l, const struct hd_meta_conf *conf)
+{
+    const struct hd_rpc_client_options o = {.address = conf->meta_address,
+                                            .protocol = meta_protocol,
+                                            .user = conf->superuser,
+                                            .connect_timeout_ms = 3000,
+                                            .call_timeout_ms = CALL_TIMEOUT_MS};
+    hd_arena_init(&l->arena, 0);
+    return hd_rpc_client_new(&o, &l->client);
+}
+
+void hd_primary_link_close(struct hd_primary_link *l)
+{
+    hd_rpc_client_free(l->client);
+    hd_arena_done(&l->arena);
+    *l = (struct hd_primary_link){0};
+}
+
+int hd_primary_link_call(struct hd_primary_link *l, const char *method,
+                         const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                         int timeout_ms, void *ret_response)
+{
+    hd_arena_reset(&l->arena);
+    const struct hd_rpc_args args = {.method = method,
+                                     .request = request,
+                                     .response_type = type,
+                                     .arena = &l->arena,
+                                     .timeout_ms = timeout_ms,
+                                     .call_id = -1};
+    ProtobufCMessage *response;
+    int err = hd_rpc_call(l->client, &args, &response, NULL);
+    if (err == 0) {
+        *(ProtobufCMessage **)ret_response = response;
+    }
+    return err;
+}
+
+/* Sleeps, but not into a stop. */
+static void pause_ms(struct hd_secondary *s, int64_t ms)
+{
+    uint64_t at = hd_clock_mono_ns() + (uint64_t)ms * 1000000u;
+    struct timespec ts = {.tv_sec = (time_t)(at / 1000000000u),
+                          .tv_nsec = (long)(at % 1000000000u)};
+    pthread_mutex_lock(&s->lock);
+    while (!atomic_load(&s->stopping) &&
+           pthread_cond_timedwait(&s->stop_cond, &s->lock, &ts) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void publish(struct hd_secondary *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->version = s->store.version;
+    s->applied = s->store.applied;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* --- the store --- */
+
+/* Who the primary is. */
+static int get_version(struct hd_secondary *s, struct hd_version *ret)
+{
+    const Hdw__GetClusterRequest q = HDW__GET_CLUSTER_REQUEST__INIT;
+    Hdw__GetClusterResponse *r;
+    int err = hd_primary_link_call(&s->link, "getCluster", &q.base,
+                                   &hdw__get_cluster_response__descriptor, 0, &r);
+    if (err < 0) {
+        return err;
+    }
+    *ret = (struct hd_version){.namespace_id = r->namespace_id, .creation_ms = r->creation_ms};
+    if (strlen(r->cluster_id) >= sizeof(ret->cluster_id) ||
+        strlen(r->block_pool_id) >= sizeof(ret->block_pool_id)) {
+        return hd_fail(-HD_E_BAD_MESSAGE, "the primary's ids are too long");
+    }
+    snprintf(ret->cluster_id, sizeof(ret->cluster_id), "%s", r->cluster_id);
+    snprintf(ret->block_pool_id, sizeof(ret->block_pool_id), "%s", r->block_pool_id);
+    return 0;
+}
+
+/*
+ * Opens the own directory. Damage there is no loss as long as there is a primary: it is put aside
+ * whole, and everything fetched again.
+ */
+static int open_store(struct hd_secondary *s)
+{
+    struct hd_version primary;
+    int err = get_version(s, &primary);
+    if (err < 0) {
+        return err;
+    }
+    const struct hd_store_options o = {
+        .dir = s->conf->dir, .core = &s->conf->core, .version = &primary, .ip = ""};
+    err = hd_store_open(&o, &s->store);
+    if (err == -HD_E_CORRUPT) {
+        char to[HD_CONF_TEXT_BYTES + 64];
+        snprintf(to, sizeof(to), "%s.bad-%" PRId64, s->conf->dir, hd_clock_wall_ms().v);
+        hd_log_warn("directory is damaged, starting over with an empty one",
+                    "moved_to=%s reason=\"%s\"", to, hd_fail_describe(err));
+        if (rename(s->conf->dir, to) < 0) {
+            return hd_fail_errno(errno, "%s: rename to %s", s->conf->dir, to);
+        }
+        err = hd_store_open(&o, &s->store);
+    }
+    if (err == 0 && strcmp(primary.cluster_id, s->store.version.cluster_id) != 0) {
+        err = hd_fail(-HD_E_INCORRECT_VERSION, "%s: belongs to cluster %s, the primary at %s to %s",
+                      s->conf->dir, s->store.version.cluster_id, s->conf->meta_address,
+                      primary.cluster_id);
+        hd_store_close(&s->store);
+    }
+    if (err == 0) {
+        err = hd_edit_log_start(s->store.log, (struct hd_txid){s->store.applied.v + 1});
+    }
+    if (err < 0) {
+        hd_store_close(&s->store);
+        return err;
+    }
+    size_t count;
+    struct hd_txid newest = {0};
+    (void)hd_image_list(s->conf->dir, &newest, 1, &count);
+    s->checkpoint_txid = newest;
+    s->checkpoint_at_ms = hd_clock_mono_ms().v;
+    s->store_open = true;
+    pthread_mutex_lock(&s->lock);
+    s->image_txid = newest;
+    pthread_mutex_unlock(&s->lock);
+    publish(s);
+    return 0;
+}
+
+/* What follows our txid is gone from the primary: start over from its newest image. */
+static int start_over(struct hd_secondary *s)
+{
+    struct hd_txid txid;
+    hd_secondary_checkpoint_finish(s);
+    int err = hd_secondary_fetch_image(s, &txid);
+    if (err == 0 && txid.v <= s->store.applied.v) {
+        err = hd_fail(-HD_E_CORRUPT, "the primary has purged edits that its newest image lacks");
+    }
+    if (err < 0) {
+        return err;
+    }
+    hd_log_info("starting over from the primary's image", "txid=%" PRIu64, txid.v);
+    err = hd_store_restart_from_image(&s->store, &s->conf->core, txid);
+    if (err < 0) {
+        hd_store_close(&s->store); /* half done: opening again sorts it out */
+        s->store_open = false;
+        return err;
+    }
+    publish(s);
+    return 0;
+}
+
+/* --- records --- */
+
+/* The received frames into the own log: durable before anything is made of them. */
+static int log_records(struct hd_secondary *s, const uint8_t *p, size_t n, struct hd_buf *frames)
+{
+    const struct hd_txid durable = hd_edit_log_last(s->store.log);
+    struct hd_txid last = durable;
+    struct hd_record r;
+    size_t bytes;
+    for (size_t at = 0; at < n; at += bytes) {
+        if (hd_record_decode(p + at, n - at, &r, &bytes) != HD_RECORD_GOOD ||
+            r.txid.v != last.v + 1) {
+            return hd_fail(-HD_E_BAD_MESSAGE,
+                           "the primary's records do not decode behind txid %" PRIu64, last.v);
+        }
+        last = r.txid;
+        r.durable = durable;
+        int err = hd_record_encode(frames, &r);
+        if (err < 0) {
+            return err;
+        }
+    }
+    int err = hd_edit_log_is_full(s->store.log) ? hd_edit_log_roll(s->store.log) : 0;
+    if (err == 0) {
+        err = hd_edit_log_append(s->store.log, frames->data, frames->size, last);
+    }
+    if (err == 0) {
+        err = hd_edit_log_sync(s->store.log);
+    }
+    if (err < 0) {
+        hd_log_error("own edit log failed, ending", "reason=\"%s\"", hd_fail_describe(err));
+        abort(); /* what reached the disk is not known: the next start finds out */
+    }
+    return 0;
+}
+
+/* The own log's frames into the core and the view. */
+static int replay(struct hd_secondary *s, const struct hd_buf *frames)
+{
+    struct hd_meta_effects e;
+    struct hd_kv_batch b = {0};
+    struct hd_record r;
+    size_t bytes;
+    int err = 0;
+    hd_meta_effects_init(&e);
+    for (size_t at = 0; at < frames->size && err == 0; at += bytes) {
+        (void)hd_record_decode(frames->data + at, frames->size - at, &r, &bytes);
+        hd_meta_effects_reset(&e);
+        err = hd_meta_replay(s->store.meta, r.data, r.size, &e);
+        if (err < 0) {
+            err = hd_fail(-HD_E_CORRUPT, "the record of txid %" PRIu64 " does not apply: %s",
+                          r.txid.v, hd_error_name(err));
+            break;
+        }
+        err = hd_store_batch_puts(&b, &e);
+        s->store.applied = r.txid;
+    }
+    if (err == 0) {
+        err = hd_store_batch_applied(&b, s->store.applied);
+    }
+    if (err == 0) {
+        err = hd_kv_write(s->store.view, &b, false);
+    }
+    hd_kv_batch_done(&b);
+    hd_meta_effects_done(&e);
+    return err;
+}
+
+static int take_records(struct hd_secondary *s, const uint8_t *p, size_t n)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf frames = {0};
+    int err = log_records(s, p, n, &frames);
+    if (err == 0) {
+        err = replay(s, &frames);
+        if (err < 0) { /* log and memory differ now: load both again */
+            hd_secondary_checkpoint_finish(s);
+            hd_store_close(&s->store);
+            s->store_open = false;
+            return err;
+        }
+    }
+    publish(s);
+    return err;
+}
+
+static int fetch(struct hd_secondary *s)
+{
+    Hdw__FetchEditsRequest q = HDW__FETCH_EDITS_REQUEST__INIT;
+    Hdw__FetchEditsResponse *r;
+    q.from_txid = s->store.applied.v + 1;
+    q.max_bytes = FETCH_BYTES;
+    q.wait_ms = FETCH_WAIT_MS;
+    q.has_applied_txid = true;
+    q.applied_txid = s->store.applied.v;
+    int err = hd_primary_link_call(&s->link, "fetchEdits", &q.base,
+                                   &hdw__fetch_edits_response__descriptor,
+                                   FETCH_WAIT_MS + CALL_TIMEOUT_MS, &r);
+    if (err < 0) {
+        return err;
+    }
+    if (!s->connected) {
+        s->connected = true;
+        hd_log_info("connected", "primary=%s applied=%" PRIu64 " primary_txid=%" PRIu64,
+                    s->conf->meta_address, s->store.applied.v, r->durable_txid);
+    }
+    s->wanted = s->wanted || (r->has_checkpoint_wanted && r->checkpoint_wanted);
+    if (r->has_purged && r->purged) {
+        return start_over(s);
+    }
+    return r->records.len > 0 ? take_records(s, r->records.data, r->records.len) : 0;
+}
+
+/* --- checkpoints --- */
+
+static bool checkpoint_due(const struct hd_secondary *s)
+{
+    uint64_t behind = s->store.applied.v - HD_MIN(s->checkpoint_txid.v, s->store.applied.v);
+    int64_t age_ms = hd_clock_mono_ms().v - s->checkpoint_at_ms;
+    return s->wanted || behind >= (uint64_t)s->conf->checkpoint_txns ||
+           (behind > 0 && age_ms >= s->conf->checkpoint_interval_s * 1000);
+}
+
+/* Rolls the primary's segment, follows up to there, and starts the image. */
+static int checkpoint(struct hd_secondary *s)
+{
+    const Hdw__RollSegmentRequest q = HDW__ROLL_SEGMENT_REQUEST__INIT;
+    Hdw__RollSegmentResponse *r;
+    int err = hd_primary_link_call(&s->link, "rollSegment", &q.base,
+                                   &hdw__roll_segment_response__descriptor, 0, &r);
+    uint64_t target = err == 0 ? r->last_txid : 0;
+    while (err == 0 && s->store.applied.v < target && !atomic_load(&s->stopping)) {
+        err = fetch(s);
+        if (!s->store_open) {
+            return err;
+        }
+    }
+    if (err == 0) {
+        err = hd_edit_log_roll(s->store.log);
+    }
+    if (err == 0) {
+        s->wanted = false;
+        err = hd_secondary_checkpoint_start(s);
+    }
+    s->checkpoint_at_ms = hd_clock_mono_ms().v;
+    return err;
+}
+
+static int follow(struct hd_secondary *s)
+{
+    int err = s->store_open ? 0 : open_store(s);
+    while (err == 0 && !atomic_load(&s->stopping)) {
+        err = fetch(s);
+        if (err == 0 && checkpoint_due(s) && !atomic_load(&s->checkpoint.running)) {
+            err = checkpoint(s);
+        }
+    }
+    return err;
+}
+
+void *hd_secondary_tail(void *secondary)
+{
+    struct hd_secondary *s = secondary;
+    int64_t backoff_ms = BACKOFF_MIN_MS;
+    while (!atomic_load(&s->stopping)) {
+        int err = follow(s);
+        if (atomic_load(&s->stopping)) {
+            break;
+        }
+        if (s->connected || backoff_ms == BACKOFF_MIN_MS) {
+            hd_log_warn("not following the primary, trying again", "primary=%s reason=\"%s\"",
+                        s->conf->meta_address, hd_fail_describe(err));
+        }
+        if (s->connected) {
+            backoff_ms = BACKOFF_MIN_MS;
+        }
+        s->connected = false;
+        pause_ms(s, backoff_ms);
+        backoff_ms = HD_MIN(backoff_ms * 2, BACKOFF_MAX_MS);
+    }
+    hd_secondary_checkpoint_finish(s);
+    if (s->store_open) {
+        int err = hd_edit_log_stop(s->store.log);
+        if (err < 0) {
+            hd_log_error("edit log not finished", "reason=\"%s\"", hd_fail_describe(err));
+        }
+        hd_store_close(&s->store);
+    }
+    return NULL;
+}
