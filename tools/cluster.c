@@ -173,8 +173,14 @@ static int load_cluster_keys(struct hd_cluster *c)
         (rc = hd_config_int(meta, "stale_ms", 5000, &c->stale_ms)) < 0) {
         return rc;
     }
-    return dir != NULL ? copy_text(c->dir, sizeof(c->dir), dir, "[cluster] dir")
-                       : parent_of(c->conf, c->dir);
+    rc = dir != NULL ? copy_text(c->dir, sizeof(c->dir), dir, "[cluster] dir")
+                     : parent_of(c->conf, c->dir);
+    if (rc == 0 && c->socket_path[0] == '\0' &&
+        snprintf(c->socket_path, sizeof(c->socket_path), "%s/run/data_PORT.sock", c->dir) >=
+            (int)sizeof(c->socket_path)) {
+        c->socket_path[0] = '\0';
+    }
+    return rc;
 }
 
 int hd_cluster_load(const char *conf, struct hd_cluster *ret)
