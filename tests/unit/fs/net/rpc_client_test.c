@@ -10,6 +10,7 @@
 #include <atf-c.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define PROTOCOL "org.apache.hadoop.hdfs.protocol.ClientProtocol"
@@ -25,8 +26,8 @@ struct server {
     pthread_t thread;
     char address[64];
     struct hd_rpc_call *parked[PARKED_MAX];
-    int parked_count;
-    int unpark_at; /* so many parked calls are answered at once; 0: never */
+    atomic_int parked_count;
+    atomic_int unpark_at; /* so many parked calls are answered at once; 0: never */
     int closed;
     uint64_t last_conn_id;
     int last_retry;
@@ -59,7 +60,8 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
     if (strcmp(q->src, "/missing") == 0) {
         hd_rpc_reply_error(call, -ENOENT, "File does not exist: /missing\n\tat some.java.Line");
     } else if (strcmp(q->src, "/park") == 0) {
-        s->parked[s->parked_count++] = call;
+        s->parked[s->parked_count] = call;
+        s->parked_count++;
         if (s->parked_count == s->unpark_at) { /* the last one first */
             while (s->parked_count > 0) {
                 answer_length(s->parked[--s->parked_count], 77);
@@ -303,7 +305,7 @@ ATF_TC_BODY(lost_connection_fails_every_call_under_way, tc)
     struct hd_rpc_client *c = new_client(&s, 0);
     struct caller callers[THREADS];
     park_many(c, callers);
-    while (__atomic_load_n(&s.parked_count, __ATOMIC_ACQUIRE) < THREADS) {
+    while (s.parked_count < THREADS) {
         ATF_REQUIRE_EQ(call(c, "/1").err, 0);
     }
     stop(&s);
@@ -346,7 +348,7 @@ ATF_TC_BODY(late_answer_harms_nobody, tc)
     ATF_CHECK_EQ(call(c, "/1").err, 0);
     pthread_create(&other.thread, NULL, call_park, &other);
     struct hd_rpc_args brief = {.call_id = -1, .timeout_ms = 30};
-    while (__atomic_load_n(&s.parked_count, __ATOMIC_ACQUIRE) < 1) {
+    while (s.parked_count < 1) {
         ATF_REQUIRE_EQ(call(c, "/1").err, 0);
     }
     struct caller busy = {.client = c};
