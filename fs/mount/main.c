@@ -107,10 +107,12 @@ static int serve(struct hd_mount_options *o, struct daemon_state *d)
 
 static int run(struct hd_mount_options *o)
 {
-    struct daemon_state d = {.ready_fd = -1, .log = o->log};
-    int rc = make_absolute(o);
+    struct daemon_state d = {
+        .ready_fd = -1,
+    };
+    int rc = hd_mount_options_configure(o);
     if (rc == 0) {
-        rc = hd_mount_options_configure(o);
+        rc = make_absolute(o);
     }
     if (rc == 0 && o->pretend) {
         rc = hd_session_check(o);
@@ -121,6 +123,7 @@ static int run(struct hd_mount_options *o)
         }
         return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     }
+    d.log = o->log;
     if (o->foreground) {
         return serve(o, &d);
     }

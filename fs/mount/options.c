@@ -406,7 +406,7 @@ int hd_mount_options_parse(struct hd_mount_options *o, int argc, char **argv)
             bool used;
             rc = parse_flag(o, helper, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
             i += used;
-        } else if (o->uri == NULL) {
+        } else if (o->uri == NULL && o->path == NULL && argv[i][0] != '/') {
             rc = hd_mount_options_spec(o, argv[i]);
         } else if (o->path == NULL) {
             rc = set_text(&o->path, argv[i], strlen(argv[i]));
@@ -417,13 +417,24 @@ int hd_mount_options_parse(struct hd_mount_options *o, int argc, char **argv)
             return rc;
         }
     }
-    if (o->help || o->version) {
-        return 0;
-    }
-    if (o->uri == NULL || o->path == NULL) {
-        return hd_fail(-EINVAL, "hdfs://HOST:PORT and PATH are wanted; see --help");
-    }
     return 0;
+}
+
+/* What the command line left out. */
+static int complete(struct hd_mount_options *o, const struct hd_config *c)
+{
+    struct hd_config_at cluster = {c, NULL, "cluster"};
+    struct hd_config_at mount = {c, NULL, "mount"};
+    const char *uri = hd_config_str(cluster, "uri", NULL);
+    const char *path = hd_config_str(mount, "path", NULL);
+    int rc = 0;
+    if (o->uri == NULL && uri != NULL) {
+        rc = hd_mount_options_spec(o, uri);
+    }
+    if (rc == 0 && o->path == NULL && path != NULL) {
+        rc = set_text(&o->path, path, strlen(path));
+    }
+    return rc;
 }
 
 static int apply_config(struct hd_mount_options *o, const struct hd_config *c)
@@ -465,7 +476,15 @@ static bool same_cluster(const struct hd_mount_options *o, const struct hd_confi
     return strncmp(uri, o->uri, size) == 0 && (uri[size] == '\0' || uri[size] == '/');
 }
 
-int hd_mount_options_configure(struct hd_mount_options *o)
+static int check_whole(const struct hd_mount_options *o)
+{
+    if (o->uri == NULL || o->path == NULL) {
+        return hd_fail(-EINVAL, "hdfs://HOST:PORT and PATH are wanted; see --help");
+    }
+    return 0;
+}
+
+static int read_config(struct hd_mount_options *o)
 {
     char found[4096];
     bool named = o->conf != NULL;
@@ -477,17 +496,26 @@ int hd_mount_options_configure(struct hd_mount_options *o)
     if (rc < 0) {
         return named ? rc : 0;
     }
-    if (!named && !same_cluster(o, c)) {
+    if (!named && o->uri != NULL && !same_cluster(o, c)) {
         return 0;
     }
-    return apply_config(o, c);
+    rc = complete(o, c);
+    return rc < 0 ? rc : apply_config(o, c);
+}
+
+int hd_mount_options_configure(struct hd_mount_options *o)
+{
+    int rc = read_config(o);
+    return rc < 0 ? rc : check_whole(o);
 }
 
 const char *hd_mount_options_usage(void)
 {
-    return "usage: howdah-mount hdfs://HOST:PORT[/DIR] PATH [-f] [-o OPTION,...] [--conf FILE]\n"
+    return "usage: howdah-mount [hdfs://HOST:PORT[/DIR]] [PATH] [-f] [-o OPTION,...] [--conf "
+           "FILE]\n"
            "\n"
-           "Mounts Howdah, or any HDFS, at PATH. umount PATH ends it.\n"
+           "Mounts Howdah, or any HDFS, at PATH. umount PATH ends it. What is left out is taken\n"
+           "from howdah.conf.\n"
            "\n"
            "  -f, --foreground   stay in the foreground\n"
            "  --conf FILE        howdah.conf of the cluster\n"

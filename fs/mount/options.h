@@ -52,7 +52,8 @@ int hd_mount_options_spec(struct hd_mount_options *o, const char *spec);
 
 /*
  * Reads the configuration: the one named, else the one found (hd_config_find) when its cluster is
- * the one that is mounted. What the command line gave stays.
+ * the one that is mounted. What the command line gave stays; a cluster or a mount point it left
+ * out is taken from there. -EINVAL when one is still missing.
  */
 int hd_mount_options_configure(struct hd_mount_options *o);
 

@@ -129,9 +129,12 @@ ATF_TC_WITHOUT_HEAD(wrong_command_lines_are_refused);
 ATF_TC_BODY(wrong_command_lines_are_refused, tc)
 {
     struct hd_mount_options o;
-    ATF_CHECK_EQ(PARSE(&o, true, "howdah-mount"), -EINVAL);
+    setenv("HOWDAH_CONF", "/nowhere/howdah.conf", 1);
+    ATF_REQUIRE_EQ(PARSE(&o, true, "howdah-mount"), 0);
+    ATF_CHECK_EQ(hd_mount_options_configure(&o), -EINVAL);
     hd_mount_options_done(&o);
-    ATF_CHECK_EQ(PARSE(&o, true, "howdah-mount", "hdfs://h:8020"), -EINVAL);
+    ATF_REQUIRE_EQ(PARSE(&o, true, "howdah-mount", "hdfs://h:8020"), 0);
+    ATF_CHECK_EQ(hd_mount_options_configure(&o), -EINVAL);
     hd_mount_options_done(&o);
     ATF_CHECK_EQ(PARSE(&o, true, "howdah-mount", "hdfs://h:8020", "/a", "/b"), -EINVAL);
     hd_mount_options_done(&o);
@@ -184,6 +187,22 @@ ATF_TC_BODY(the_configuration_is_weaker_than_the_command_line, tc)
     hd_mount_options_done(&o);
 }
 
+ATF_TC_WITHOUT_HEAD(what_is_left_out_comes_from_the_configuration);
+ATF_TC_BODY(what_is_left_out_comes_from_the_configuration, tc)
+{
+    struct hd_mount_options o;
+    write_conf("[cluster]\nuri = hdfs://h:8020\n[mount]\npath = /x\n");
+    ATF_REQUIRE_EQ(PARSE(&o, true, "howdah-mount", "--conf", "howdah.conf", "-f", "/mnt"), 0);
+    ATF_REQUIRE_EQ(hd_mount_options_configure(&o), 0);
+    ATF_CHECK_STREQ(o.uri, "hdfs://h:8020");
+    ATF_CHECK_STREQ(o.path, "/mnt");
+    hd_mount_options_done(&o);
+    ATF_REQUIRE_EQ(PARSE(&o, true, "howdah-mount", "--conf", "howdah.conf"), 0);
+    ATF_REQUIRE_EQ(hd_mount_options_configure(&o), 0);
+    ATF_CHECK_STREQ(o.path, "/x");
+    hd_mount_options_done(&o);
+}
+
 ATF_TC_WITHOUT_HEAD(a_found_configuration_of_another_cluster_is_not_used);
 ATF_TC_BODY(a_found_configuration_of_another_cluster_is_not_used, tc)
 {
@@ -215,6 +234,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, wrong_command_lines_are_refused);
     ATF_TP_ADD_TC(tp, the_cluster_wants_host_and_port);
     ATF_TP_ADD_TC(tp, the_configuration_is_weaker_than_the_command_line);
+    ATF_TP_ADD_TC(tp, what_is_left_out_comes_from_the_configuration);
     ATF_TP_ADD_TC(tp, a_found_configuration_of_another_cluster_is_not_used);
     return atf_no_error();
 }
