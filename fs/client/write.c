@@ -25,6 +25,7 @@ static void writer_free(struct hd_writer *w)
         hd_wpacket_free(HD_LIST_ENTRY(node, struct hd_wpacket, link));
     }
     hd_arena_done(&w->chain.arena);
+    hd_writer_forgive(w);
     pthread_mutex_destroy(&w->lock);
     free(w->path);
     free(w);

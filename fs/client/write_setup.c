@@ -53,21 +53,39 @@ int hd_wchain_add_node(struct hd_writer *w, const Hdw__LocatedBlock *from, size_
     return 0;
 }
 
-static bool is_excluded(const struct hd_writer *w, const char *uuid)
+/* A copy on the heap: servers compare the whole identity of excluded nodes. */
+static Hdw__DatanodeInfo *copy_info(const Hdw__DatanodeInfo *info)
 {
-    for (size_t i = 0; i < w->excluded_count; i++) {
-        if (strcmp(w->excluded[i], uuid) == 0) {
-            return true;
-        }
+    size_t size = hdw__datanode_info__get_packed_size(info);
+    uint8_t *bytes = malloc(size);
+    if (bytes == NULL) {
+        return NULL;
     }
-    return false;
+    hdw__datanode_info__pack(info, bytes);
+    Hdw__DatanodeInfo *copy = hdw__datanode_info__unpack(NULL, size, bytes);
+    free(bytes);
+    return copy;
 }
 
-static void exclude(struct hd_writer *w, const char *uuid)
+static void exclude(struct hd_writer *w, const Hdw__DatanodeInfo *info)
 {
+    const char *uuid = info->id->datanode_uuid;
     hd_session_node_failed(w->fs->session, uuid);
-    if (w->excluded_count < HD_WRITER_EXCLUDED_MAX && !is_excluded(w, uuid)) {
-        snprintf(w->excluded[w->excluded_count++], HD_UUID_TEXT_BYTES, "%s", uuid);
+    for (size_t i = 0; i < w->excluded_count; i++) {
+        if (strcmp(w->excluded[i]->id->datanode_uuid, uuid) == 0) {
+            return;
+        }
+    }
+    Hdw__DatanodeInfo *copy = w->excluded_count < HD_WRITER_EXCLUDED_MAX ? copy_info(info) : NULL;
+    if (copy != NULL) {
+        w->excluded[w->excluded_count++] = copy;
+    }
+}
+
+void hd_writer_forgive(struct hd_writer *w)
+{
+    while (w->excluded_count > 0) {
+        hdw__datanode_info__free_unpacked(w->excluded[--w->excluded_count], NULL);
     }
 }
 
@@ -77,7 +95,7 @@ void hd_wchain_drop_node(struct hd_writer *w, int index)
     if (index < 0 || (size_t)index >= c->node_count) {
         return;
     }
-    exclude(w, c->nodes[index].info->id->datanode_uuid);
+    exclude(w, c->nodes[index].info);
     c->node_count--;
     memmove(&c->nodes[index], &c->nodes[index + 1],
             (c->node_count - (size_t)index) * sizeof(c->nodes[0]));
@@ -237,41 +255,15 @@ int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
 
 /* ---- beginning a block ---- */
 
-/* Excluded nodes as addBlock wants them: only the uuid counts. */
-static Hdw__DatanodeInfo **excluded_nodes(struct hd_writer *w, struct hd_arena *arena)
-{
-    Hdw__DatanodeInfo **list = HD_ARENA_ARRAY(arena, Hdw__DatanodeInfo *, w->excluded_count + 1);
-    for (size_t i = 0; list != NULL && i < w->excluded_count; i++) {
-        Hdw__DatanodeInfo *info = HD_ARENA_NEW(arena, Hdw__DatanodeInfo);
-        Hdw__DatanodeID *id = HD_ARENA_NEW(arena, Hdw__DatanodeID);
-        if (info == NULL || id == NULL) {
-            return NULL;
-        }
-        hdw__datanode_info__init(info);
-        hdw__datanode_id__init(id);
-        id->ip_addr = (char *)"0.0.0.0";
-        id->host_name = (char *)"";
-        info->location = (char *)"/default-rack"; /* must be a path */
-        id->datanode_uuid = w->excluded[i];
-        info->id = id;
-        list[i] = info;
-    }
-    return list;
-}
-
 static int ask_for_block(struct hd_writer *w, Hdw__LocatedBlock **ret)
 {
     struct hd_wchain *c = &w->chain;
-    Hdw__DatanodeInfo **excluded = excluded_nodes(w, &c->arena);
-    if (excluded == NULL) {
-        return -ENOMEM;
-    }
     Hdw__AddBlockRequest request = HDW__ADD_BLOCK_REQUEST__INIT;
     request.src = w->path;
     request.client_name = w->fs->session->client_name;
     request.previous = w->has_previous ? &w->previous : NULL;
     request.n_exclude_nodes = w->excluded_count;
-    request.exclude_nodes = excluded;
+    request.exclude_nodes = w->excluded;
     request.has_file_id = true;
     request.file_id = w->ino;
     Hdw__AddBlockResponse *response;
@@ -297,7 +289,7 @@ static int get_block(struct hd_writer *w, struct hd_retry *retry, Hdw__LocatedBl
             return err;
         }
         if (err != -HD_E_NOT_REPLICATED_YET) {
-            w->excluded_count = 0;
+            hd_writer_forgive(w);
         }
         int64_t pause = hd_retry_next(retry, hd_clock_mono_ms().v);
         if (pause < 0) {
@@ -482,8 +474,7 @@ static int ask_for_node(struct hd_writer *w, Hdw__LocatedBlock **ret)
     struct hd_wchain *c = &w->chain;
     Hdw__DatanodeInfo **existing = HD_ARENA_ARRAY(&c->arena, Hdw__DatanodeInfo *, c->node_count);
     char **storages = HD_ARENA_ARRAY(&c->arena, char *, c->node_count);
-    Hdw__DatanodeInfo **excluded = excluded_nodes(w, &c->arena);
-    if (existing == NULL || storages == NULL || excluded == NULL) {
+    if (existing == NULL || storages == NULL) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < c->node_count; i++) {
@@ -496,7 +487,7 @@ static int ask_for_node(struct hd_writer *w, Hdw__LocatedBlock **ret)
     request.n_existings = c->node_count;
     request.existings = existing;
     request.n_excludes = w->excluded_count;
-    request.excludes = excluded;
+    request.excludes = w->excluded;
     request.num_additional_nodes = 1;
     request.client_name = w->fs->session->client_name;
     request.n_existing_storage_uuids = c->node_count;
@@ -530,7 +521,7 @@ static void replace_node(struct hd_writer *w)
         }
         if (transfer(w, &c->nodes[0], &c->nodes[c->node_count - 1]) < 0) {
             c->node_count--;
-            exclude(w, uuid);
+            exclude(w, offer->locs[i]);
         }
         return;
     }

@@ -97,7 +97,7 @@ struct hd_writer {
     uint64_t told_bytes;   /* of the current block, told to meta by fsync */
     bool unsynced_blocks;  /* finished without fsync */
     size_t excluded_count; /* nodes not to be offered again */
-    char excluded[HD_WRITER_EXCLUDED_MAX][HD_UUID_TEXT_BYTES];
+    Hdw__DatanodeInfo *excluded[HD_WRITER_EXCLUDED_MAX]; /* heap, owned */
 };
 
 /* ---- write_packet.c ---- */
@@ -124,6 +124,7 @@ int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
 int hd_wchain_probe(struct hd_writer *w);
 
 void hd_wchain_drop_node(struct hd_writer *w, int index);
+void hd_writer_forgive(struct hd_writer *w); /* no node is excluded any more */
 int hd_wchain_add_node(struct hd_writer *w, const Hdw__LocatedBlock *from, size_t index);
 
 /* addBlock and set-up, with other nodes as long as meta has any. */
