@@ -185,7 +185,7 @@ static int run_fs(const struct hd_command *self, int argc, char **argv)
     }
     const struct hd_sh_verb *verb = find_verb(name);
     if (verb == NULL) {
-        fprintf(stderr, "-%s: Unknown command\n`howdah fs -help` lists the commands\n", name);
+        fprintf(stderr, "%s: Unknown command\n`howdah fs -help` lists the commands\n", argv[at]);
         return HD_SH_USAGE;
     }
     if (at + 1 < argc && strcmp(argv[at + 1], "--help") == 0) {

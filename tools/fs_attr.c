@@ -172,8 +172,11 @@ static int run_setrep(struct hd_sh *sh, struct hd_sh_args *args)
     if (*end != '\0' || end == args->list[0]) {
         return hd_sh_usage(args, "Illegal replication, a positive integer expected");
     }
-    if (n < 1 || n > HD_REPLICATION_MAX) {
-        return hd_sh_usage(args, "replication must be >= 1 and <= %d", HD_REPLICATION_MAX);
+    if (n < 1) {
+        return hd_sh_usage(args, "replication must be >= 1");
+    }
+    if (n > HD_REPLICATION_MAX) {
+        return hd_sh_usage(args, "replication must be <= %d", HD_REPLICATION_MAX);
     }
     hd_sh_each(sh, args, 1, walk_item, &deep);
     for (size_t i = 0; i < r.waiting.count && !hd_sh_interrupted(); i++) {

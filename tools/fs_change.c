@@ -50,10 +50,9 @@ static void make_one(struct hd_sh *sh, const struct hd_sh_item *item, bool paren
     int rc = parents ? 0 : check_parent(sh, item->path);
     if (rc == -ENOENT) {
         char *parent = hd_sh_dirname(item->path);
-        char *uri = parent != NULL ? hd_sh_join(hd_fs_uri(sh->fs), parent + 1) : NULL;
-        hd_sh_fail(sh, item->shown[0] == '/' ? parent : uri, rc);
+        hd_sh_say(sh, "`%s%s': No such file or directory", hd_fs_uri(sh->fs),
+                  parent != NULL ? parent : "");
         free(parent);
-        free(uri);
         return;
     }
     if (rc == 0) {
@@ -112,7 +111,9 @@ static void move_item(struct hd_sh *sh, const struct hd_sh_item *item, void *ctx
     if (path == NULL || shown == NULL) {
         hd_sh_fail(sh, item->shown, -ENOMEM);
     } else if (strcmp(path, item->path) == 0) {
-        hd_sh_say(sh, "`%s' to `%s': are the same", item->shown, shown);
+        hd_sh_fail(sh, shown, -EEXIST);
+    } else if (item->st.type == HD_TYPE_DIR && hd_sh_is_below(path, item->path)) {
+        hd_sh_say(sh, "`%s' to `%s': is a subdirectory of itself", item->shown, shown);
     } else {
         int rc = hd_fs_rename(sh->fs, item->path, path, false);
         if (rc == -EEXIST) {
@@ -152,6 +153,14 @@ static int run_mv(struct hd_sh *sh, struct hd_sh_args *args)
         hd_sh_fail(sh, dst.shown, -EEXIST);
         return 0;
     }
+    if (!dst.exists && (rc = check_parent(sh, dst.path)) < 0) {
+        if (rc == -ENOENT) {
+            hd_sh_fail_full(sh, &dst);
+        } else {
+            hd_sh_fail(sh, dst.shown, rc);
+        }
+        return 0;
+    }
     for (size_t i = 0; i < sources.count; i++) {
         if (sources.list[i].exists) {
             move_item(sh, &sources.list[i], &dst);
@@ -164,12 +173,22 @@ static int run_mv(struct hd_sh *sh, struct hd_sh_args *args)
 
 /* ---- touchz, touch ---- */
 
+/* An empty file where its directory is. 1: it is not, and that was said. */
+static int create_below(struct hd_sh *sh, const struct hd_sh_item *item)
+{
+    int rc = check_parent(sh, item->path);
+    if (rc == -ENOENT) {
+        hd_sh_fail_full(sh, item);
+        return 1;
+    }
+    return rc < 0 ? rc : create_empty(sh, item->path);
+}
+
 static void touchz_one(struct hd_sh *sh, const struct hd_sh_item *item)
 {
     int rc;
     if (!item->exists) {
-        rc = check_parent(sh, item->path);
-        rc = rc < 0 ? rc : create_empty(sh, item->path);
+        rc = create_below(sh, item);
     } else if (item->st.type == HD_TYPE_DIR) {
         rc = -EISDIR;
     } else if (item->st.size_bytes != 0) {
@@ -195,8 +214,7 @@ static void touch_one(struct hd_sh *sh, const struct hd_sh_item *item, const str
         if (t->no_create) {
             return;
         }
-        rc = check_parent(sh, item->path);
-        rc = rc < 0 ? rc : create_empty(sh, item->path);
+        rc = create_below(sh, item);
     }
     if (rc == 0) {
         rc = hd_fs_set_times(sh->fs, item->path, t->mtime_ms, t->atime_ms);
@@ -241,7 +259,10 @@ static int run_touch(struct hd_sh *sh, struct hd_sh_args *args)
         struct tm tm = {.tm_isdst = -1};
         const char *end = strptime(text, "%Y%m%d:%H%M%S", &tm);
         if (end == NULL || *end != '\0') {
-            return hd_sh_usage(args, "-t %s: the form is yyyyMMdd:HHmmss", text);
+            return hd_sh_usage(args,
+                               "Unable to parse the specified timestamp %s. The expected format is "
+                               "yyyyMMdd:HHmmss",
+                               text);
         }
         time_ms = (int64_t)mktime(&tm) * 1000;
     }
@@ -267,10 +288,11 @@ static void truncate_item(struct hd_sh *sh, const struct hd_sh_item *item, void 
         return;
     }
     if (t->size_bytes > item->st.size_bytes) {
-        hd_sh_say(sh,
-                  "`%s': Cannot truncate to a larger file size. Current size: %" PRIu64
-                  ", truncate size: %" PRIu64,
-                  item->shown, item->st.size_bytes, t->size_bytes);
+        fprintf(stderr,
+                "-truncate: Cannot truncate to a larger file size. Current size: %" PRIu64
+                ", truncate size: %" PRIu64 ".\n",
+                item->st.size_bytes, t->size_bytes);
+        sh->exit_code = HD_SH_USAGE;
         return;
     }
     int rc = hd_fs_truncate(sh->fs, item->path, t->size_bytes);

@@ -246,9 +246,8 @@ static void copy_one(struct copy *c, const struct hd_sh_item *item, const struct
 /* True when the target lies inside of the source, on the same side: copying would not end. */
 static bool is_inside(const struct copy *c, const struct hd_sh_item *item, const struct target *t)
 {
-    size_t size = strlen(item->path);
     return c->from.ops == c->to.ops && item->st.type == HD_TYPE_DIR &&
-           strncmp(t->path, item->path, size) == 0 && (t->path[size] == '/' || size == 1);
+           hd_sh_is_below(t->path, item->path);
 }
 
 static void copy_argument(struct copy *c, const struct hd_sh_item *item,
@@ -300,8 +299,7 @@ static bool check_destination(struct copy *c, const struct hd_sh_items *sources,
         return true;
     }
     if (rc == -ENOENT && c->to.ops == &hd_side_cluster) {
-        hd_sh_say(c->sh, "`%s': No such file or directory: `%s%s'", dst->shown,
-                  hd_fs_uri(c->sh->fs), dst->path);
+        hd_sh_fail_full(c->sh, dst);
     } else {
         hd_sh_fail(c->sh, dst->shown, rc);
     }
@@ -525,12 +523,13 @@ static int run_cp(struct hd_sh *sh, struct hd_sh_args *args)
 static int open_append(struct hd_sh *sh, const struct hd_sh_item *dst, struct hd_file **ret)
 {
     struct hd_create_options o = {.mode = 0666 & ~sh->umask,
+                                  .parents = true,
                                   .replication = sh->replication,
                                   .block_size_bytes = sh->block_size_bytes};
     if (!dst->exists) {
         return hd_file_create(sh->fs, dst->path, &o, ret);
     }
-    return dst->st.type == HD_TYPE_DIR ? -EISDIR : hd_file_append(sh->fs, dst->path, ret);
+    return hd_file_append(sh->fs, dst->path, ret);
 }
 
 static int append_one(const struct hd_side *local, const char *arg, struct hd_file *out)
@@ -567,6 +566,10 @@ static int run_append(struct hd_sh *sh, struct hd_sh_args *args)
         }
     }
     int rc = hd_sh_lookup(sh, destination, &dst);
+    if (rc == 0 && dst.exists && dst.st.type == HD_TYPE_DIR) {
+        hd_sh_say(sh, "Cannot append to directory %s; already exists as a directory.", dst.shown);
+        return 0;
+    }
     if (rc == 0) {
         rc = open_append(sh, &dst, &out);
     }

@@ -90,8 +90,8 @@ static void find_argument(struct hd_sh *sh, const struct hd_sh_item *item, void 
     hd_sh_walk(sh, item, find_item, ctx);
 }
 
-/* The expression at args->list[at...]. 0 or HD_SH_USAGE after a message. */
-static int parse_expression(struct hd_sh_args *args, int at, struct finding *f)
+/* The expression at args->list[at...]. 0, or an exit code after a message. */
+static int parse_expression(struct hd_sh *sh, struct hd_sh_args *args, int at, struct finding *f)
 {
     for (; at < args->count; at++) {
         const char *word = args->list[at];
@@ -103,7 +103,8 @@ static int parse_expression(struct hd_sh_args *args, int at, struct finding *f)
             continue;
         }
         if (!name && !iname && !print && !print0) {
-            return hd_sh_usage(args, "Unexpected argument: %s", word);
+            hd_sh_say(sh, "Unexpected argument: %s", word);
+            return HD_SH_FAILED;
         }
         if (f->count == TERMS_MAX || ((name || iname) && at + 1 == args->count)) {
             return hd_sh_usage(args, "%s: a pattern is expected", word);
@@ -125,7 +126,7 @@ static int run_find(struct hd_sh *sh, struct hd_sh_args *args)
     while (paths < args->count && args->list[paths][0] != '-') {
         paths++;
     }
-    int rc = parse_expression(args, paths, &f);
+    int rc = parse_expression(sh, args, paths, &f);
     if (rc != 0) {
         return rc;
     }

@@ -146,6 +146,7 @@ static int run_du(struct hd_sh *sh, struct hd_sh_args *args)
 
 static int run_dus(struct hd_sh *sh, struct hd_sh_args *args)
 {
+    fprintf(stderr, "dus: DEPRECATED: Please use 'du -s' instead.\n");
     return run_du_with(sh, args, true);
 }
 
@@ -335,7 +336,7 @@ static int run_stat(struct hd_sh *sh, struct hd_sh_args *args)
     static char fallback[] = "%y";
     bool has_format = strchr(args->list[0], '%') != NULL;
     if (has_format && args->count < 2) {
-        return hd_sh_usage(args, "Not enough arguments: expected 2 but got 1");
+        return hd_sh_usage(args, "Not enough arguments: expected 1 but got 0");
     }
     hd_sh_each(sh, args, has_format ? 1 : 0, stat_item, has_format ? args->list[0] : fallback);
     return 0;

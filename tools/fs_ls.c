@@ -165,6 +165,7 @@ static int run_ls(struct hd_sh *sh, struct hd_sh_args *args)
 
 static int run_lsr(struct hd_sh *sh, struct hd_sh_args *args)
 {
+    fprintf(stderr, "lsr: DEPRECATED: Please use 'ls -R' instead.\n");
     return run(sh, args, true);
 }
 

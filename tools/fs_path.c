@@ -103,6 +103,12 @@ int hd_sh_resolve(const struct hd_sh *sh, const char *arg, char **ret_path)
     return 0;
 }
 
+bool hd_sh_is_below(const char *path, const char *dir)
+{
+    size_t size = strlen(dir);
+    return strncmp(path, dir, size) == 0 && (path[size] == '\0' || path[size] == '/' || size == 1);
+}
+
 void hd_sh_item_done(struct hd_sh_item *item)
 {
     free(item->shown);
@@ -378,8 +384,7 @@ int hd_sh_expand(struct hd_sh *sh, const char *arg, struct hd_sh_items *out)
         if (out->count > before) {
             return 0;
         }
-        struct hd_sh_item missing = {.shown = strdup(arg), .path = strdup(arg)};
-        return hd_sh_items_add(out, &missing);
+        return hd_fail(-ENOENT, "`%s': No such file or directory", arg);
     }
     struct hd_sh_item item;
     char *plain = strdup(arg);

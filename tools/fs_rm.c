@@ -20,13 +20,6 @@ struct removing {
     char *trash; /* /user/<user>/.Trash; heap */
 };
 
-/* True when path is inside of trash, or is it. */
-static bool is_below(const char *path, const char *trash)
-{
-    size_t size = strlen(trash);
-    return strncmp(path, trash, size) == 0 && (path[size] == '\0' || path[size] == '/');
-}
-
 /* Moves to Current + path; a taken name gets the time behind it. */
 static int move_to_trash(struct hd_sh *sh, const struct hd_sh_item *item, const char *trash)
 {
@@ -85,8 +78,8 @@ static void remove_item(struct hd_sh *sh, const struct hd_sh_item *item, void *c
         hd_sh_say(sh, "Delete aborted at user request.");
         return;
     }
-    if (!r->skip_trash && r->trash_minutes > 0 && !is_below(item->path, r->trash)) {
-        if (is_below(r->trash, item->path)) {
+    if (!r->skip_trash && r->trash_minutes > 0 && !hd_sh_is_below(item->path, r->trash)) {
+        if (hd_sh_is_below(r->trash, item->path)) {
             hd_sh_say(sh, "`%s': Cannot move \"%s\" to the trash, as it contains the trash",
                       item->shown, item->shown);
             return;
@@ -127,7 +120,7 @@ static int run_rm_with(struct hd_sh *sh, struct hd_sh_args *args, bool recursive
         .skip_trash = hd_sh_flag(args, "skipTrash"),
         .safely = hd_sh_flag(args, "safely"),
     };
-    if (args->count == 0 && !r.force) {
+    if (args->count == 0) {
         return hd_sh_usage(args, "Not enough arguments: expected 1 but got 0");
     }
     int rc = r.skip_trash ? 0 : open_trash(sh, &r);
@@ -137,7 +130,8 @@ static int run_rm_with(struct hd_sh *sh, struct hd_sh_args *args, bool recursive
     }
     for (int i = 0; i < args->count && !hd_sh_interrupted(); i++) {
         HD_AUTO(hd_sh_items_done) struct hd_sh_items items = {0};
-        if ((rc = hd_sh_expand(sh, args->list[i], &items)) < 0) {
+        rc = hd_sh_expand(sh, args->list[i], &items);
+        if (rc < 0 && !(rc == -ENOENT && r.force)) {
             hd_sh_fail(sh, args->list[i], rc);
         }
         for (size_t k = 0; k < items.count && !hd_sh_interrupted(); k++) {
@@ -159,6 +153,7 @@ static int run_rm(struct hd_sh *sh, struct hd_sh_args *args)
 
 static int run_rmr(struct hd_sh *sh, struct hd_sh_args *args)
 {
+    fprintf(stderr, "rmr: DEPRECATED: Please use '-rm -r' instead.\n");
     return run_rm_with(sh, args, true);
 }
 

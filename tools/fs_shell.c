@@ -134,6 +134,12 @@ void hd_sh_say(struct hd_sh *sh, const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+void hd_sh_fail_full(struct hd_sh *sh, const struct hd_sh_item *item)
+{
+    hd_sh_say(sh, "`%s': No such file or directory: `%s%s'", item->shown, hd_fs_uri(sh->fs),
+              item->path);
+}
+
 /* ---- interrupts ---- */
 
 static volatile sig_atomic_t interrupted;

@@ -81,7 +81,13 @@ void hd_sh_fail(struct hd_sh *sh, const char *shown, int err);
 /* "verb: " and the message. Exit code 1. */
 void hd_sh_say(struct hd_sh *sh, const char *fmt, ...) HD_PRINTF(2, 3);
 
+/* The missing parent of an item that was to be made: with the whole URI, as Hadoop says it. */
+void hd_sh_fail_full(struct hd_sh *sh, const struct hd_sh_item *item);
+
 /* ---- paths ---- */
+
+/* True when path is inside of dir, or is it (both absolute and normal). */
+bool hd_sh_is_below(const char *path, const char *dir);
 
 /* The absolute path an argument means: URI, absolute or below /user/<user>. Heap. */
 int hd_sh_resolve(const struct hd_sh *sh, const char *arg, char **ret_path);
@@ -107,8 +113,8 @@ void hd_sh_items_done(struct hd_sh_items *items);
 int hd_sh_items_add(struct hd_sh_items *items, struct hd_sh_item *item); /* takes over the item */
 
 /*
- * What arg stands for, in order. A pattern that matches nothing gives one item that does not
- * exist, as a plain missing path does.
+ * What arg stands for, in order. A plain path that is missing gives one item that does not exist; a
+ * pattern that matches nothing is -ENOENT.
  */
 int hd_sh_expand(struct hd_sh *sh, const char *arg, struct hd_sh_items *out);
 
