@@ -40,13 +40,3 @@ bool hd_chain_wants_node(const struct hd_chain_state *s)
     }
     return (s->appended || s->flushed) && s->replication > s->node_count;
 }
-
-int hd_chain_find(const char *const *addresses, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(addresses[i], name) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
-}

@@ -60,7 +60,4 @@ enum hd_chain_plan hd_chain_plan_of(const struct hd_chain_state *s);
 /* HDFS's DEFAULT policy for replacing failed nodes. */
 bool hd_chain_wants_node(const struct hd_chain_state *s);
 
-/* The index of the node named "ip:port" among addresses, or -1. */
-int hd_chain_find(const char *const *addresses, size_t count, const char *name);
-
 #endif
