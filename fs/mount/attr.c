@@ -103,8 +103,10 @@ void hd_attr_reply_entry(fuse_req_t req, struct hd_fs *fs, const char *operation
     char path[HD_INODE_PATH_BYTES];
     HD_AUTO(hd_stat_done) struct hd_stat st = {0};
     struct fuse_entry_param entry;
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_fs_stat(fs, path, &st);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_fs_stat(fs, path, &st);
+    }
     if (rc == 0) {
         rc = hd_attr_entry(m, &st, parent, name, &entry);
     }

@@ -1,12 +1,13 @@
 /* Backing ids by ioctl on /dev/fuse, and the raw answer that names them. See backing.h. */
 #include "fs/mount/backing.h"
-#include "fs/base/error.h"
+#include "fs/base/assert.h"
 #include "fs/os/file.h"
 #include "fs/os/log.h"
 
 #include <errno.h>
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 /* linux/fuse.h of 6.9; newer than Debian 12's header. */
 struct backing_map {
@@ -25,14 +26,32 @@ struct open_answer {
 #define ANSWER_DIRECT_IO   (1u << 0)
 #define ANSWER_PASSTHROUGH (1u << 7)
 
-static int backing_id_of(struct hd_mount *m, struct hd_file *reader)
+/* The local file that is the content of the inode, if passthrough may use it. */
+static int local_file(struct hd_mount *m, struct hd_node *n, struct hd_file *reader,
+                      struct hd_backing_name *ret, int *ret_fd)
 {
-    HD_AUTO(hd_fd_done) int fd = -1;
-    int rc = hd_file_local_fd(reader, &fd);
+    struct stat st;
+    pthread_mutex_lock(&m->inodes.lock);
+    bool usable = n->writers == 0 && n->opens.cached == 0 && !n->opens.backing_stale;
+    pthread_mutex_unlock(&m->inodes.lock);
+    if (reader == NULL || !usable || n->stage != NULL || !atomic_load(&m->passthrough) ||
+        hd_file_size(reader) < HD_MAX(m->options->passthrough_min_bytes, (uint64_t)1)) {
+        return -ENOENT;
+    }
+    int rc = hd_file_local_fd(reader, ret_fd);
     if (rc < 0) {
-        fd = -1;
+        *ret_fd = -1;
         return rc;
     }
+    if (fstat(*ret_fd, &st) < 0) {
+        return -errno;
+    }
+    *ret = (struct hd_backing_name){.device = st.st_dev, .inode = st.st_ino};
+    return 0;
+}
+
+static int give_to_kernel(struct hd_mount *m, int fd)
+{
     struct backing_map map = {.fd = fd};
     int id = ioctl(fuse_session_fd(m->session), BACKING_OPEN, &map);
     if (id > 0) {
@@ -40,45 +59,32 @@ static int backing_id_of(struct hd_mount *m, struct hd_file *reader)
     }
     int e = errno;
     if (e == EPERM || e == ENOTTY || e == EOPNOTSUPP || e == ENOSYS) {
-        atomic_store(&m->passthrough, false);
+        atomic_store(&m->passthrough, false); /* and never ask again */
     }
     hd_log_info("no passthrough", "errno=%d", e);
     return -e;
 }
 
-static struct hd_open_state opens_of(struct hd_mount *m, struct hd_node *n, uint32_t *ret_writers)
-{
-    pthread_mutex_lock(&m->inodes.lock);
-    struct hd_open_state s = n->opens;
-    *ret_writers = n->writers;
-    pthread_mutex_unlock(&m->inodes.lock);
-    return s;
-}
-
 enum hd_open_mode hd_backing_open(struct hd_mount *m, struct hd_node *n, struct hd_file *reader,
                                   bool writable)
 {
-    uint32_t writers;
-    struct hd_open_state s = opens_of(m, n, &writers);
+    HD_AUTO(hd_fd_done) int fd = -1;
     struct hd_open_wish wish = {.writable = writable};
     int id = 0;
-    if (reader != NULL) {
-        wish.size_bytes = hd_file_size(reader);
-        bool try = atomic_load(&m->passthrough) && !writable && writers == 0 && n->stage == NULL &&
-                   s.cached == 0 && s.passed == 0 &&
-                   wish.size_bytes >= m->options->passthrough_min_bytes && wish.size_bytes > 0;
-        id = try ? backing_id_of(m, reader) : 0;
-        wish.can_pass = id > 0;
+    wish.has_local = !writable && local_file(m, n, reader, &wish.local, &fd) == 0;
+    if (wish.has_local && n->opens.passed == 0) { /* it changes under io only, which we hold */
+        id = give_to_kernel(m, fd);
+        wish.has_local = id > 0;
     }
     pthread_mutex_lock(&m->inodes.lock);
     enum hd_open_mode mode = hd_open_choose(&n->opens, &wish);
-    hd_open_count(&n->opens, mode, 1);
-    if (wish.can_pass) {
+    if (id > 0) {
+        hd_assert(mode == HD_OPEN_PASSTHROUGH);
         n->opens.backing_id = id;
-        n->opens.backing_bytes = wish.size_bytes;
-        n->opens.backing_stale = false;
+        n->opens.backing = wish.local;
     }
-    n->opens.backing_stale = n->opens.backing_stale || writable;
+    hd_open_count(&n->opens, mode, 1);
+    n->opens.backing_stale = n->opens.passed > 0 && (n->opens.backing_stale || writable);
     n->writers += writable;
     pthread_mutex_unlock(&m->inodes.lock);
     return mode;
@@ -92,6 +98,7 @@ void hd_backing_release(struct hd_mount *m, struct hd_node *n, enum hd_open_mode
     if (hd_open_is_passed(mode) && n->opens.passed == 0) {
         id = (uint32_t)n->opens.backing_id;
         n->opens.backing_id = 0;
+        n->opens.backing_stale = false;
     }
     pthread_mutex_unlock(&m->inodes.lock);
     if (id != 0) {

@@ -301,16 +301,31 @@ int hd_inode_path(struct hd_inode_table *t, uint64_t ino, char *out, size_t size
     return rc;
 }
 
+uint64_t hd_inode_parent(struct hd_inode_table *t, uint64_t ino)
+{
+    pthread_mutex_lock(&t->lock);
+    const struct hd_node *n = hd_map_get(&t->by_ino, ino);
+    uint64_t parent = n != NULL && n->parent != 0 ? n->parent : HD_MOUNT_ROOT_INO;
+    pthread_mutex_unlock(&t->lock);
+    return parent;
+}
+
 void hd_inode_object(const struct hd_inode_table *t, uint64_t ino, char out[HD_INODE_PATH_BYTES])
 {
     snprintf(out, HD_INODE_PATH_BYTES, "/.reserved/.inodes/%" PRIu64, hd_inode_id(t, ino));
 }
 
-void hd_inode_child(const struct hd_inode_table *t, uint64_t parent, const char *name,
-                    char out[HD_INODE_PATH_BYTES])
+int hd_inode_child(const struct hd_inode_table *t, uint64_t parent, const char *name,
+                   char out[HD_INODE_PATH_BYTES])
 {
+    out[0] = '\0';
+    if (strlen(name) > HD_NAME_MAX_BYTES) {
+        return hd_fail(-ENAMETOOLONG, "%.32s...: at most %d bytes in a name", name,
+                       HD_NAME_MAX_BYTES);
+    }
     snprintf(out, HD_INODE_PATH_BYTES, "/.reserved/.inodes/%" PRIu64 "/%s", hd_inode_id(t, parent),
              name);
+    return 0;
 }
 
 void hd_inode_mark_dirty(struct hd_inode_table *t, struct hd_node *n, bool dirty)

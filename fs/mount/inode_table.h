@@ -105,10 +105,14 @@ struct hd_seen hd_inode_seen(struct hd_inode_table *t, struct hd_node *n);
  */
 int hd_inode_path(struct hd_inode_table *t, uint64_t ino, char *out, size_t size);
 
+/* The parent's number as far as it is known, else the root's. */
+uint64_t hd_inode_parent(struct hd_inode_table *t, uint64_t ino);
+
 /* What requests say: "/.reserved/.inodes/<id>" and "/.reserved/.inodes/<id>/name". */
 void hd_inode_object(const struct hd_inode_table *t, uint64_t ino, char out[HD_INODE_PATH_BYTES]);
-void hd_inode_child(const struct hd_inode_table *t, uint64_t parent, const char *name,
-                    char out[HD_INODE_PATH_BYTES]);
+/* -ENAMETOOLONG for a name of more than HD_NAME_MAX_BYTES. */
+int hd_inode_child(const struct hd_inode_table *t, uint64_t parent, const char *name,
+                   char out[HD_INODE_PATH_BYTES]);
 
 /* In and out of the list of nodes with written bytes. */
 void hd_inode_mark_dirty(struct hd_inode_table *t, struct hd_node *n, bool dirty);

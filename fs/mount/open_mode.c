@@ -2,16 +2,22 @@
 #include "fs/mount/open_mode.h"
 #include "fs/base/assert.h"
 
+static bool same_backing(const struct hd_open_state *s, const struct hd_open_wish *w)
+{
+    return w->has_local && !s->backing_stale && w->local.device == s->backing.device &&
+           w->local.inode == s->backing.inode;
+}
+
 enum hd_open_mode hd_open_choose(const struct hd_open_state *s, const struct hd_open_wish *w)
 {
     if (s->passed > 0) {
-        bool same = !w->writable && !s->backing_stale && w->size_bytes == s->backing_bytes;
-        return same ? HD_OPEN_PASSTHROUGH : HD_OPEN_PASSTHROUGH_DIRECT;
+        return !w->writable && same_backing(s, w) ? HD_OPEN_PASSTHROUGH
+                                                  : HD_OPEN_PASSTHROUGH_DIRECT;
     }
     if (w->writable) {
         return HD_OPEN_DIRECT;
     }
-    return w->can_pass && s->cached == 0 ? HD_OPEN_PASSTHROUGH : HD_OPEN_CACHED;
+    return w->has_local && s->cached == 0 ? HD_OPEN_PASSTHROUGH : HD_OPEN_CACHED;
 }
 
 void hd_open_count(struct hd_open_state *s, enum hd_open_mode mode, int change)

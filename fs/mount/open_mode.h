@@ -17,20 +17,26 @@ enum hd_open_mode {
     HD_OPEN_PASSTHROUGH_DIRECT, /* requests, beside opens that are passed through */
 };
 
+/* A file of this machine, as fstat(2) names it. */
+struct hd_backing_name {
+    uint64_t device;
+    uint64_t inode;
+};
+
 /* Opens of one inode, by mode, and the backing file they share. */
 struct hd_open_state {
     uint32_t cached;
     uint32_t direct;
-    uint32_t passed;        /* both passthrough modes */
-    int32_t backing_id;     /* while passed > 0 */
-    uint64_t backing_bytes; /* size of the file when the backing file was named */
-    bool backing_stale;     /* the content may differ from the backing file's */
+    uint32_t passed;                /* both passthrough modes */
+    int32_t backing_id;             /* while passed > 0 */
+    struct hd_backing_name backing; /* while passed > 0 */
+    bool backing_stale;             /* somebody may write to the inode: no more to this file */
 };
 
 struct hd_open_wish {
     bool writable;
-    bool can_pass;       /* a backing file could be had */
-    uint64_t size_bytes; /* as the reader knows it */
+    bool has_local; /* the content is a file of this machine and nobody writes to it */
+    struct hd_backing_name local;
 };
 
 enum hd_open_mode hd_open_choose(const struct hd_open_state *s, const struct hd_open_wish *w);

@@ -170,7 +170,7 @@ static int fill(struct dir_answer *a, struct dir_handle *d, off_t off)
         off = 1;
     }
     if (off == 1) {
-        if (!add_dot(a, "..", a->ino, DOT_ENTRIES)) {
+        if (!add_dot(a, "..", hd_inode_parent(&hd_mount_of(a->req)->inodes, a->ino), DOT_ENTRIES)) {
             return 0;
         }
         off = DOT_ENTRIES;

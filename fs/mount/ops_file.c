@@ -40,7 +40,7 @@ static void delete_if_hidden(struct hd_mount *m, struct hd_handle *h)
     char path[HD_INODE_PATH_BYTES] = "";
     pthread_mutex_lock(&m->inodes.lock);
     if (n->hidden && n->opens.cached + n->opens.direct + n->opens.passed == 0 && n->name != NULL) {
-        hd_inode_child(&m->inodes, n->parent, n->name, path);
+        (void)hd_inode_child(&m->inodes, n->parent, n->name, path);
         n->hidden = false;
     }
     pthread_mutex_unlock(&m->inodes.lock);
@@ -84,6 +84,10 @@ static int open_existing(struct hd_mount *m, struct hd_fs *fs, struct hd_node *n
         pthread_mutex_lock(&n->io);
         if ((fi->flags & O_TRUNC) != 0) {
             rc = hd_stage_resize(m, n, fs, UINT64_MAX, 0);
+        }
+        if (rc == 0 && h->reader != NULL && h->reader_version != atomic_load(&n->version)) {
+            struct hd_file *reader; /* it was made before the last write here was completed */
+            rc = hd_handle_reader(m, h, &reader);
         }
         if (rc == 0) {
             admit(m, h, fi);
@@ -187,8 +191,10 @@ static int open_instead(struct hd_mount *m, struct hd_fs *fs, uint64_t parent, c
 {
     char path[HD_INODE_PATH_BYTES];
     HD_AUTO(hd_stat_done) struct hd_stat st = {0};
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_fs_stat(fs, path, &st);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_fs_stat(fs, path, &st);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -224,8 +230,10 @@ void hd_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     struct hd_handle *h;
     struct fuse_entry_param entry;
     char path[HD_INODE_PATH_BYTES];
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         struct hd_create_options o = {.mode = mode & 01777, .sync_on_close = m->options->strict};
         struct hd_file *file = NULL;

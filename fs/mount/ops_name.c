@@ -12,8 +12,10 @@ void hd_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         rc = hd_fs_mkdir(fs, path, mode & 01777, false);
     }
@@ -29,8 +31,10 @@ void hd_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         rc = hd_fs_delete(fs, path, false);
     }
@@ -63,8 +67,8 @@ static int hide_if_open(struct hd_mount *m, struct hd_fs *fs, uint64_t parent, c
         char hidden[64];
         snprintf(hidden, sizeof(hidden), ".howdah-unlinked-%llx-%x", (unsigned long long)n->id,
                  atomic_fetch_add(&m->hidden_count, 1));
-        hd_inode_child(&m->inodes, parent, name, from);
-        hd_inode_child(&m->inodes, parent, hidden, to);
+        (void)hd_inode_child(&m->inodes, parent, name, from);
+        (void)hd_inode_child(&m->inodes, parent, hidden, to);
         rc = hd_fs_rename(fs, from, to, false);
         if (rc == 0) {
             hd_inode_moved(&m->inodes, parent, name, parent, hidden);
@@ -83,8 +87,10 @@ void hd_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         rc = hide_if_open(m, fs, parent, name);
     }
@@ -113,9 +119,13 @@ void hd_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
         fuse_reply_err(req, EINVAL);
         return;
     }
-    hd_inode_child(&m->inodes, parent, name, from);
-    hd_inode_child(&m->inodes, new_parent, new_name, to);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, from);
+    if (rc == 0) {
+        rc = hd_inode_child(&m->inodes, new_parent, new_name, to);
+    }
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         rc = hd_fs_rename(fs, from, to, (flags & NO_REPLACE) == 0);
     }
@@ -132,8 +142,10 @@ void hd_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const 
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         rc = hd_fs_symlink(fs, target, path);
     }
@@ -175,8 +187,10 @@ void hd_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
         fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
-    hd_inode_child(&m->inodes, parent, name, path);
-    int rc = hd_mount_caller(m, req, &fs);
+    int rc = hd_inode_child(&m->inodes, parent, name, path);
+    if (rc == 0) {
+        rc = hd_mount_caller(m, req, &fs);
+    }
     if (rc == 0) {
         struct hd_create_options o = {.mode = mode & 01777};
         struct hd_file *file = NULL;

@@ -47,6 +47,11 @@ static void free_stage(struct hd_mount *m, struct hd_node *n)
     free(s);
 }
 
+static bool meta_is_away(int err)
+{
+    return err == -ECONNREFUSED || err == -ETIMEDOUT || err == -HD_E_CLOSED || err == -ECONNRESET;
+}
+
 /*
  * Bytes that were answered may be lost: keep the error for every handle's next flush or fsync. The
  * lease would live as long as this mount, so the server is asked to close the file as it is.
@@ -62,7 +67,9 @@ static int fail_stage(struct hd_mount *m, struct hd_node *n, int err)
     if (s->file != NULL) {
         hd_file_abandon(HD_TAKE_PTR(s->file));
         hd_inode_object(&m->inodes, n->ino, path);
-        (void)hd_fs_recover_lease(s->fs, path);
+        if (!meta_is_away(err)) {
+            (void)hd_fs_recover_lease(s->fs, path);
+        }
     }
     free_stage(m, n);
     return err;
@@ -266,7 +273,12 @@ int hd_stage_finish(struct hd_mount *m, struct hd_node *n)
     if (rc < 0) {
         return rc;
     }
-    rc = hd_file_close(HD_TAKE_PTR(n->stage->file));
+    if (m->options->strict) {
+        rc = hd_file_hsync(n->stage->file);
+    }
+    if (rc == 0) {
+        rc = hd_file_close(HD_TAKE_PTR(n->stage->file));
+    }
     if (rc < 0) {
         return fail_stage(m, n, rc);
     }

@@ -34,8 +34,14 @@ ATF_TC_BODY(the_root_is_one_here_and_its_own_number_there, tc)
     ATF_CHECK_EQ(hd_inode_ino(&t, 16386), 16386);
     hd_inode_object(&t, 1, path);
     ATF_CHECK_STREQ(path, "/.reserved/.inodes/16385");
-    hd_inode_child(&t, 20000, "a b", path);
+    ATF_CHECK_EQ(hd_inode_child(&t, 20000, "a b", path), 0);
     ATF_CHECK_STREQ(path, "/.reserved/.inodes/20000/a b");
+    char name[258] = {0};
+    memset(name, 'n', 255);
+    ATF_CHECK_EQ(hd_inode_child(&t, UINT64_MAX, name, path), 0);
+    ATF_CHECK_STREQ(path + strlen(path) - 255, name);
+    memset(name, 'n', 256);
+    ATF_CHECK_EQ(hd_inode_child(&t, 20000, name, path), -ENAMETOOLONG);
     check_path(&t, 1, "/");
     hd_inode_forget(&t, 1, 1);
     check_path(&t, 1, "/");
@@ -73,6 +79,9 @@ ATF_TC_BODY(paths_follow_renames, tc)
     enter(&t, 20001, 20000, "b");
     enter(&t, 20002, 20001, "c");
     check_path(&t, 20002, "/a/b/c");
+    ATF_CHECK_EQ(hd_inode_parent(&t, 20002), 20001);
+    ATF_CHECK_EQ(hd_inode_parent(&t, 1), 1);
+    ATF_CHECK_EQ(hd_inode_parent(&t, 999), 1);
     ATF_CHECK_EQ(hd_inode_path(&t, 20002, path, 6), -ENAMETOOLONG);
     ATF_CHECK_EQ(hd_inode_path(&t, 20002, path, 7), 0);
     hd_inode_moved(&t, 20000, "b", 1, "d");

@@ -12,16 +12,24 @@ ATF_TC_BODY(modes_follow_the_table, tc)
         struct hd_open_wish wish;
         enum hd_open_mode mode;
     } rows[] = {
-        {{0}, {.can_pass = true, .size_bytes = 9}, HD_OPEN_PASSTHROUGH},
-        {{0}, {.size_bytes = 9}, HD_OPEN_CACHED},
+        {{0}, {.has_local = true, .local = {8, 9}}, HD_OPEN_PASSTHROUGH},
+        {{0}, {0}, HD_OPEN_CACHED},
         {{0}, {.writable = true}, HD_OPEN_DIRECT},
-        {{.cached = 1}, {.can_pass = true}, HD_OPEN_CACHED},
-        {{.direct = 1}, {.can_pass = true}, HD_OPEN_PASSTHROUGH},
-        {{.passed = 1, .backing_bytes = 9}, {.size_bytes = 9}, HD_OPEN_PASSTHROUGH},
-        {{.passed = 1, .backing_bytes = 9}, {.size_bytes = 10}, HD_OPEN_PASSTHROUGH_DIRECT},
-        {{.passed = 1, .backing_bytes = 9}, {.writable = true}, HD_OPEN_PASSTHROUGH_DIRECT},
-        {{.passed = 1, .backing_bytes = 9, .backing_stale = true},
-         {.size_bytes = 9},
+        {{.cached = 1}, {.has_local = true, .local = {8, 9}}, HD_OPEN_CACHED},
+        {{.direct = 1}, {.has_local = true, .local = {8, 9}}, HD_OPEN_PASSTHROUGH},
+        {{.passed = 1, .backing = {8, 9}},
+         {.has_local = true, .local = {8, 9}},
+         HD_OPEN_PASSTHROUGH},
+        {{.passed = 1, .backing = {8, 9}},
+         {.has_local = true, .local = {8, 10}},
+         HD_OPEN_PASSTHROUGH_DIRECT},
+        {{.passed = 1, .backing = {8, 9}},
+         {.has_local = true, .local = {7, 9}},
+         HD_OPEN_PASSTHROUGH_DIRECT},
+        {{.passed = 1, .backing = {8, 9}}, {0}, HD_OPEN_PASSTHROUGH_DIRECT},
+        {{.passed = 1, .backing = {8, 9}}, {.writable = true}, HD_OPEN_PASSTHROUGH_DIRECT},
+        {{.passed = 1, .backing = {8, 9}, .backing_stale = true},
+         {.has_local = true, .local = {8, 9}},
          HD_OPEN_PASSTHROUGH_DIRECT},
     };
     for (size_t i = 0; i < HD_ARRAY_COUNT(rows); i++) {
@@ -40,15 +48,16 @@ ATF_TC_BODY(cached_and_passed_opens_never_meet, tc)
     for (int i = 0; i < 100000; i++) {
         if (count < HD_ARRAY_COUNT(open) && hd_prng_below(&prng, 2) == 0) {
             struct hd_open_wish wish = {.writable = hd_prng_below(&prng, 4) == 0,
-                                        .can_pass = hd_prng_below(&prng, 2) == 0,
-                                        .size_bytes = 5};
+                                        .has_local = hd_prng_below(&prng, 2) == 0,
+                                        .local = {1, hd_prng_below(&prng, 3)}};
             bool first = s.passed == 0;
             enum hd_open_mode mode = hd_open_choose(&s, &wish);
             if (mode == HD_OPEN_PASSTHROUGH && first) {
-                ATF_REQUIRE(wish.can_pass);
-                s.backing_bytes = 5;
+                ATF_REQUIRE(wish.has_local);
+                s.backing = wish.local;
                 s.backing_stale = false;
             }
+            ATF_REQUIRE(mode != HD_OPEN_PASSTHROUGH || s.backing.inode == wish.local.inode);
             hd_open_count(&s, mode, 1);
             s.backing_stale = s.backing_stale || wish.writable;
             open[count++] = mode;
