@@ -183,12 +183,16 @@ int hd_rpc_request_header_decode(struct hd_slice *rest, struct hd_rpc_request_he
     while ((more = hd_field_next(&in, &f)) > 0) {
         switch (f.tag) {
         case HD_FIELD_TAG(1, HD_WIRE_VARINT):
-            h.has_kind = f.number <= HDW__RPC_KIND__RPC_PROTOCOL_BUFFER || h.has_kind;
-            h.kind = (uint32_t)f.number;
+            if (f.number <= HDW__RPC_KIND__RPC_PROTOCOL_BUFFER) { /* else as if it were absent */
+                h.has_kind = true;
+                h.kind = (uint32_t)f.number;
+            }
             break;
         case HD_FIELD_TAG(2, HD_WIRE_VARINT):
-            h.has_op = f.number <= HDW__OPERATION__RPC_CLOSE_CONNECTION || h.has_op;
-            h.op = (uint32_t)f.number;
+            if (f.number <= HDW__OPERATION__RPC_CLOSE_CONNECTION) {
+                h.has_op = true;
+                h.op = (uint32_t)f.number;
+            }
             break;
         case HD_FIELD_TAG(3, HD_WIRE_VARINT):
             h.call_id = unzigzag(f.number);
@@ -262,7 +266,8 @@ int hd_rpc_request_decode(struct hd_slice *rest, struct hd_rpc_request *ret)
 
 static size_t request_header_size(const struct hd_rpc_request_header *h)
 {
-    return 4 + hd_field_number_size(zigzag(h->call_id)) + hd_field_bytes_size(h->client_id.size) +
+    return hd_field_number_size(h->kind) + hd_field_number_size(h->op) +
+           hd_field_number_size(zigzag(h->call_id)) + hd_field_bytes_size(h->client_id.size) +
            hd_field_number_size(zigzag(h->retry_count));
 }
 

@@ -213,6 +213,11 @@ ATF_TC_BODY(headers_take_any_order_and_skip_the_unknown, tc)
     ATF_CHECK_EQ(h.retry_count, HD_RPC_RETRY_NONE);
     ATF_CHECK(h.has_op && !h.has_kind);
     ATF_CHECK_EQ(h.client_id.size, 2u);
+    static const uint8_t odd[] = {10, 0x08, 0xf8, 0x6f, 0x10, 0x09, 0x18, 0x00, 0x22, 0x00};
+    ATF_CHECK_EQ(decode_header(odd, sizeof(odd), &h), -HD_E_BAD_MESSAGE);
+    static const uint8_t unknown[] = {9, 0x08, 0xf8, 0x6f, 0x10, 0x09, 0x18, 0x00, 0x22, 0x00};
+    ATF_REQUIRE_EQ(decode_header(unknown, sizeof(unknown), &h), 0);
+    ATF_CHECK(!h.has_op && !h.has_kind); /* enum values we do not know are no values */
 }
 
 ATF_TC_WITHOUT_HEAD(decoders_say_what_hadoop_says);
