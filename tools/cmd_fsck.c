@@ -27,15 +27,16 @@ static const char usage[] =
     "  --json        everything as one JSON object\n\n"
     "Exit code: 0 healthy or no such path, 1 corrupt, 255 the check could not be made.\n";
 
-enum { CALL_TIMEOUT_MS = 30000, EXIT_BROKEN = 255, DOTS_A_LINE = 100 };
+enum { CALL_TIMEOUT_MS = 30000, EXIT_BROKEN = 255 };
 
 struct fsck {
     bool files, blocks, locations, racks, open_files, list_corrupt, json;
     struct hd_sh sh; /* file system, paths, walking */
     struct hd_meta_call meta;
-    json_t *report; /* array of files, with --json */
-    int dots;
-    bool failed; /* something could not be asked */
+    json_t *report;               /* array of files, with --json */
+    char pool[HD_TEXT_BYTES + 1]; /* "BP-...:" in front of block names; "" unknown */
+    bool failed;                  /* something could not be asked */
+    bool foreign;                 /* a file system that does not know our MetaProtocol */
     uint64_t dir_count, link_count, file_count, open_count, size_bytes;
     uint64_t block_count, minimal, over, under, mis, missing, corrupt, missing_replicas,
         expected_replicas, replicas;
@@ -100,12 +101,12 @@ static void print_locations(const struct fsck *k, const struct hd_located_block 
 static void print_block(const struct fsck *k, const struct hd_located_block *b, uint32_t index,
                         const Hdw__BlockHealth *h)
 {
-    printf("%u. ", index);
-    printf("blk_%" PRIu64 "_%" PRIu64 " len=%" PRIu64, b->id, b->genstamp, b->size_bytes);
+    printf("%u. %sblk_%" PRIu64 "_%" PRIu64 " len=%" PRIu64, index, k->pool, b->id, b->genstamp,
+           b->size_bytes);
     if (h->live == 0) {
         fputs(h->corrupt > 0 ? " CORRUPT!" : " MISSING!", stdout);
     } else {
-        printf(" Live_repl=%u repl=%u", h->live, h->live);
+        printf(" Live_repl=%u", h->live);
         print_locations(k, b);
     }
     if (h->live > 0 && h->live < h->expected) {
@@ -129,19 +130,14 @@ static void print_file_line(const struct hd_sh_item *item, const struct hd_locat
     puts(v->missing == 0 && v->under == 0 ? "  OK" : "");
 }
 
-/* Without -files: a dot a file, and a line for what is not well. */
-static void print_problem(struct fsck *k, const struct hd_sh_item *item, const struct verdict *v)
+/* Without -files: a line for what is not well. */
+static void print_problem(const struct hd_sh_item *item, const struct verdict *v)
 {
     if (v->missing > 0) {
-        printf("\n%s: MISSING %" PRIu64 " blocks%s\n", item->path, v->missing,
+        printf("%s: MISSING %" PRIu64 " blocks%s\n", item->path, v->missing,
                v->corrupt > 0 ? ", CORRUPT" : "");
     } else if (v->under > 0) {
-        printf("\n%s: Under replicated blocks: %" PRIu64 "\n", item->path, v->under);
-    } else {
-        putchar('.');
-        if (++k->dots % DOTS_A_LINE == 0) {
-            putchar('\n');
-        }
+        printf("%s: Under replicated blocks: %" PRIu64 "\n", item->path, v->under);
     }
 }
 
@@ -207,7 +203,7 @@ static void report_file(struct fsck *k, const struct hd_sh_item *item,
             }
         }
     } else if (!k->files) {
-        print_problem(k, item, &v);
+        print_problem(item, &v);
     } else {
         print_file_line(item, f, &v);
         for (uint32_t i = 0; k->blocks && i < f->block_count; i++) {
@@ -220,6 +216,40 @@ static void report_file(struct fsck *k, const struct hd_sh_item *item,
             putchar('\n');
         }
     }
+}
+
+/* What the locations alone say of the blocks: for a file system without our MetaProtocol. */
+static int guess_health(struct fsck *k, const struct hd_sh_item *item,
+                        const struct hd_located_file *f, Hdw__BlockHealthResponse **ret)
+{
+    Hdw__BlockHealthResponse *r = HD_ARENA_NEW(&k->meta.arena, Hdw__BlockHealthResponse);
+    Hdw__BlockHealth *list = HD_ARENA_ARRAY(&k->meta.arena, Hdw__BlockHealth, f->block_count + 1);
+    Hdw__BlockHealth **pointers =
+        HD_ARENA_ARRAY(&k->meta.arena, Hdw__BlockHealth *, f->block_count + 1);
+    if (r == NULL || list == NULL || pointers == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < f->block_count; i++) {
+        const struct hd_located_block *b = &f->blocks[i];
+        list[i].block_id = b->id;
+        list[i].expected = item->st.replication;
+        list[i].live = b->corrupt ? 0 : b->location_count;
+        list[i].corrupt = b->corrupt ? b->location_count : 0;
+        pointers[i] = &list[i];
+    }
+    r->n_blocks = f->block_count;
+    r->blocks = pointers;
+    *ret = r;
+    return 0;
+}
+
+static int ask_health(struct fsck *k, const struct hd_sh_item *item,
+                      const struct hd_located_file *f, Hdw__BlockHealthResponse **ret)
+{
+    hd_meta_call_reset(&k->meta);
+    int rc = k->foreign ? -HD_E_NO_SUCH_PROTOCOL : hd_meta_block_health(&k->meta, item->path, ret);
+    k->foreign = rc == -HD_E_NO_SUCH_PROTOCOL || rc == -HD_E_NO_SUCH_METHOD;
+    return k->foreign ? guess_health(k, item, f, ret) : rc;
 }
 
 static void check_file(struct fsck *k, const struct hd_sh_item *item)
@@ -240,8 +270,7 @@ static void check_file(struct fsck *k, const struct hd_sh_item *item)
         hd_located_file_done(&f);
         return;
     }
-    hd_meta_call_reset(&k->meta);
-    rc = hd_meta_block_health(&k->meta, item->path, &health);
+    rc = ask_health(k, item, &f, &health);
     if (rc == 0) {
         k->file_count++;
         k->size_bytes += f.size_bytes;
@@ -282,7 +311,7 @@ static double share(uint64_t part, uint64_t whole)
 
 static void print_counter(const char *label, uint64_t n, uint64_t whole)
 {
-    printf(" %s:\t%" PRIu64, label, n);
+    printf(" %s\t%" PRIu64, label, n);
     if (whole != 0) {
         printf(" (%.1f %%)", share(n, whole));
     }
@@ -335,16 +364,16 @@ static void print_summary(struct fsck *k)
                "\n  MISSING BLOCKS:\t%" PRIu64 "\n  ********************************\n",
                k->corrupt_files, k->missing);
     }
-    print_counter("Minimally replicated blocks", k->minimal, k->block_count);
-    print_counter("Over-replicated blocks", k->over, k->block_count);
-    print_counter("Under-replicated blocks", k->under, k->block_count);
-    print_counter("Mis-replicated blocks\t", k->mis, k->block_count);
+    print_counter("Minimally replicated blocks:", k->minimal, k->block_count);
+    print_counter("Over-replicated blocks:", k->over, k->block_count);
+    print_counter("Under-replicated blocks:", k->under, k->block_count);
+    print_counter("Mis-replicated blocks:\t", k->mis, k->block_count);
     printf(" Default replication factor:\t%u\n Average block replication:\t%.1f\n",
            defaults.replication,
            k->block_count != 0 ? (double)k->replicas / (double)k->block_count : 0.0);
     printf(" Missing blocks:\t\t%" PRIu64 "\n Corrupt blocks:\t\t%" PRIu64 "\n", k->missing,
            k->corrupt);
-    print_counter("Missing replicas\t", k->missing_replicas, k->expected_replicas);
+    print_counter("Missing replicas:\t", k->missing_replicas, k->expected_replicas);
     printf(" Blocks queued for replication:\t%" PRIu64 "\n", k->under);
 }
 
@@ -370,6 +399,17 @@ static void fsck_done(struct fsck *k)
     hd_cluster_done(&k->sh.cluster);
 }
 
+/* The block pool's name; without it blocks are named without. */
+static void ask_pool(struct fsck *k)
+{
+    Hdw__GetClusterResponse *cluster;
+    int rc = hd_meta_get_cluster(&k->meta, &cluster);
+    k->foreign = rc == -HD_E_NO_SUCH_PROTOCOL;
+    if (rc == 0) {
+        snprintf(k->pool, sizeof(k->pool), "%s:", cluster->block_pool_id);
+    }
+}
+
 static int check_path(struct fsck *k, const char *path)
 {
     char date[HD_TIME_TEXT_BYTES];
@@ -382,7 +422,7 @@ static int check_path(struct fsck *k, const char *path)
     }
     bool quiet = k->json || k->list_corrupt;
     if (!quiet) {
-        printf("FSCK started by %s (auth:SIMPLE) for path %s at %s\n", hd_fs_user(k->sh.fs),
+        printf("FSCK started by %s (auth:SIMPLE) for path %s at %s\n\n", hd_fs_user(k->sh.fs),
                root.path,
                hd_format_time(hd_clock_wall_ms().v, "%a %b %d %H:%M:%S %Z %Y", false, date));
     }
@@ -394,6 +434,7 @@ static int check_path(struct fsck *k, const char *path)
         }
         return HD_EXIT_OK;
     }
+    ask_pool(k);
     hd_sh_walk(&k->sh, &root, check_item, k);
     if (k->failed || k->sh.exit_code != 0) {
         fprintf(stderr, "howdah fsck: the check is not complete\n");
@@ -404,8 +445,12 @@ static int check_path(struct fsck *k, const char *path)
         return print_json_report(k, root.path) == 0 ? code : EXIT_BROKEN;
     }
     if (k->list_corrupt) {
-        printf("The filesystem under path '%s' has %" PRIu64 " CORRUPT files\n", root.path,
-               k->corrupt_files);
+        if (k->corrupt_files == 0) {
+            printf("The filesystem under path '%s' has no CORRUPT files\n", root.path);
+        } else {
+            printf("The filesystem under path '%s' has %" PRIu64 " CORRUPT files\n", root.path,
+                   k->corrupt_files);
+        }
         return code;
     }
     print_summary(k);
