@@ -1,7 +1,7 @@
 /* Changes into leveldb, beside the executor. See apply_thread.h. */
 #include "meta/shell/apply_thread.h"
-#include "meta/shell/store.h"
 #include "meta/shell/threads.h"
+#include "meta/shell/view.h"
 #include "fs/base/error.h"
 #include "fs/base/list.h"
 #include "fs/os/log.h"
@@ -38,7 +38,7 @@ static void apply(struct hd_apply_thread *t, struct hd_kv_batch *b, struct hd_tx
 {
     size_t size = b->ops.size;
     if (t->failed == 0) {
-        int err = hd_store_batch_applied(b, last);
+        int err = hd_view_batch_applied(b, last);
         if (err == 0) {
             err = hd_kv_write(t->view, b, false);
         }

@@ -170,7 +170,7 @@ static void carry_out(struct hd_executor *x)
         }
         x->stepped = r->txid;
     }
-    if (hd_store_batch_puts(&x->puts, e) < 0) {
+    if (hd_view_batch_puts(&x->puts, e) < 0) {
         hd_log_error("no memory for changes of the view", "txid=%" PRIu64, x->stepped.v);
         abort();
     }

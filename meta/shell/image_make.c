@@ -32,12 +32,6 @@ int hd_image_verify(const char *path, const struct hd_meta_options *core,
     return err;
 }
 
-static bool is_applied_key(const struct hd_kv_op *op)
-{
-    return op->key_size == strlen(HD_VIEW_APPLIED_KEY) &&
-           memcmp(op->key, HD_VIEW_APPLIED_KEY, op->key_size) == 0;
-}
-
 static int write_keys(struct hd_image_writer *w, struct hd_kv *view,
                       struct hd_kv_snapshot *snapshot)
 {
@@ -45,7 +39,7 @@ static int write_keys(struct hd_image_writer *w, struct hd_kv *view,
     struct hd_kv_op op;
     int err = hd_kv_iter_new(view, snapshot, &it);
     while (err == 0 && (err = hd_kv_iter_next(it, &op)) > 0) {
-        err = is_applied_key(&op)
+        err = hd_view_is_applied_key(&op)
                   ? 0
                   : hd_image_writer_add(w, op.key, op.key_size, op.value, op.value_size);
     }

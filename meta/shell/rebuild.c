@@ -67,7 +67,7 @@ static int load_image(struct hd_store *s, const struct hd_meta_options *core, st
         err = hd_meta_load_done(s->meta, txid);
     }
     if (err == 0) {
-        err = hd_store_batch_applied(&l.batch, txid);
+        err = hd_view_batch_applied(&l.batch, txid);
     }
     if (err == 0) {
         err = flush(s->view, &l.batch, 0);
@@ -95,9 +95,9 @@ static int start_empty(struct hd_store *s, const struct hd_meta_options *core)
     hd_meta_effects_init(&e);
     hd_meta_format(s->meta, (struct hd_wall_ms){(int64_t)s->version.creation_ms}, &e);
     s->applied = hd_meta_txid(s->meta);
-    err = hd_store_batch_puts(&b, &e);
+    err = hd_view_batch_puts(&b, &e);
     if (err == 0) {
-        err = hd_store_batch_applied(&b, s->applied);
+        err = hd_view_batch_applied(&b, s->applied);
     }
     if (err == 0) {
         err = flush(s->view, &b, 0);
@@ -157,9 +157,9 @@ static int replay_one(void *ctx, const struct hd_record *r)
                        p->s->dir, r->txid.v, hd_error_name(err));
     }
     p->records++;
-    err = hd_store_batch_puts(&p->batch, &p->effects);
+    err = hd_view_batch_puts(&p->batch, &p->effects);
     if (err == 0 && p->batch.ops.size >= BATCH_BYTES) {
-        err = hd_store_batch_applied(&p->batch, r->txid);
+        err = hd_view_batch_applied(&p->batch, r->txid);
         if (err == 0) {
             err = flush(p->s->view, &p->batch, 0);
         }
@@ -175,7 +175,7 @@ int hd_rebuild_replay(struct hd_store *s)
     hd_meta_effects_init(&p.effects);
     int err = hd_edit_log_replay(s->log, from, replay_one, &p);
     if (err == 0 && p.records > 0) {
-        err = hd_store_batch_applied(&p.batch, s->applied);
+        err = hd_view_batch_applied(&p.batch, s->applied);
     }
     if (err == 0) {
         err = flush(s->view, &p.batch, 0);

@@ -230,11 +230,11 @@ static int replay(struct hd_secondary *s, const struct hd_buf *frames)
                           r.txid.v, hd_error_name(err));
             break;
         }
-        err = hd_store_batch_puts(&b, &e);
+        err = hd_view_batch_puts(&b, &e);
         s->store.applied = r.txid;
     }
     if (err == 0) {
-        err = hd_store_batch_applied(&b, s->store.applied);
+        err = hd_view_batch_applied(&b, s->store.applied);
     }
     if (err == 0) {
         err = hd_kv_write(s->store.view, &b, false);

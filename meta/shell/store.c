@@ -1,7 +1,6 @@
 /* Start-up of a metadata directory. See store.h. */
 #include "meta/shell/store.h"
 #include "meta/shell/rebuild.h"
-#include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -16,25 +15,6 @@
 #include <unistd.h>
 
 static const struct hd_kv_options view_options = {.create = true};
-
-int hd_store_batch_puts(struct hd_kv_batch *b, const struct hd_meta_effects *e)
-{
-    int err = 0;
-    for (size_t i = 0; i < e->put_count && err == 0; i++) {
-        const struct hd_meta_put *p = &e->puts[i];
-        err = p->value != NULL ? hd_kv_batch_put(b, p->key, p->key_size, p->value, p->value_size)
-                               : hd_kv_batch_delete(b, p->key, p->key_size);
-    }
-    return err;
-}
-
-int hd_store_batch_applied(struct hd_kv_batch *b, struct hd_txid applied)
-{
-    uint8_t value[8];
-    hd_put_le64(value, applied.v);
-    return hd_kv_batch_put(b, HD_VIEW_APPLIED_KEY, strlen(HD_VIEW_APPLIED_KEY), value,
-                           sizeof(value));
-}
 
 int hd_store_core_new(const struct hd_meta_options *core, const struct hd_version *v,
                       struct hd_meta **ret)
@@ -143,16 +123,10 @@ static int open_log(struct hd_store *s)
 /* Loads the open view into a new core. -HD_E_CORRUPT: rebuild it. -ENOENT: it is not complete. */
 static int load_view(struct hd_store *s, const struct hd_meta_options *core)
 {
-    HD_AUTO(hd_buf_done) struct hd_buf value = {0};
-    int err = hd_kv_get(s->view, HD_VIEW_APPLIED_KEY, strlen(HD_VIEW_APPLIED_KEY), &value);
-    if (err == 0 && value.size != 8) {
-        err = hd_fail(-HD_E_CORRUPT, "%s/view: %s has %zu bytes", s->dir, HD_VIEW_APPLIED_KEY,
-                      value.size);
-    }
+    int err = hd_view_applied_get(s->view, &s->applied);
     if (err < 0) {
         return err;
     }
-    s->applied.v = hd_get_le64(value.data);
     struct hd_kv_iter *it = NULL;
     err = hd_store_core_new(core, &s->version, &s->meta);
     if (err == 0) {
@@ -161,8 +135,7 @@ static int load_view(struct hd_store *s, const struct hd_meta_options *core)
     struct hd_kv_op op;
     while (err == 0 && (err = hd_kv_iter_next(it, &op)) > 0) {
         err = 0;
-        if (op.key_size != strlen(HD_VIEW_APPLIED_KEY) ||
-            memcmp(op.key, HD_VIEW_APPLIED_KEY, op.key_size) != 0) {
+        if (!hd_view_is_applied_key(&op)) {
             err = hd_meta_load(s->meta, op.key, op.key_size, op.value, op.value_size);
         }
     }

@@ -16,8 +16,7 @@
 #include "meta/kv/kv.h"
 #include "meta/log/edit_log.h"
 #include "meta/log/version.h"
-
-#define HD_VIEW_APPLIED_KEY "applied_txid"
+#include "meta/shell/view.h"
 
 struct hd_store {
     char dir[HD_LOG_PATH_BYTES - 256];
@@ -46,10 +45,6 @@ int hd_store_peek(const char *dir, struct hd_version *ret);
 /* A core with the directory's ids. */
 int hd_store_core_new(const struct hd_meta_options *core, const struct hd_version *v,
                       struct hd_meta **ret);
-
-/* Adds a step's puts, and the applied txid, to a batch for the view. */
-int hd_store_batch_puts(struct hd_kv_batch *b, const struct hd_meta_effects *e);
-int hd_store_batch_applied(struct hd_kv_batch *b, struct hd_txid applied);
 
 /* Starts over from the image of txid, which is installed in dir: log and view are replaced. */
 int hd_store_restart_from_image(struct hd_store *s, const struct hd_meta_options *core,
