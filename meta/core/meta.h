@@ -56,9 +56,9 @@ struct hd_meta_event {
     enum hd_meta_event_type type;
     struct hd_mono_ms now;
     struct hd_wall_ms wall;
-    struct hd_txid durable; /* newest record that is on disk: no replica is deleted before the record
-                               that made it garbage is */
-    uint64_t conn_id; /* REQUEST and CONN_CLOSED */
+    struct hd_txid durable; /* newest record that is on disk: no replica is deleted before the
+                               record that made it garbage is */
+    uint64_t conn_id;       /* REQUEST and CONN_CLOSED */
     /* REQUEST only; borrowed for the step. */
     uint64_t token; /* comes back in the reply */
     const char *protocol;
@@ -125,10 +125,9 @@ void hd_meta_free(struct hd_meta *m); /* takes NULL */
  *   load_done    checks the whole (every inode reachable, counters right) and builds the block map
  *   replay       each record of the log behind the view's applied txid, in order; effects->puts are
  *                the view changes. -HD_E_CORRUPT when the record does not decode or the txid is not
- *                the next one. A record at or before the applied txid changes nothing, it only feeds
- *                the retry cache: give those of the last segment too, so that a client that repeats a
- *                call after a crash gets its first answer.
- *   start        enters safe mode (unless there are no blocks)
+ *                the next one. A record at or before the applied txid changes nothing, it only
+ * feeds the retry cache: give those of the last segment too, so that a client that repeats a call
+ * after a crash gets its first answer. start        enters safe mode (unless there are no blocks)
  */
 void hd_meta_format(struct hd_meta *m, struct hd_wall_ms wall, struct hd_meta_effects *e);
 int hd_meta_load(struct hd_meta *m, const void *key, size_t key_size, const void *value,

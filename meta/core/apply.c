@@ -1,0 +1,547 @@
+/*
+ * hd_ns_apply: one record becomes one change of the namespace, the same live and at replay.
+ *
+ * Nothing here asks whether a change is allowed. What the record leaves to be derived (times of
+ * parents, usage of quotas, what the view must be told) is derived here and nowhere else.
+ */
+#include "meta/core/ns.h"
+#include "meta/core/mem.h"
+
+/* ---- what the view must be told ---- */
+
+static void touch(struct hd_ns *ns, struct hd_inode *i)
+{
+    if (!ns->view.on || (i->flags & HD_INODE_DIRTY) != 0) {
+        return;
+    }
+    i->flags |= HD_INODE_DIRTY;
+    struct hd_view_changes *v = &ns->view;
+    HD_MEM_GROW(v->changed, v->changed_count, v->changed_capacity);
+    v->changed[v->changed_count++] = i->ino;
+}
+
+static void touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool there)
+{
+    struct hd_view_changes *v = &ns->view;
+    if (!v->on) {
+        return;
+    }
+    HD_MEM_GROW(v->dentries, v->dentry_count, v->dentry_capacity);
+    char *name = hd_arena_copy(&v->arena, i->name, i->name_size);
+    hd_assert(name != NULL);
+    v->dentries[v->dentry_count++] = (struct hd_dentry_change){
+        .parent = i->parent->ino,
+        .child = {there ? i->ino.v : 0},
+        .name = name,
+        .name_size = i->name_size,
+    };
+}
+
+static void touch_gone(struct hd_ns *ns, struct hd_ino ino)
+{
+    struct hd_view_changes *v = &ns->view;
+    if (v->on) {
+        HD_MEM_GROW(v->gone, v->gone_count, v->gone_capacity);
+        v->gone[v->gone_count++] = ino;
+    }
+}
+
+/* ---- quotas ---- */
+
+/* Adds to every quota at or above `i`. */
+static void charge(struct hd_ns *ns, struct hd_inode *i, int64_t names, int64_t bytes)
+{
+    if (ns->quotas.count == 0 || (names == 0 && bytes == 0)) {
+        return;
+    }
+    for (; i != NULL; i = i->parent) {
+        struct hd_quota *q = hd_ns_quota(ns, i);
+        if (q != NULL) {
+            q->used_names += names;
+            q->used_bytes += bytes;
+        }
+    }
+}
+
+/* The space of a file before a change, to be compared with the one after. */
+static int64_t space_of(const struct hd_ns *ns, const struct hd_inode *file)
+{
+    return ns->quotas.count == 0 ? 0 : (int64_t)hd_file_space(file);
+}
+
+static void charge_space(struct hd_ns *ns, struct hd_inode *file, int64_t before)
+{
+    charge(ns, file, 0, space_of(ns, file) - before);
+}
+
+static void charge_subtree(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *i, int sign)
+{
+    if (ns->quotas.count == 0) {
+        return;
+    }
+    struct hd_usage_sum sum = hd_ns_usage(i);
+    charge(ns, parent, sign * (int64_t)(sum.files + sum.directories),
+           sign * (int64_t)sum.space_bytes);
+}
+
+/* ---- inodes come and go ---- */
+
+static struct hd_inode *inode_of(const struct hd_ns *ns, uint64_t ino)
+{
+    struct hd_inode *i = hd_ns_inode(ns, ino);
+    hd_assert(i != NULL);
+    return i;
+}
+
+static struct hd_inode *file_of(const struct hd_ns *ns, uint64_t ino)
+{
+    struct hd_inode *i = inode_of(ns, ino);
+    hd_assert(hd_inode_is_file(i));
+    return i;
+}
+
+static struct hd_open_file *open_file_of(const struct hd_ns *ns, struct hd_inode *file)
+{
+    struct hd_open_file *f = hd_ns_open_file(ns, file);
+    hd_assert(f != NULL);
+    return f;
+}
+
+static void drop_block(struct hd_ns *ns, struct hd_blk *b)
+{
+    if (ns->on_block_gone != NULL) {
+        ns->on_block_gone(ns->ctx, b);
+    }
+    void *removed = hd_map_remove(&ns->blocks, b->id.v);
+    hd_assert(removed == b);
+    hd_blk_free(b);
+}
+
+static void end_open(struct hd_ns *ns, struct hd_inode *file)
+{
+    struct hd_open_file *f = open_file_of(ns, file);
+    hd_map_remove(&ns->open, file->ino.v);
+    hd_leases_remove(&ns->leases, f);
+    free(f->machine);
+    free(f->early);
+    free(f);
+    file->flags &= (uint8_t)~HD_INODE_OPEN;
+}
+
+static void drop_xattrs(struct hd_ns *ns, struct hd_inode *i)
+{
+    struct hd_xattrs *x = hd_map_remove(&ns->xattrs, i->ino.v);
+    for (uint32_t n = 0; n < x->count; n++) {
+        free(x->items[n].name);
+        free(x->items[n].value);
+    }
+    free(x->items);
+    free(x);
+    i->flags &= (uint8_t)~HD_INODE_XATTRS;
+}
+
+/* Frees one inode that is in no directory and has no children any more. */
+static void drop_inode(struct hd_ns *ns, struct hd_inode *i)
+{
+    if (hd_inode_is_file(i)) {
+        if (hd_inode_is_open(i)) {
+            end_open(ns, i);
+        }
+        while (i->u.file.block_count > 0) {
+            drop_block(ns, hd_file_pop_block(i));
+        }
+    }
+    if ((i->flags & HD_INODE_XATTRS) != 0) {
+        drop_xattrs(ns, i);
+    }
+    if ((i->flags & HD_INODE_QUOTA) != 0) {
+        free(hd_map_remove(&ns->quotas, i->ino.v));
+    }
+    if (hd_inode_is_dir(i)) {
+        ns->directory_count--;
+    } else {
+        ns->file_count--;
+    }
+    touch_gone(ns, i->ino);
+    hd_map_remove(&ns->inodes, i->ino.v);
+    hd_inode_free(i);
+}
+
+static void unlink_inode(struct hd_ns *ns, struct hd_inode *i)
+{
+    touch_dentry(ns, i, false);
+    hd_children_remove(&i->parent->u.children, i);
+}
+
+static void drop_tree(struct hd_ns *ns, struct hd_inode *top)
+{
+    charge_subtree(ns, top->parent, top, -1);
+    size_t count = 0;
+    size_t capacity = 0;
+    struct hd_inode **all = NULL;
+    for (struct hd_inode *i = top; i != NULL; i = hd_ns_walk(top, i)) {
+        HD_MEM_GROW(all, count, capacity);
+        all[count++] = i;
+    }
+    unlink_inode(ns, top);
+    for (size_t n = 1; n < count; n++) {
+        touch_dentry(ns, all[n], false);
+    }
+    for (size_t n = count; n > 0; n--) { /* children before parents, each directory as a whole */
+        drop_inode(ns, all[n - 1]);
+    }
+    free(all);
+}
+
+static void touch_mtime(struct hd_ns *ns, struct hd_inode *i, const Hdm__EditRecord *r)
+{
+    i->mtime_ms = r->wall_ms;
+    touch(ns, i);
+}
+
+static struct hd_inode *add_inode(struct hd_ns *ns, const Hdm__EditRecord *r,
+                                  const Hdm__NewInode *n, enum hd_inode_type type)
+{
+    hd_assert(n->ino >= ns->next_ino);
+    ns->next_ino = n->ino + 1;
+    ns->view.counters = true;
+    if (n->has_replaces) {
+        drop_tree(ns, inode_of(ns, n->replaces));
+    }
+    struct hd_inode *parent = inode_of(ns, n->parent);
+    struct hd_inode *i =
+        hd_inode_new((struct hd_ino){n->ino}, type, (const char *)n->name.data, n->name.len);
+    i->mode = (uint16_t)n->mode;
+    i->user = hd_names_number(&ns->names, n->user);
+    i->group = hd_names_number(&ns->names, n->group);
+    i->mtime_ms = r->wall_ms;
+    i->atime_ms = type == HD_INODE_DIR ? 0 : r->wall_ms;
+    hd_ns_register(ns, i);
+    hd_ns_link(ns, parent, i);
+    charge(ns, parent, 1, 0);
+    touch(ns, i);
+    touch_dentry(ns, i, true);
+    touch_mtime(ns, parent, r);
+    return i;
+}
+
+/* ---- the operations ---- */
+
+static void create_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CreateFile *op)
+{
+    struct hd_inode *i = add_inode(ns, r, op->inode, HD_INODE_FILE);
+    i->replication = (uint16_t)op->replication;
+    i->u.file.block_size_bytes = op->block_size;
+    i->policy = op->has_policy ? (uint8_t)op->policy : 0;
+    hd_ns_open(ns, i, op->holder, op->machine);
+}
+
+static void make_symlink(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__MakeSymlink *op)
+{
+    struct hd_inode *i = add_inode(ns, r, op->inode, HD_INODE_SYMLINK);
+    i->u.target = hd_mem_str(op->target, strlen(op->target));
+}
+
+static void delete_tree(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Delete *op)
+{
+    struct hd_inode *i = inode_of(ns, op->ino);
+    struct hd_inode *parent = i->parent;
+    hd_assert(parent != NULL);
+    drop_tree(ns, i);
+    touch_mtime(ns, parent, r);
+}
+
+static void rename_inode(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Rename *op)
+{
+    struct hd_inode *i = inode_of(ns, op->ino);
+    struct hd_inode *parent = inode_of(ns, op->parent);
+    struct hd_inode *old_parent = i->parent;
+    hd_assert(old_parent != NULL && !hd_inode_is_within(parent, i));
+    if (op->has_replaces) {
+        drop_tree(ns, inode_of(ns, op->replaces));
+    }
+    if (old_parent != parent) {
+        charge_subtree(ns, old_parent, i, -1);
+        charge_subtree(ns, parent, i, 1);
+    }
+    unlink_inode(ns, i);
+    free(i->name);
+    i->name = hd_mem_str((const char *)op->name.data, op->name.len);
+    i->name_size = (uint8_t)op->name.len;
+    hd_ns_link(ns, parent, i);
+    touch(ns, i);
+    touch_dentry(ns, i, true);
+    touch_mtime(ns, old_parent, r);
+    touch_mtime(ns, parent, r);
+}
+
+static void take_stamp(struct hd_ns *ns, uint64_t gs)
+{
+    if (gs >= ns->next_gs) {
+        ns->next_gs = gs + 1;
+        ns->view.counters = true;
+    }
+}
+
+static void add_block(struct hd_ns *ns, const Hdm__AddBlock *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    int64_t before = space_of(ns, file);
+    hd_assert(op->block->id >= ns->next_block);
+    ns->next_block = op->block->id + 1;
+    ns->view.counters = true;
+    take_stamp(ns, op->block->gs);
+    hd_ns_new_block(ns, file, op->block);
+    charge_space(ns, file, before);
+    touch(ns, file);
+}
+
+static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    struct hd_open_file *f = open_file_of(ns, file);
+    int64_t before = space_of(ns, file);
+    struct hd_blk *b = hd_file_pop_block(file);
+    hd_assert(b->id.v == op->block);
+    drop_block(ns, b);
+    f->recovery_gs.v = 0;
+    f->truncating = false;
+    f->early_count = 0;
+    charge_space(ns, file, before);
+    touch(ns, file);
+}
+
+static void update_block(struct hd_ns *ns, const Hdm__UpdateBlock *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    struct hd_open_file *f = open_file_of(ns, file);
+    int64_t before = space_of(ns, file);
+    struct hd_blk *b = hd_file_last_block(file);
+    hd_assert(b != NULL && b->id.v == op->block->id && b->state == HD_BLOCK_OPEN);
+    b->gs.v = op->block->gs;
+    b->size_bytes = op->block->size;
+    take_stamp(ns, op->block->gs);
+    if (op->commit) {
+        b->state = HD_BLOCK_COMMITTED;
+        f->recovery_gs.v = 0;
+        f->truncating = false;
+    }
+    charge_space(ns, file, before);
+    touch(ns, file);
+}
+
+static void close_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CloseFile *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    int64_t before = space_of(ns, file);
+    end_open(ns, file);
+    for (uint32_t i = 0; i < file->u.file.block_count; i++) {
+        hd_file_block(file, i)->state = HD_BLOCK_COMPLETE;
+    }
+    charge_space(ns, file, before);
+    touch_mtime(ns, file, r);
+}
+
+static void open_for_append(struct hd_ns *ns, const Hdm__OpenForAppend *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    int64_t before = space_of(ns, file);
+    hd_ns_open(ns, file, op->holder, op->machine);
+    if (op->reopen_last) {
+        hd_file_last_block(file)->state = HD_BLOCK_OPEN;
+    }
+    charge_space(ns, file, before);
+    touch(ns, file);
+}
+
+static void recover_block(struct hd_ns *ns, const Hdm__RecoverBlock *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    struct hd_open_file *f = open_file_of(ns, file);
+    f->recovery_gs.v = op->gs;
+    take_stamp(ns, op->gs);
+    if (strcmp(f->lease->holder, op->holder) != 0) {
+        hd_leases_remove(&ns->leases, f);
+        hd_leases_add(&ns->leases, f, op->holder, ns->now);
+    }
+    touch(ns, file);
+}
+
+static void truncate_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Truncate *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    int64_t space_before = space_of(ns, file);
+    uint64_t size = hd_file_size(file);
+    hd_assert(op->size <= size);
+    while (file->u.file.block_count > 0) {
+        uint64_t last = hd_file_last_block(file)->size_bytes;
+        if (size - last < op->size) {
+            break;
+        }
+        size -= last;
+        drop_block(ns, hd_file_pop_block(file));
+    }
+    if (op->has_recovery_gs) {
+        struct hd_blk *b = hd_file_last_block(file);
+        hd_ns_open(ns, file, op->holder, op->machine);
+        struct hd_open_file *f = open_file_of(ns, file);
+        f->recovery_gs.v = op->recovery_gs;
+        f->truncating = true;
+        f->truncate_size_bytes = op->size - (size - b->size_bytes);
+        b->state = HD_BLOCK_OPEN;
+        take_stamp(ns, op->recovery_gs);
+    } else {
+        hd_assert(size == op->size);
+    }
+    charge_space(ns, file, space_before);
+    touch_mtime(ns, file, r);
+}
+
+static void concat_files(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Concat *op)
+{
+    struct hd_inode *file = file_of(ns, op->ino);
+    int64_t before = space_of(ns, file);
+    for (size_t n = 0; n < op->n_sources; n++) {
+        struct hd_inode *source = file_of(ns, op->sources[n]);
+        int64_t source_before = space_of(ns, source);
+        uint32_t count = source->u.file.block_count;
+        for (uint32_t i = 0; i < count; i++) {
+            hd_file_add_block(file, hd_file_block(source, i));
+        }
+        while (source->u.file.block_count > 0) { /* the blocks have moved, only forget them */
+            struct hd_blk *moved = hd_file_pop_block(source);
+            moved->file = file;
+        }
+        charge_space(ns, source, source_before);
+        drop_tree(ns, source);
+    }
+    charge_space(ns, file, before);
+    touch_mtime(ns, file, r);
+    touch_mtime(ns, file->parent, r);
+}
+
+static void set_attributes(struct hd_ns *ns, const Hdm__SetAttributes *op)
+{
+    struct hd_inode *i = inode_of(ns, op->ino);
+    if (op->has_mode) {
+        i->mode = (uint16_t)op->mode;
+    }
+    if (op->user != NULL) {
+        i->user = hd_names_number(&ns->names, op->user);
+    }
+    if (op->group != NULL) {
+        i->group = hd_names_number(&ns->names, op->group);
+    }
+    if (op->has_mtime_ms) {
+        i->mtime_ms = op->mtime_ms;
+    }
+    if (op->has_atime_ms) {
+        i->atime_ms = op->atime_ms;
+    }
+    if (op->has_replication) {
+        int64_t before = space_of(ns, i);
+        i->replication = (uint16_t)op->replication;
+        charge_space(ns, i, before);
+    }
+    if (op->has_policy) {
+        i->policy = (uint8_t)op->policy;
+    }
+    if (op->has_name_quota || op->has_space_quota) {
+        const struct hd_quota *q = hd_ns_quota(ns, i);
+        int64_t names = q != NULL ? q->names : -1;
+        int64_t space = q != NULL ? q->space_bytes : -1;
+        hd_ns_set_quota(ns, i, op->has_name_quota ? op->name_quota : names,
+                        op->has_space_quota ? op->space_quota : space);
+    }
+    touch(ns, i);
+}
+
+static void set_xattr(struct hd_ns *ns, const Hdm__SetXAttr *op)
+{
+    struct hd_inode *i = inode_of(ns, op->ino);
+    hd_ns_set_xattr(ns, i, op->xattr);
+    touch(ns, i);
+}
+
+static void remove_xattr(struct hd_ns *ns, const Hdm__RemoveXAttr *op)
+{
+    struct hd_inode *i = inode_of(ns, op->ino);
+    struct hd_xattrs *all = hd_ns_xattrs(ns, i);
+    hd_assert(all != NULL);
+    for (uint32_t n = 0; n < all->count; n++) {
+        struct hd_xattr *x = &all->items[n];
+        if (x->space == op->space && strcmp(x->name, op->name) == 0) {
+            free(x->name);
+            free(x->value);
+            all->count--;
+            memmove(x, x + 1, sizeof(*x) * (all->count - n));
+            break;
+        }
+    }
+    if (all->count == 0) {
+        drop_xattrs(ns, i);
+    }
+    touch(ns, i);
+}
+
+void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
+{
+    hd_assert(r->txid == ns->txid.v + 1);
+    ns->txid.v = r->txid;
+    switch (r->op_case) {
+    case HDM__EDIT_RECORD__OP_MAKE_DIRECTORY:
+        add_inode(ns, r, r->make_directory->inode, HD_INODE_DIR);
+        break;
+    case HDM__EDIT_RECORD__OP_CREATE_FILE:
+        create_file(ns, r, r->create_file);
+        break;
+    case HDM__EDIT_RECORD__OP_MAKE_SYMLINK:
+        make_symlink(ns, r, r->make_symlink);
+        break;
+    case HDM__EDIT_RECORD__OP_DELETE:
+        delete_tree(ns, r, r->delete_);
+        break;
+    case HDM__EDIT_RECORD__OP_RENAME:
+        rename_inode(ns, r, r->rename);
+        break;
+    case HDM__EDIT_RECORD__OP_ADD_BLOCK:
+        add_block(ns, r->add_block);
+        break;
+    case HDM__EDIT_RECORD__OP_ABANDON_BLOCK:
+        abandon_block(ns, r->abandon_block);
+        break;
+    case HDM__EDIT_RECORD__OP_UPDATE_BLOCK:
+        update_block(ns, r->update_block);
+        break;
+    case HDM__EDIT_RECORD__OP_CLOSE_FILE:
+        close_file(ns, r, r->close_file);
+        break;
+    case HDM__EDIT_RECORD__OP_OPEN_FOR_APPEND:
+        open_for_append(ns, r->open_for_append);
+        break;
+    case HDM__EDIT_RECORD__OP_RECOVER_BLOCK:
+        recover_block(ns, r->recover_block);
+        break;
+    case HDM__EDIT_RECORD__OP_TRUNCATE:
+        truncate_file(ns, r, r->truncate);
+        break;
+    case HDM__EDIT_RECORD__OP_CONCAT:
+        concat_files(ns, r, r->concat);
+        break;
+    case HDM__EDIT_RECORD__OP_SET_ATTRIBUTES:
+        set_attributes(ns, r->set_attributes);
+        break;
+    case HDM__EDIT_RECORD__OP_SET_XATTR:
+        set_xattr(ns, r->set_xattr);
+        break;
+    case HDM__EDIT_RECORD__OP_REMOVE_XATTR:
+        remove_xattr(ns, r->remove_xattr);
+        break;
+    case HDM__EDIT_RECORD__OP_TAKE_STAMP:
+        take_stamp(ns, r->take_stamp->gs);
+        break;
+    case HDM__EDIT_RECORD__OP__NOT_SET:
+    case _HDM__EDIT_RECORD__OP__CASE_IS_INT_SIZE:
+        hd_unreachable();
+    }
+}

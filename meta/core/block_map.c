@@ -1,0 +1,551 @@
+/* The block map. See block_map.h. */
+#include "meta/core/block_map.h"
+#include "meta/core/mem.h"
+#include "meta/core/state.h"
+
+/* ---- replicas of a block ---- */
+
+struct hd_replica *hd_blk_replicas(struct hd_blk *b)
+{
+    return b->replica_capacity > HD_REPLICAS_INLINE ? b->replicas.many : b->replicas.few;
+}
+
+struct hd_replica *hd_blk_find_replica(struct hd_blk *b, uint16_t storage)
+{
+    struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (r[i].storage == storage) {
+            return &r[i];
+        }
+    }
+    return NULL;
+}
+
+static struct hd_replica *add_replica(struct hd_blk *b, uint16_t storage)
+{
+    if (b->replica_count == b->replica_capacity) {
+        uint16_t capacity = (uint16_t)(b->replica_capacity * 2);
+        struct hd_replica *many = hd_mem_new(sizeof(*many) * capacity);
+        memcpy(many, hd_blk_replicas(b), sizeof(*many) * b->replica_count);
+        if (b->replica_capacity > HD_REPLICAS_INLINE) {
+            free(b->replicas.many);
+        }
+        b->replicas.many = many;
+        b->replica_capacity = capacity;
+    }
+    struct hd_replica *r = &hd_blk_replicas(b)[b->replica_count++];
+    *r = (struct hd_replica){.storage = storage, .state = HD_REPLICA_EXPECTED};
+    return r;
+}
+
+static void count_storage(struct hd_storage *s, uint8_t before, uint8_t after)
+{
+    if (before == HD_REPLICA_FINALIZED) {
+        s->block_count--;
+    }
+    if (after == HD_REPLICA_FINALIZED) {
+        s->block_count++;
+    }
+}
+
+void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, uint8_t state)
+{
+    struct hd_storage *s = hd_nodes_storage(&m->nodes, storage);
+    struct hd_replica *r = hd_blk_find_replica(b, storage);
+    if (r == NULL) {
+        r = add_replica(b, storage);
+    }
+    count_storage(s, r->state, state);
+    r->state = state;
+    r->epoch = s->epoch;
+    if (state == HD_REPLICA_FINALIZED && b->state == HD_BLOCK_COMPLETE) {
+        hd_safe_mode_block_safe(m, b);
+    }
+}
+
+void hd_blk_drop_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
+{
+    struct hd_replica *r = hd_blk_find_replica(b, storage);
+    if (r == NULL) {
+        return;
+    }
+    count_storage(hd_nodes_storage(&m->nodes, storage), r->state, HD_REPLICA_EXPECTED);
+    struct hd_replica *last = &hd_blk_replicas(b)[b->replica_count - 1];
+    memmove(r, r + 1, sizeof(*r) * (size_t)(last - r));
+    b->replica_count--;
+    if (hd_blk_live(m, b, false) == 0) {
+        hd_safe_mode_block_unsafe(m, b);
+    }
+}
+
+uint32_t hd_blk_live(const struct hd_meta *m, struct hd_blk *b, bool fresh_only)
+{
+    uint32_t live = 0;
+    const struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (r[i].state != HD_REPLICA_FINALIZED) {
+            continue;
+        }
+        if (fresh_only && (hd_nodes_of_storage(&m->nodes, r[i].storage)->state != HD_NODE_LIVE ||
+                           !hd_nodes_storage(&m->nodes, r[i].storage)->reported)) {
+            continue;
+        }
+        live++;
+    }
+    return live;
+}
+
+uint32_t hd_blk_expected(const struct hd_blk *b)
+{
+    return b->file->replication;
+}
+
+/* ---- bad replicas ---- */
+
+struct hd_bad_replicas *hd_blk_bad(const struct hd_meta *m, const struct hd_blk *b)
+{
+    return b->has_corrupt ? hd_map_get(&m->bad, b->id.v) : NULL;
+}
+
+static struct hd_bad_replica *find_bad(const struct hd_meta *m, const struct hd_blk *b,
+                                       uint16_t storage)
+{
+    struct hd_bad_replicas *all = hd_blk_bad(m, b);
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        if (all->items[i].storage == storage) {
+            return &all->items[i];
+        }
+    }
+    return NULL;
+}
+
+void hd_blk_add_bad(struct hd_meta *m, struct hd_blk *b, uint16_t storage, struct hd_genstamp gs,
+                    uint64_t size_bytes)
+{
+    hd_blk_drop_replica(m, b, storage);
+    struct hd_bad_replica *item = find_bad(m, b, storage);
+    if (item == NULL) {
+        struct hd_bad_replicas *all = hd_blk_bad(m, b);
+        if (all == NULL) {
+            all = HD_MEM_NEW(struct hd_bad_replicas);
+            int err = hd_map_put(&m->bad, b->id.v, all);
+            hd_assert(err == 0);
+            b->has_corrupt = true;
+        }
+        HD_MEM_GROW(all->items, all->count, all->capacity);
+        item = &all->items[all->count++];
+    }
+    *item = (struct hd_bad_replica){
+        .storage = storage,
+        .epoch = hd_nodes_storage(&m->nodes, storage)->epoch,
+        .gs = gs,
+        .size_bytes = size_bytes,
+    };
+}
+
+static void drop_all_bad(struct hd_meta *m, struct hd_blk *b)
+{
+    if (b->has_corrupt) {
+        struct hd_bad_replicas *all = hd_map_remove(&m->bad, b->id.v);
+        free(all->items);
+        free(all);
+        b->has_corrupt = false;
+    }
+}
+
+void hd_blk_drop_bad(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
+{
+    struct hd_bad_replicas *all = hd_blk_bad(m, b);
+    struct hd_bad_replica *item = find_bad(m, b, storage);
+    if (item == NULL) {
+        return;
+    }
+    all->count--;
+    memmove(item, item + 1, sizeof(*item) * (size_t)(&all->items[all->count] - item));
+    if (all->count == 0) {
+        drop_all_bad(m, b);
+    }
+}
+
+void hd_block_map_invalidate(struct hd_meta *m, uint16_t storage, struct hd_block_id id,
+                             struct hd_genstamp gs, uint64_t size_bytes)
+{
+    struct hd_node *node = hd_nodes_of_storage(&m->nodes, storage);
+    if (node->state != HD_NODE_DEAD) {
+        hd_node_invalidate(node, (struct hd_invalidate){id, gs, size_bytes, m->ns.txid});
+    }
+}
+
+/* ---- completion ---- */
+
+static void wake_parked(struct hd_meta *m, struct hd_blk *b)
+{
+    if (!b->awaited) {
+        return;
+    }
+    b->awaited = false;
+    HD_LIST_FOR(it, &m->parked)
+    {
+        struct hd_parked *p = HD_LIST_ENTRY(it, struct hd_parked, link);
+        if (p->block.v == b->id.v) {
+            p->ready = true;
+        }
+    }
+}
+
+static void check_complete(struct hd_meta *m, struct hd_blk *b)
+{
+    if (b->state == HD_BLOCK_COMMITTED && hd_blk_live(m, b, false) > 0) {
+        b->state = HD_BLOCK_COMPLETE;
+        hd_repair_settle(m, b);
+        wake_parked(m, b);
+    }
+}
+
+static void note_early(struct hd_open_file *f, uint16_t storage, const struct hd_reported *r)
+{
+    struct hd_early_report *item = NULL;
+    for (uint32_t i = 0; i < f->early_count; i++) {
+        if (f->early[i].storage == storage) {
+            item = &f->early[i];
+        }
+    }
+    if (item == NULL) {
+        HD_MEM_GROW(f->early, f->early_count, f->early_capacity);
+        item = &f->early[f->early_count++];
+    }
+    *item = (struct hd_early_report){storage, r->gs, r->size_bytes};
+}
+
+static const struct hd_early_report *find_early(const struct hd_open_file *f, uint16_t storage)
+{
+    for (uint32_t i = 0; f != NULL && i < f->early_count; i++) {
+        if (f->early[i].storage == storage) {
+            return &f->early[i];
+        }
+    }
+    return NULL;
+}
+
+void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b)
+{
+    struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        struct hd_replica *r = &hd_blk_replicas(b)[i - 1];
+        uint16_t storage = r->storage;
+        const struct hd_early_report *early = find_early(f, storage);
+        if (r->state != HD_REPLICA_FINALIZED || early == NULL) {
+            continue;
+        }
+        if (early->gs.v != b->gs.v || early->size_bytes != b->size_bytes) {
+            hd_blk_add_bad(m, b, storage, early->gs, early->size_bytes);
+        }
+    }
+    if (f != NULL) {
+        f->early_count = 0;
+    }
+    check_complete(m, b);
+}
+
+static bool contains(const uint16_t *storages, size_t count, uint16_t storage)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (storages[i] == storage) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
+                        const uint16_t *storages, size_t count)
+{
+    struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        struct hd_replica r = hd_blk_replicas(b)[i - 1];
+        if (contains(storages, count, r.storage)) {
+            continue;
+        }
+        if (old_gs.v != 0 && old_gs.v != b->gs.v) {
+            hd_blk_add_bad(m, b, r.storage, old_gs, b->size_bytes);
+        } else {
+            hd_blk_drop_replica(m, b, r.storage);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct hd_early_report *early = find_early(f, storages[i]);
+        bool there = early != NULL && early->gs.v >= b->gs.v;
+        hd_blk_drop_bad(m, b, storages[i]);
+        hd_blk_set_replica(m, b, storages[i], there ? HD_REPLICA_FINALIZED : HD_REPLICA_EXPECTED);
+    }
+}
+
+void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b)
+{
+    hd_repair_forget(m, b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        hd_blk_set_replica(m, b, hd_blk_replicas(b)[i].storage, HD_REPLICA_EXPECTED);
+    }
+}
+
+void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const uint16_t *storages,
+                            size_t count)
+{
+    struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
+    while (b->replica_count > 0) {
+        hd_blk_drop_replica(m, b, hd_blk_replicas(b)[b->replica_count - 1].storage);
+    }
+    for (size_t i = 0; i < count; i++) {
+        hd_blk_drop_bad(m, b, storages[i]);
+        hd_blk_set_replica(m, b, storages[i], HD_REPLICA_FINALIZED);
+    }
+    if (f != NULL) {
+        f->early_count = 0;
+    }
+    check_complete(m, b);
+}
+
+void hd_block_map_gone(void *meta, struct hd_blk *b)
+{
+    struct hd_meta *m = meta;
+    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_replica *r = &hd_blk_replicas(b)[i];
+        hd_block_map_invalidate(m, r->storage, b->id, b->gs, INT64_MAX);
+        count_storage(hd_nodes_storage(&m->nodes, r->storage), r->state, HD_REPLICA_EXPECTED);
+    }
+    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
+        hd_block_map_invalidate(m, bad->items[i].storage, b->id, bad->items[i].gs, INT64_MAX);
+    }
+    b->replica_count = 0;
+    drop_all_bad(m, b);
+    hd_repair_forget(m, b);
+    hd_safe_mode_block_unsafe(m, b);
+    wake_parked(m, b);
+}
+
+/* ---- reports ---- */
+
+static void report_unknown(struct hd_meta *m, struct hd_storage *s, const struct hd_reported *r)
+{
+    if (r->id.v >= m->ns.next_block || r->gs.v >= m->ns.next_gs) {
+        /* The node knows more than this namespace: it may be an older copy. Delete nothing. */
+        m->blocks_in_future++;
+        hd_meta_trace(m, "block blk_%llu_%llu was never given out here; kept on %s",
+                      (unsigned long long)r->id.v, (unsigned long long)r->gs.v, s->uuid);
+        return;
+    }
+    hd_block_map_invalidate(m, s->index, r->id, r->gs, r->size_bytes);
+}
+
+static void report_finalized(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
+                             const struct hd_reported *r)
+{
+    if (b->state == HD_BLOCK_OPEN) {
+        if (r->gs.v < b->gs.v) {
+            hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+            return;
+        }
+        note_early(hd_ns_open_file(&m->ns, b->file), s->index, r);
+        hd_blk_set_replica(m, b, s->index, HD_REPLICA_FINALIZED);
+        return;
+    }
+    bool matches = r->gs.v == b->gs.v && r->size_bytes == b->size_bytes;
+    struct hd_bad_replica *bad = find_bad(m, b, s->index);
+    if (!matches) {
+        hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+    } else if (bad != NULL && bad->gs.v == b->gs.v && bad->size_bytes == b->size_bytes) {
+        bad->epoch = s->epoch; /* a reader found it corrupt: a report does not heal it */
+    } else {
+        hd_blk_drop_bad(m, b, s->index);
+        hd_blk_set_replica(m, b, s->index, HD_REPLICA_FINALIZED);
+        hd_repair_arrived(m, b, s->index);
+    }
+    if (b->state == HD_BLOCK_COMMITTED) {
+        check_complete(m, b);
+    } else {
+        hd_repair_check(m, b);
+    }
+}
+
+static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
+                           const struct hd_reported *r, bool restarted)
+{
+    const struct hd_replica *known = hd_blk_find_replica(b, s->index);
+    if (b->state == HD_BLOCK_OPEN) {
+        if (r->gs.v >= b->gs.v) {
+            hd_blk_set_replica(m, b, s->index, HD_REPLICA_WRITING);
+        }
+    } else if (r->gs.v < b->gs.v || (restarted && r->size_bytes != b->size_bytes)) {
+        hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+        hd_repair_check(m, b);
+    } else if (known != NULL) {
+        /* The report crossed the one that it is whole. */
+        hd_blk_set_replica(m, b, s->index, known->state);
+    }
+}
+
+void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_reported r)
+{
+    struct hd_blk *b = hd_ns_block(&m->ns, r.id);
+    if (b == NULL) {
+        report_unknown(m, s, &r);
+        return;
+    }
+    switch (r.state) {
+    case HDW__REPLICA_STATE__REPLICA_FINALIZED:
+        report_finalized(m, s, b, &r);
+        break;
+    case HDW__REPLICA_STATE__REPLICA_RBW:
+        report_writing(m, s, b, &r, false);
+        break;
+    case HDW__REPLICA_STATE__REPLICA_RWR:
+        report_writing(m, s, b, &r, true);
+        break;
+    default: /* under recovery or temporary: the outcome will be reported */
+        break;
+    }
+}
+
+void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_block_id id)
+{
+    struct hd_blk *b = hd_ns_block(&m->ns, id);
+    if (b == NULL) {
+        return;
+    }
+    hd_blk_drop_bad(m, b, s->index);
+    hd_blk_drop_replica(m, b, s->index);
+    hd_repair_check(m, b);
+}
+
+void hd_block_map_report_begin(struct hd_storage *s)
+{
+    s->epoch++;
+    s->reporting = true;
+    s->reported = true;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The blocks for which `wants` is true, in the order of their ids: no order of the map gets out. */
+static uint64_t *collect(struct hd_meta *m,
+                         bool (*wants)(struct hd_meta *, struct hd_blk *, uint16_t), uint16_t node,
+                         size_t *ret_count)
+{
+    uint64_t *ids = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
+        if (wants(m, value, node)) {
+            HD_MEM_GROW(ids, count, capacity);
+            ids[count++] = id;
+        }
+    }
+    if (count > 0) {
+        qsort(ids, count, sizeof(*ids), compare_ids);
+    }
+    *ret_count = count;
+    return ids;
+}
+
+static bool replica_is_lost(const struct hd_meta *m, const struct hd_blk *b,
+                            const struct hd_replica *r)
+{
+    const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
+    bool settling = b->state != HD_BLOCK_COMPLETE ||
+                    (b->repair != NULL && b->repair->class == HD_REPAIR_SETTLING);
+    return s->reporting && r->epoch != s->epoch && r->state != HD_REPLICA_EXPECTED && !settling;
+}
+
+static bool was_not_named(struct hd_meta *m, struct hd_blk *b, uint16_t node)
+{
+    (void)node;
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (replica_is_lost(m, b, &hd_blk_replicas(b)[i])) {
+            return true;
+        }
+    }
+    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
+    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
+        const struct hd_storage *s = hd_nodes_storage(&m->nodes, bad->items[i].storage);
+        if (s->reporting && bad->items[i].epoch != s->epoch) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_not_named(struct hd_meta *m, struct hd_blk *b)
+{
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        struct hd_replica r = hd_blk_replicas(b)[i - 1];
+        if (replica_is_lost(m, b, &r)) {
+            hd_blk_drop_replica(m, b, r.storage);
+        }
+    }
+    struct hd_bad_replicas *bad;
+    for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
+        const struct hd_storage *s = hd_nodes_storage(&m->nodes, bad->items[i].storage);
+        if (s->reporting && bad->items[i].epoch != s->epoch) {
+            hd_blk_drop_bad(m, b, bad->items[i].storage);
+        } else {
+            i++;
+        }
+    }
+}
+
+void hd_block_map_report_end(struct hd_meta *m)
+{
+    size_t count;
+    uint64_t *ids = collect(m, was_not_named, 0, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[i]});
+        drop_not_named(m, b);
+        hd_repair_check(m, b);
+    }
+    free(ids);
+    for (uint32_t i = 0; i < m->nodes.storage_count; i++) {
+        m->nodes.storages[i]->reporting = false;
+    }
+}
+
+static bool is_on_node(struct hd_meta *m, struct hd_blk *b, uint16_t node)
+{
+    const struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (hd_nodes_storage(&m->nodes, r[i].storage)->node == node) {
+            return true;
+        }
+    }
+    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
+    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
+        if (hd_nodes_storage(&m->nodes, bad->items[i].storage)->node == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node)
+{
+    hd_repair_drop_node(m, node->index);
+    size_t count;
+    uint64_t *ids = collect(m, is_on_node, node->index, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[i]});
+        for (uint32_t n = 0; n < node->storage_count; n++) {
+            hd_blk_drop_replica(m, b, node->storages[n]);
+            hd_blk_drop_bad(m, b, node->storages[n]);
+        }
+        hd_repair_check(m, b);
+    }
+    free(ids);
+}

@@ -1,0 +1,75 @@
+/*
+ * The block map: which storages hold which blocks, from what data nodes report, against what the
+ * namespace says. It decides which replicas count, which are bad, and which are garbage.
+ */
+#ifndef HD_META_CORE_BLOCK_MAP_H
+#define HD_META_CORE_BLOCK_MAP_H
+
+#include "fs/base/types.h"
+#include "namenode.pb-c.h"
+#include "datanode.pb-c.h"
+
+struct hd_meta;
+struct hd_blk;
+struct hd_node;
+struct hd_storage;
+struct hd_replica;
+struct hd_open_file;
+struct hd_bad_replicas;
+
+struct hd_reported {
+    struct hd_block_id id;
+    struct hd_genstamp gs;
+    uint64_t size_bytes;
+    uint32_t state; /* ReplicaState */
+};
+
+struct hd_replica *hd_blk_replicas(struct hd_blk *b);
+struct hd_replica *hd_blk_find_replica(struct hd_blk *b, uint16_t storage); /* NULL: none */
+
+/* Puts a replica there, or changes the state of the one that is. */
+void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, uint8_t state);
+void hd_blk_drop_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage);
+
+/* Finalized replicas; on nodes that are not stale, when fresh_only. */
+uint32_t hd_blk_live(const struct hd_meta *m, struct hd_blk *b, bool fresh_only);
+uint32_t hd_blk_expected(const struct hd_blk *b); /* how many are wanted */
+
+struct hd_bad_replicas *hd_blk_bad(const struct hd_meta *m, const struct hd_blk *b); /* or NULL */
+void hd_blk_add_bad(struct hd_meta *m, struct hd_blk *b, uint16_t storage, struct hd_genstamp gs,
+                    uint64_t size_bytes);
+void hd_blk_drop_bad(struct hd_meta *m, struct hd_blk *b, uint16_t storage);
+
+/* One replica as a node reports it. */
+void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_reported r);
+
+/* A node says that it has deleted a replica. */
+void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_block_id id);
+
+/* A full report: begin each storage, hd_block_map_report, end all (drops what was not named). */
+void hd_block_map_report_begin(struct hd_storage *s);
+void hd_block_map_report_end(struct hd_meta *m);
+
+/* All replicas of a dead node (or of one storage) leave the map. */
+void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node);
+
+/* The namespace changed a block: its size was committed, or its chain is another one. */
+void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b);
+void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
+                        const uint16_t *storages, size_t count);
+
+/* A closed block is opened for writing again: its replicas count no more as finalized. */
+void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b);
+
+/* Block recovery has ended: exactly these replicas have the block's stamp and size. */
+void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const uint16_t *storages,
+                            size_t count);
+
+/* The namespace lets go of the block. */
+void hd_block_map_gone(void *meta, struct hd_blk *b);
+
+/* Tells the replica's node to delete it, once what was committed so far is durable. */
+void hd_block_map_invalidate(struct hd_meta *m, uint16_t storage, struct hd_block_id id,
+                             struct hd_genstamp gs, uint64_t size_bytes);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * Inodes and blocks as they are held in memory. Small on purpose: what few inodes have (leases,
+ * extended attributes, quotas) is kept in maps of the namespace, with a flag here.
+ */
+#ifndef HD_META_CORE_INODE_H
+#define HD_META_CORE_INODE_H
+
+#include "fs/base/types.h"
+#include "meta/core/children.h"
+
+enum hd_inode_type {
+    HD_INODE_DIR = 1, /* the numbers of HdfsFileStatus.FileType */
+    HD_INODE_FILE = 2,
+    HD_INODE_SYMLINK = 3,
+};
+
+enum hd_inode_flag {
+    HD_INODE_OPEN = 1,   /* a file under construction: ns->open has its lease */
+    HD_INODE_XATTRS = 2, /* ns->xattrs has some */
+    HD_INODE_QUOTA = 4,  /* ns->quotas has one */
+    HD_INODE_DIRTY = 8,  /* its value of the view is to be written at the end of the step */
+};
+
+enum hd_block_state {
+    HD_BLOCK_OPEN,      /* being written (or under recovery) */
+    HD_BLOCK_COMMITTED, /* its size is final, no replica of that size was reported yet */
+    HD_BLOCK_COMPLETE,  /* at least one replica of that size was reported, once */
+};
+
+enum hd_replica_state {
+    HD_REPLICA_EXPECTED, /* the storage was told to take one, or a client was told to write there */
+    HD_REPLICA_WRITING,  /* reported as being written */
+    HD_REPLICA_FINALIZED, /* reported whole, with the right stamp and size */
+};
+
+/* One replica: where, and what is known of it. */
+struct hd_replica {
+    uint16_t storage; /* index of the storage */
+    uint8_t state;    /* enum hd_replica_state */
+    uint8_t epoch;    /* of the storage's full report that named it last */
+};
+
+enum { HD_REPLICAS_INLINE = 4 };
+
+struct hd_repair;
+
+/* A block: its name and size are durable, the replicas come from the data nodes' reports. */
+struct hd_blk {
+    struct hd_block_id id;
+    struct hd_genstamp gs;
+    uint64_t size_bytes; /* of an open one: as far as its writer told */
+    struct hd_inode *file;
+    struct hd_repair *repair; /* entry of the repair queue, or NULL */
+    union {
+        struct hd_replica few[HD_REPLICAS_INLINE];
+        struct hd_replica *many; /* heap, when capacity > HD_REPLICAS_INLINE */
+    } replicas;
+    uint16_t replica_count;
+    uint16_t replica_capacity;
+    uint8_t state;     /* enum hd_block_state */
+    bool awaited;      /* a parked call waits for it to be complete */
+    bool has_corrupt;  /* the block map knows corrupt replicas of it */
+    bool counted_safe; /* counted by safe mode */
+};
+
+struct hd_file_body {
+    union {
+        struct hd_blk *one;   /* block_count == 1 */
+        struct hd_blk **many; /* heap, block_count > 1; capacity is the next power of two */
+    } blocks;
+    uint64_t block_size_bytes;
+    uint32_t block_count;
+};
+
+struct hd_inode {
+    struct hd_ino ino;
+    struct hd_inode *parent; /* NULL: the root */
+    char *name;              /* heap, owned; NUL behind it */
+    int64_t mtime_ms;        /* wall */
+    int64_t atime_ms;        /* wall; 0 of a directory */
+    uint32_t user;           /* numbers of ns->names */
+    uint32_t group;
+    uint16_t mode; /* 01777 bits */
+    uint16_t replication;
+    uint8_t type;      /* enum hd_inode_type */
+    uint8_t flags;     /* enum hd_inode_flag */
+    uint8_t policy;    /* storage policy; 0: inherited */
+    uint8_t name_size; /* at most 255 */
+    union {
+        struct hd_children children; /* of a directory */
+        struct hd_file_body file;
+        char *target; /* of a symlink: heap, owned */
+    } u;
+};
+
+static inline bool hd_inode_is_dir(const struct hd_inode *i)
+{
+    return i->type == HD_INODE_DIR;
+}
+
+static inline bool hd_inode_is_file(const struct hd_inode *i)
+{
+    return i->type == HD_INODE_FILE;
+}
+
+static inline bool hd_inode_is_open(const struct hd_inode *i)
+{
+    return (i->flags & HD_INODE_OPEN) != 0;
+}
+
+/* The n-th block of a file. */
+struct hd_blk *hd_file_block(const struct hd_inode *file, uint32_t index);
+struct hd_blk *hd_file_last_block(const struct hd_inode *file); /* NULL: none */
+void hd_file_add_block(struct hd_inode *file, struct hd_blk *block);
+struct hd_blk *hd_file_pop_block(struct hd_inode *file); /* the last one; the caller owns it */
+
+/* Bytes of all blocks; of an open file the last block as far as its writer told. */
+uint64_t hd_file_size(const struct hd_inode *file);
+
+/* Bytes that count against a space quota: an open block counts whole, times the replication. */
+uint64_t hd_file_space(const struct hd_inode *file);
+
+struct hd_inode *hd_inode_new(struct hd_ino ino, enum hd_inode_type type, const char *name,
+                              size_t name_size);
+void hd_inode_free(struct hd_inode *i); /* not its blocks, not its children; takes NULL */
+
+/* Is `ancestor` the inode itself or above it? */
+bool hd_inode_is_within(const struct hd_inode *i, const struct hd_inode *ancestor);
+
+struct hd_arena;
+
+/* "/a/b", in the arena. */
+const char *hd_inode_path(const struct hd_inode *i, struct hd_arena *arena);
+
+#endif

@@ -1,0 +1,364 @@
+/* Keys and values of the view. See keys.h. */
+#include "meta/core/keys.h"
+#include "fs/base/bytes.h"
+#include "fs/base/error.h"
+#include "meta/core/mem.h"
+#include "meta/core/meta.h"
+
+enum { KEY_COUNTERS = 'C', KEY_DENTRY = 'D', KEY_INODE = 'I' };
+
+/* ---- writing ---- */
+
+static void put(struct hd_meta_effects *e, const void *key, size_t key_size, const void *value,
+                size_t value_size)
+{
+    HD_MEM_GROW(e->puts, e->put_count, e->put_capacity);
+    e->puts[e->put_count++] = (struct hd_meta_put){key, key_size, value, value_size};
+}
+
+static void put_message(struct hd_meta_effects *e, const void *key, size_t key_size,
+                        const ProtobufCMessage *m)
+{
+    size_t size = protobuf_c_message_get_packed_size(m);
+    uint8_t *value = hd_arena_alloc(&e->arena, size + 1); /* never NULL, also of nothing */
+    hd_assert(value != NULL);
+    protobuf_c_message_pack(m, value);
+    put(e, key, key_size, value, size);
+}
+
+static const uint8_t *inode_key(struct hd_meta_effects *e, struct hd_ino ino)
+{
+    uint8_t *key = hd_arena_alloc(&e->arena, 9);
+    hd_assert(key != NULL);
+    key[0] = KEY_INODE;
+    hd_put_be64(key + 1, ino.v);
+    return key;
+}
+
+static void put_dentry(struct hd_meta_effects *e, const struct hd_dentry_change *d)
+{
+    size_t size = 9 + d->name_size;
+    uint8_t *key = hd_arena_alloc(&e->arena, size + 8);
+    hd_assert(key != NULL);
+    key[0] = KEY_DENTRY;
+    hd_put_be64(key + 1, d->parent.v);
+    memcpy(key + 9, d->name, d->name_size);
+    if (d->child.v == 0) {
+        put(e, key, size, NULL, 0);
+    } else {
+        hd_put_be64(key + size, d->child.v);
+        put(e, key, size, key + size, 8);
+    }
+}
+
+static void put_counters(const struct hd_ns *ns, struct hd_meta_effects *e)
+{
+    static const uint8_t key[] = {KEY_COUNTERS};
+    Hdm__Counters c = HDM__COUNTERS__INIT;
+    c.next_ino = ns->next_ino;
+    c.next_block = ns->next_block;
+    c.next_gs = ns->next_gs;
+    put_message(e, key, sizeof(key), &c.base);
+}
+
+static void store_blocks(const struct hd_inode *i, struct hd_arena *a, Hdm__Inode *m)
+{
+    m->n_blocks = i->u.file.block_count;
+    m->blocks = HD_ARENA_ARRAY(a, Hdm__StoredBlock *, m->n_blocks + 1);
+    Hdm__StoredBlock *blocks = HD_ARENA_ARRAY(a, Hdm__StoredBlock, m->n_blocks + 1);
+    hd_assert(m->blocks != NULL && blocks != NULL);
+    for (uint32_t n = 0; n < m->n_blocks; n++) {
+        const struct hd_blk *b = hd_file_block(i, n);
+        hdm__stored_block__init(&blocks[n]);
+        blocks[n].id = b->id.v;
+        blocks[n].gs = b->gs.v;
+        blocks[n].size = b->size_bytes;
+        m->blocks[n] = &blocks[n];
+    }
+}
+
+static void store_open(const struct hd_ns *ns, const struct hd_inode *i, Hdm__OpenFile *o)
+{
+    const struct hd_open_file *f = hd_ns_open_file(ns, i);
+    const struct hd_blk *last = hd_file_last_block(i);
+    hdm__open_file__init(o);
+    o->holder = f->lease->holder;
+    o->machine = f->machine;
+    o->committed = last != NULL && last->state != HD_BLOCK_OPEN;
+    o->has_recovery_gs = f->recovery_gs.v != 0;
+    o->recovery_gs = f->recovery_gs.v;
+    o->has_truncate_size = f->truncating;
+    o->truncate_size = f->truncate_size_bytes;
+}
+
+static void store_xattrs(const struct hd_xattrs *x, struct hd_arena *a, Hdm__Inode *m)
+{
+    m->n_xattrs = x->count;
+    m->xattrs = HD_ARENA_ARRAY(a, Hdm__StoredXAttr *, x->count);
+    Hdm__StoredXAttr *items = HD_ARENA_ARRAY(a, Hdm__StoredXAttr, x->count);
+    hd_assert(m->xattrs != NULL && items != NULL);
+    for (uint32_t n = 0; n < x->count; n++) {
+        hdm__stored_xattr__init(&items[n]);
+        items[n].space = x->items[n].space;
+        items[n].name = x->items[n].name;
+        items[n].value.data = x->items[n].value;
+        items[n].value.len = x->items[n].value_size;
+        m->xattrs[n] = &items[n];
+    }
+}
+
+static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const struct hd_inode *i)
+{
+    Hdm__Inode m = HDM__INODE__INIT;
+    Hdm__OpenFile open;
+    m.ino = i->ino.v;
+    m.parent = i->parent != NULL ? i->parent->ino.v : 0;
+    m.name.data = (uint8_t *)i->name;
+    m.name.len = i->name_size;
+    m.type = (Hdm__InodeType)i->type;
+    m.mode = i->mode;
+    m.user = (char *)(uintptr_t)hd_ns_user(ns, i);
+    m.group = (char *)(uintptr_t)hd_ns_group(ns, i);
+    m.mtime_ms = i->mtime_ms;
+    m.atime_ms = i->atime_ms;
+    m.has_policy = i->policy != 0;
+    m.policy = i->policy;
+    if (hd_inode_is_file(i)) {
+        m.has_replication = m.has_block_size = true;
+        m.replication = i->replication;
+        m.block_size = i->u.file.block_size_bytes;
+        store_blocks(i, &e->arena, &m);
+    } else if (i->type == HD_INODE_SYMLINK) {
+        m.target = i->u.target;
+    }
+    if (hd_inode_is_open(i)) {
+        store_open(ns, i, &open);
+        m.open = &open;
+    }
+    const struct hd_xattrs *x = hd_ns_xattrs(ns, i);
+    if (x != NULL) {
+        store_xattrs(x, &e->arena, &m);
+    }
+    const struct hd_quota *q = hd_ns_quota(ns, i);
+    if (q != NULL) {
+        m.has_name_quota = m.has_space_quota = true;
+        m.name_quota = q->names;
+        m.space_quota = q->space_bytes;
+    }
+    put_message(e, inode_key(e, i->ino), 9, &m.base);
+}
+
+void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
+{
+    struct hd_view_changes *v = &ns->view;
+    if (v->counters) {
+        put_counters(ns, e);
+    }
+    for (size_t n = 0; n < v->dentry_count; n++) {
+        put_dentry(e, &v->dentries[n]);
+    }
+    for (size_t n = 0; n < v->gone_count; n++) {
+        put(e, inode_key(e, v->gone[n]), 9, NULL, 0);
+    }
+    for (size_t n = 0; n < v->changed_count; n++) {
+        struct hd_inode *i = hd_ns_inode(ns, v->changed[n].v);
+        if (i != NULL) {
+            i->flags &= (uint8_t)~HD_INODE_DIRTY;
+            put_inode(ns, e, i);
+        }
+    }
+    v->counters = false;
+    v->dentry_count = v->gone_count = v->changed_count = 0;
+    hd_arena_reset(&v->arena);
+}
+
+void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
+{
+    put_counters(ns, e);
+    for (struct hd_inode *i = ns->root; i != NULL; i = hd_ns_walk(ns->root, i)) {
+        put_inode(ns, e, i);
+        if (i->parent != NULL) {
+            put_dentry(e,
+                       &(struct hd_dentry_change){i->parent->ino, i->ino, i->name, i->name_size});
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+void hd_view_load_init(struct hd_view_load *l)
+{
+    *l = (struct hd_view_load){0};
+    hd_map_init(&l->parents);
+    hd_arena_init(&l->arena, 0);
+}
+
+void hd_view_load_done(struct hd_view_load *l)
+{
+    hd_map_done(&l->parents);
+    hd_arena_done(&l->arena);
+}
+
+static int load_counters(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Counters *c)
+{
+    if (c->next_ino <= HD_ROOT_INO || c->next_block < HD_FIRST_BLOCK_ID ||
+        c->next_gs < HD_FIRST_GENSTAMP) {
+        return hd_fail(-HD_E_CORRUPT, "view: counters are too small");
+    }
+    ns->next_ino = c->next_ino;
+    ns->next_block = c->next_block;
+    ns->next_gs = c->next_gs;
+    l->counters = true;
+    return 0;
+}
+
+static int load_blocks(struct hd_ns *ns, struct hd_inode *i, const Hdm__Inode *m)
+{
+    for (size_t n = 0; n < m->n_blocks; n++) {
+        if (hd_ns_block(ns, (struct hd_block_id){m->blocks[n]->id}) != NULL) {
+            return hd_fail(-HD_E_CORRUPT, "view: block %llu is in two files",
+                           (unsigned long long)m->blocks[n]->id);
+        }
+        hd_ns_new_block(ns, i, m->blocks[n])->state = HD_BLOCK_COMPLETE;
+    }
+    return 0;
+}
+
+static void load_open(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenFile *o)
+{
+    hd_ns_open(ns, i, o->holder, o->machine);
+    struct hd_open_file *f = hd_ns_open_file(ns, i);
+    f->recovery_gs.v = o->has_recovery_gs ? o->recovery_gs : 0;
+    f->truncating = o->has_truncate_size;
+    f->truncate_size_bytes = o->truncate_size;
+    struct hd_blk *last = hd_file_last_block(i);
+    if (last != NULL) {
+        last->state = o->committed ? HD_BLOCK_COMMITTED : HD_BLOCK_OPEN;
+    }
+}
+
+static bool inode_fits(const struct hd_ns *ns, const Hdm__Inode *m)
+{
+    bool root = m->ino == HD_ROOT_INO;
+    return m->name.len <= HD_NAME_MAX_BYTES && hd_ns_inode(ns, m->ino) == NULL &&
+           (m->parent == 0) == root && (m->name.len == 0) == root &&
+           (!root || m->type == HDM__INODE_TYPE__DIRECTORY) &&
+           (m->type != HDM__INODE_TYPE__SYMLINK || m->target != NULL) &&
+           (m->type == HDM__INODE_TYPE__FILE || (m->n_blocks == 0 && m->open == NULL)) &&
+           m->mode <= 01777 && m->replication <= HD_REPLICATION_MAX && m->policy <= UINT8_MAX;
+}
+
+static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode *m)
+{
+    if (!inode_fits(ns, m)) {
+        return hd_fail(-HD_E_CORRUPT, "view: inode %llu makes no sense",
+                       (unsigned long long)m->ino);
+    }
+    struct hd_inode *i = hd_inode_new((struct hd_ino){m->ino}, (enum hd_inode_type)m->type,
+                                      (const char *)m->name.data, m->name.len);
+    i->mode = (uint16_t)m->mode;
+    i->user = hd_names_number(&ns->names, m->user);
+    i->group = hd_names_number(&ns->names, m->group);
+    i->mtime_ms = m->mtime_ms;
+    i->atime_ms = m->atime_ms;
+    i->policy = m->has_policy ? (uint8_t)m->policy : 0;
+    if (i->type == HD_INODE_FILE) {
+        i->replication = (uint16_t)m->replication;
+        i->u.file.block_size_bytes = m->block_size;
+    } else if (i->type == HD_INODE_SYMLINK) {
+        i->u.target = hd_mem_str(m->target, strlen(m->target));
+    }
+    hd_ns_register(ns, i);
+    int err = hd_map_put(&l->parents, m->ino, (void *)(uintptr_t)(m->parent + 1));
+    hd_assert(err == 0);
+    err = load_blocks(ns, i, m);
+    if (err < 0) {
+        return err;
+    }
+    if (m->open != NULL) {
+        load_open(ns, i, m->open);
+    }
+    for (size_t n = 0; n < m->n_xattrs; n++) {
+        hd_ns_set_xattr(ns, i, m->xattrs[n]);
+    }
+    if (m->has_name_quota || m->has_space_quota) {
+        hd_ns_set_quota(ns, i, m->name_quota, m->space_quota);
+    }
+    if (m->parent == 0) {
+        ns->root = i;
+    }
+    return 0;
+}
+
+int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, size_t key_size,
+                     const void *value, size_t value_size)
+{
+    const uint8_t *k = key;
+    ProtobufCAllocator allocator = hd_arena_allocator(&l->arena);
+    hd_arena_reset(&l->arena);
+    if (key_size == 1 && k[0] == KEY_COUNTERS) {
+        Hdm__Counters *c = hdm__counters__unpack(&allocator, value_size, value);
+        return c != NULL ? load_counters(ns, l, c)
+                         : hd_fail(-HD_E_CORRUPT, "view: counters do not decode");
+    }
+    if (key_size > 9 && k[0] == KEY_DENTRY && value_size == 8) {
+        l->dentries++;
+        return 0;
+    }
+    if (key_size == 9 && k[0] == KEY_INODE) {
+        Hdm__Inode *m = hdm__inode__unpack(&allocator, value_size, value);
+        if (m == NULL || m->ino != hd_get_be64(k + 1)) {
+            return hd_fail(-HD_E_CORRUPT, "view: inode %llu does not decode",
+                           (unsigned long long)hd_get_be64(k + 1));
+        }
+        return load_inode(ns, l, m);
+    }
+    return hd_fail(-HD_E_CORRUPT, "view: unknown key of %zu bytes", key_size);
+}
+
+static int link_inode(struct hd_ns *ns, struct hd_inode *i, uint64_t parent_ino)
+{
+    struct hd_inode *parent = hd_ns_inode(ns, parent_ino);
+    if (parent == NULL || !hd_inode_is_dir(parent)) {
+        return hd_fail(-HD_E_CORRUPT, "view: inode %llu is in %llu, which is no directory",
+                       (unsigned long long)i->ino.v, (unsigned long long)parent_ino);
+    }
+    if (hd_children_find(&parent->u.children, i->name, i->name_size) != NULL) {
+        return hd_fail(-HD_E_CORRUPT, "view: two inodes are called %s in %llu", i->name,
+                       (unsigned long long)parent_ino);
+    }
+    hd_ns_link(ns, parent, i);
+    return 0;
+}
+
+int hd_view_load_link(struct hd_ns *ns, struct hd_view_load *l)
+{
+    if (ns->root == NULL || !l->counters) {
+        return hd_fail(-HD_E_CORRUPT, "view: no root or no counters");
+    }
+    size_t cursor = 0;
+    uint64_t ino;
+    void *value;
+    while (hd_map_next(&ns->inodes, &cursor, &ino, &value)) {
+        uint64_t parent = (uint64_t)(uintptr_t)hd_map_get(&l->parents, ino) - 1;
+        int err = parent == 0 ? 0 : link_inode(ns, value, parent);
+        if (err < 0) {
+            return err;
+        }
+        if (ino >= ns->next_ino) {
+            return hd_fail(-HD_E_CORRUPT, "view: inode %llu is beyond the counter",
+                           (unsigned long long)ino);
+        }
+    }
+    uint64_t reached = 0;
+    for (struct hd_inode *i = ns->root; i != NULL; i = hd_ns_walk(ns->root, i)) {
+        reached++;
+    }
+    if (reached != ns->inodes.count || reached != l->dentries + 1) {
+        return hd_fail(-HD_E_CORRUPT, "view: %llu inodes, %llu reached, %llu entries",
+                       (unsigned long long)ns->inodes.count, (unsigned long long)reached,
+                       (unsigned long long)l->dentries);
+    }
+    hd_ns_count_quotas(ns);
+    return 0;
+}

@@ -1,0 +1,65 @@
+/*
+ * Leases: which client writes which files. The holder of an open file is durable (it is in the
+ * file's inode); when it was heard last is not, so after a restart every holder counts as heard.
+ */
+#ifndef HD_META_CORE_LEASE_H
+#define HD_META_CORE_LEASE_H
+
+#include "fs/base/list.h"
+#include "fs/base/map.h"
+#include "fs/base/types.h"
+
+struct hd_inode;
+
+/* The holder of files that meta itself is closing. */
+#define HD_META_HOLDER "HDFS_NameNode"
+
+struct hd_lease {
+    char *holder; /* heap, owned */
+    struct hd_mono_ms renewed;
+    struct hd_list files; /* hd_open_file.in_lease */
+    size_t file_count;
+    struct hd_list in_leases;
+};
+
+/* A finalized replica of a block that is still open: kept until the block's size is known. */
+struct hd_early_report {
+    uint16_t storage;
+    struct hd_genstamp gs;
+    uint64_t size_bytes;
+};
+
+/* The under-construction part of a file. */
+struct hd_open_file {
+    struct hd_inode *file;
+    struct hd_lease *lease;
+    struct hd_list in_lease;
+    char *machine;                  /* heap, owned; address of the writer */
+    struct hd_genstamp recovery_gs; /* 0: the last block is not under recovery */
+    bool truncating;
+    uint64_t truncate_size_bytes; /* of the last block */
+    /* Not durable: */
+    struct hd_mono_ms recovery_sent; /* when a node was told; 0: not yet */
+    uint32_t recovery_tries;
+    struct hd_early_report *early; /* heap, owned */
+    uint32_t early_count;
+    uint32_t early_capacity;
+};
+
+struct hd_leases {
+    struct hd_strmap by_holder;
+    struct hd_list all;
+};
+
+void hd_leases_init(struct hd_leases *l);
+void hd_leases_done(struct hd_leases *l); /* every file must have left */
+
+struct hd_lease *hd_leases_find(const struct hd_leases *l, const char *holder); /* NULL: none */
+
+/* Gives the file to a holder, whose lease is made when it has none (heard at `now`). */
+void hd_leases_add(struct hd_leases *l, struct hd_open_file *f, const char *holder,
+                   struct hd_mono_ms now);
+void hd_leases_remove(struct hd_leases *l,
+                      struct hd_open_file *f); /* the last file ends the lease */
+
+#endif

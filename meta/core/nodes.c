@@ -1,0 +1,210 @@
+/* Data nodes and storages. See nodes.h. */
+#include "meta/core/nodes.h"
+#include "meta/core/block_map.h"
+#include "meta/core/mem.h"
+#include "meta/core/state.h"
+
+void hd_nodes_init(struct hd_nodes *n)
+{
+    *n = (struct hd_nodes){0};
+    hd_strmap_init(&n->by_uuid);
+    hd_strmap_init(&n->storage_by_uuid);
+}
+
+static void node_free(struct hd_node *node)
+{
+    free(node->uuid);
+    free(node->ip);
+    free(node->host);
+    free(node->version);
+    free(node->rack);
+    free(node->storages);
+    free(node->invalidates);
+    free(node->transfers);
+    free(node->recoveries);
+    free(node);
+}
+
+void hd_nodes_done(struct hd_nodes *n)
+{
+    for (uint32_t i = 0; i < n->count; i++) {
+        node_free(n->all[i]);
+    }
+    for (uint32_t i = 0; i < n->storage_count; i++) {
+        free(n->storages[i]->uuid);
+        free(n->storages[i]);
+    }
+    free(n->all);
+    free(n->storages);
+    hd_strmap_done(&n->by_uuid);
+    hd_strmap_done(&n->storage_by_uuid);
+}
+
+struct hd_node *hd_nodes_find(const struct hd_nodes *n, const char *uuid)
+{
+    return hd_strmap_get(&n->by_uuid, uuid, strlen(uuid));
+}
+
+struct hd_storage *hd_nodes_find_storage(const struct hd_nodes *n, const char *uuid)
+{
+    return hd_strmap_get(&n->storage_by_uuid, uuid, strlen(uuid));
+}
+
+struct hd_storage *hd_nodes_add_storage(struct hd_meta *m, struct hd_node *node, const char *uuid,
+                                        Hdw__StorageType type)
+{
+    struct hd_nodes *n = &m->nodes;
+    struct hd_storage *s = hd_nodes_find_storage(n, uuid);
+    if (s != NULL && s->node == node->index) {
+        s->type = type;
+        return s;
+    }
+    if (s != NULL || n->storage_count == HD_STORAGES_MAX) {
+        return NULL; /* another node's, or too many */
+    }
+    s = HD_MEM_NEW(struct hd_storage);
+    s->uuid = hd_mem_str(uuid, strlen(uuid));
+    s->node = node->index;
+    s->index = (uint16_t)n->storage_count;
+    s->type = type;
+    HD_MEM_GROW(n->storages, n->storage_count, n->storage_capacity);
+    n->storages[n->storage_count++] = s;
+    HD_MEM_GROW(node->storages, node->storage_count, node->storage_capacity);
+    node->storages[node->storage_count++] = s->index;
+    int err = hd_strmap_put(&n->storage_by_uuid, uuid, strlen(uuid), s);
+    hd_assert(err == 0);
+    return s;
+}
+
+void hd_node_invalidate(struct hd_node *node, struct hd_invalidate what)
+{
+    if (node->invalidate_head > 1024 && node->invalidate_head * 2 > node->invalidate_count) {
+        node->invalidate_count -= node->invalidate_head;
+        memmove(node->invalidates, &node->invalidates[node->invalidate_head],
+                sizeof(what) * node->invalidate_count);
+        node->invalidate_head = 0;
+    }
+    HD_MEM_GROW(node->invalidates, node->invalidate_count, node->invalidate_capacity);
+    node->invalidates[node->invalidate_count++] = what;
+}
+
+/* ---- live, stale, dead ---- */
+
+void hd_node_heard(struct hd_meta *m, struct hd_node *node, uint64_t conn_id)
+{
+    node->conn_id = conn_id;
+    node->heard = m->now;
+    node->heard_wall = m->wall;
+    node->closed.v = 0;
+    if (node->state == HD_NODE_STALE) {
+        hd_meta_trace(m, "node %s:%u is live again", node->ip, node->xfer_port);
+        node->state = HD_NODE_LIVE;
+    }
+}
+
+static void become_dead(struct hd_meta *m, struct hd_node *node)
+{
+    hd_meta_trace(m, "node %s:%u is dead", node->ip, node->xfer_port);
+    node->state = HD_NODE_DEAD;
+    node->registered = false;
+    node->invalidate_head = node->invalidate_count = 0;
+    node->transfer_count = 0;
+    node->recovery_count = 0;
+    hd_block_map_drop_node(m, node);
+    node->streams = 0;
+}
+
+void hd_nodes_check(struct hd_meta *m)
+{
+    for (uint32_t i = 0; i < m->nodes.count; i++) {
+        struct hd_node *node = m->nodes.all[i];
+        if (node->state == HD_NODE_DEAD) {
+            continue;
+        }
+        bool closed_long =
+            node->closed.v != 0 && hd_meta_past(m, node->closed, m->o.closed_grace_ms);
+        if (closed_long || hd_meta_past(m, node->heard, m->o.dead_ms)) {
+            become_dead(m, node);
+        } else if (node->state == HD_NODE_LIVE && hd_meta_past(m, node->heard, m->o.stale_ms)) {
+            hd_meta_trace(m, "node %s:%u is stale: silent for %lld ms", node->ip, node->xfer_port,
+                          (long long)(m->now.v - node->heard.v));
+            node->state = HD_NODE_STALE;
+        }
+    }
+}
+
+void hd_nodes_closed(struct hd_meta *m, uint64_t conn_id)
+{
+    for (uint32_t i = 0; i < m->nodes.count; i++) {
+        struct hd_node *node = m->nodes.all[i];
+        if (node->conn_id == conn_id && node->state == HD_NODE_LIVE) {
+            hd_meta_trace(m, "node %s:%u is stale: its connection ended", node->ip,
+                          node->xfer_port);
+            node->state = HD_NODE_STALE;
+            node->closed = m->now;
+        }
+    }
+}
+
+uint32_t hd_nodes_live(const struct hd_nodes *n)
+{
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < n->count; i++) {
+        live += n->all[i]->state != HD_NODE_DEAD && n->all[i]->registered;
+    }
+    return live;
+}
+
+/* ---- what others are told about a node ---- */
+
+static void sum_storages(struct hd_meta *m, const struct hd_node *node, Hdw__DatanodeInfo *info)
+{
+    uint32_t blocks = 0;
+    for (uint32_t i = 0; i < node->storage_count; i++) {
+        const struct hd_storage *s = hd_nodes_storage(&m->nodes, node->storages[i]);
+        blocks += s->block_count;
+        info->capacity += s->capacity_bytes;
+        info->dfs_used += s->used_bytes;
+        info->remaining += s->remaining_bytes;
+        info->block_pool_used += s->pool_used_bytes;
+        info->non_dfs_used += s->non_dfs_used_bytes;
+    }
+    info->num_blocks = blocks;
+}
+
+Hdw__DatanodeInfo *hd_node_info(struct hd_meta *m, struct hd_node *node)
+{
+    if (node->info_turn == m->turn && node->info != NULL) {
+        return node->info;
+    }
+    Hdw__DatanodeInfo *info = HD_MSG(m, Hdw__DatanodeInfo, hdw__datanode_info);
+    Hdw__DatanodeID *id = HD_MSG(m, Hdw__DatanodeID, hdw__datanode_id);
+    id->ip_addr = node->ip;
+    id->host_name = node->host;
+    id->datanode_uuid = node->uuid;
+    id->xfer_port = node->xfer_port;
+    id->info_port = node->info_port;
+    id->ipc_port = node->ipc_port;
+    id->has_info_secure_port = true;
+    id->info_secure_port = node->info_secure_port;
+    info->id = id;
+    info->has_capacity = info->has_dfs_used = info->has_remaining = true;
+    info->has_block_pool_used = info->has_last_update = info->has_xceiver_count = true;
+    info->has_non_dfs_used = info->has_admin_state = info->has_cache_capacity = true;
+    info->has_cache_used = info->has_last_update_monotonic = true;
+    info->has_last_block_report_time = info->has_last_block_report_monotonic = true;
+    info->has_num_blocks = true;
+    sum_storages(m, node, info);
+    info->last_update = (uint64_t)node->heard_wall.v;
+    info->xceiver_count = node->xceivers;
+    info->location = node->rack;
+    info->admin_state = HDW__ADMIN_STATE__ADMIN_NORMAL;
+    info->cache_capacity = node->cache_capacity;
+    info->cache_used = node->cache_used;
+    info->last_update_monotonic = (uint64_t)node->heard.v;
+    info->last_block_report_time = (uint64_t)node->report_wall.v;
+    info->last_block_report_monotonic = (uint64_t)node->report_mono.v;
+    node->info = info;
+    node->info_turn = m->turn;
+    return info;
+}

@@ -1,0 +1,284 @@
+/* The namespace's parts: look-up, building, freeing. What changes it is apply.c. */
+#include "meta/core/ns.h"
+#include "meta/core/mem.h"
+
+void hd_ns_init(struct hd_ns *ns)
+{
+    *ns = (struct hd_ns){0};
+    hd_map_init(&ns->inodes);
+    hd_map_init(&ns->blocks);
+    hd_map_init(&ns->open);
+    hd_map_init(&ns->xattrs);
+    hd_map_init(&ns->quotas);
+    hd_leases_init(&ns->leases);
+    hd_names_init(&ns->names);
+    hd_arena_init(&ns->view.arena, 0);
+    ns->next_ino = HD_ROOT_INO + 1;
+    ns->next_block = HD_FIRST_BLOCK_ID;
+    ns->next_gs = HD_FIRST_GENSTAMP;
+}
+
+static void xattrs_free(struct hd_xattrs *x)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        free(x->items[i].name);
+        free(x->items[i].value);
+    }
+    free(x->items);
+    free(x);
+}
+
+void hd_blk_free(struct hd_blk *b)
+{
+    if (b->replica_capacity > HD_REPLICAS_INLINE) {
+        free(b->replicas.many);
+    }
+    free(b);
+}
+
+static void open_file_free(struct hd_ns *ns, struct hd_open_file *f)
+{
+    hd_leases_remove(&ns->leases, f);
+    free(f->machine);
+    free(f->early);
+    free(f);
+}
+
+void hd_ns_done(struct hd_ns *ns)
+{
+    size_t cursor = 0;
+    uint64_t key;
+    void *value;
+    while (hd_map_next(&ns->open, &cursor, &key, &value)) {
+        open_file_free(ns, value);
+    }
+    for (cursor = 0; hd_map_next(&ns->xattrs, &cursor, &key, &value);) {
+        xattrs_free(value);
+    }
+    for (cursor = 0; hd_map_next(&ns->quotas, &cursor, &key, &value);) {
+        free(value);
+    }
+    for (cursor = 0; hd_map_next(&ns->blocks, &cursor, &key, &value);) {
+        hd_blk_free(value);
+    }
+    for (cursor = 0; hd_map_next(&ns->inodes, &cursor, &key, &value);) {
+        hd_inode_free(value);
+    }
+    hd_map_done(&ns->inodes);
+    hd_map_done(&ns->blocks);
+    hd_map_done(&ns->open);
+    hd_map_done(&ns->xattrs);
+    hd_map_done(&ns->quotas);
+    hd_leases_done(&ns->leases);
+    hd_names_done(&ns->names);
+    hd_arena_done(&ns->view.arena);
+    free(ns->view.dentries);
+    free(ns->view.changed);
+    free(ns->view.gone);
+}
+
+void hd_ns_format(struct hd_ns *ns, const char *user, const char *group, int64_t wall_ms)
+{
+    hd_assert(ns->root == NULL);
+    struct hd_inode *root = hd_inode_new((struct hd_ino){HD_ROOT_INO}, HD_INODE_DIR, "", 0);
+    root->mode = 0755;
+    root->user = hd_names_number(&ns->names, user);
+    root->group = hd_names_number(&ns->names, group);
+    root->mtime_ms = wall_ms;
+    hd_ns_register(ns, root);
+    ns->root = root;
+}
+
+struct hd_inode *hd_ns_inode(const struct hd_ns *ns, uint64_t ino)
+{
+    return hd_map_get(&ns->inodes, ino);
+}
+
+struct hd_blk *hd_ns_block(const struct hd_ns *ns, struct hd_block_id id)
+{
+    return hd_map_get(&ns->blocks, id.v);
+}
+
+struct hd_open_file *hd_ns_open_file(const struct hd_ns *ns, const struct hd_inode *file)
+{
+    return hd_inode_is_open(file) ? hd_map_get(&ns->open, file->ino.v) : NULL;
+}
+
+struct hd_xattrs *hd_ns_xattrs(const struct hd_ns *ns, const struct hd_inode *i)
+{
+    return (i->flags & HD_INODE_XATTRS) != 0 ? hd_map_get(&ns->xattrs, i->ino.v) : NULL;
+}
+
+struct hd_quota *hd_ns_quota(const struct hd_ns *ns, const struct hd_inode *i)
+{
+    return (i->flags & HD_INODE_QUOTA) != 0 ? hd_map_get(&ns->quotas, i->ino.v) : NULL;
+}
+
+const char *hd_ns_user(const struct hd_ns *ns, const struct hd_inode *i)
+{
+    return hd_names_text(&ns->names, i->user);
+}
+
+const char *hd_ns_group(const struct hd_ns *ns, const struct hd_inode *i)
+{
+    return hd_names_text(&ns->names, i->group);
+}
+
+uint8_t hd_ns_policy(const struct hd_inode *i)
+{
+    for (; i != NULL; i = i->parent) {
+        if (i->policy != 0) {
+            return i->policy;
+        }
+    }
+    return 0;
+}
+
+struct hd_inode *hd_ns_walk(const struct hd_inode *top, struct hd_inode *at)
+{
+    if (hd_inode_is_dir(at) && at->u.children.count > 0) {
+        struct hd_children_at first = {0, 0};
+        return hd_children_next(&at->u.children, &first);
+    }
+    for (; at != top; at = at->parent) {
+        const struct hd_children *siblings = &at->parent->u.children;
+        struct hd_children_at behind = hd_children_after(siblings, at->name, at->name_size);
+        struct hd_inode *next = hd_children_next(siblings, &behind);
+        if (next != NULL) {
+            return next;
+        }
+    }
+    return NULL;
+}
+
+struct hd_usage_sum hd_ns_usage(struct hd_inode *top)
+{
+    struct hd_usage_sum sum = {0};
+    for (struct hd_inode *i = top; i != NULL; i = hd_ns_walk(top, i)) {
+        if (hd_inode_is_dir(i)) {
+            sum.directories++;
+        } else {
+            sum.files++;
+        }
+        if (hd_inode_is_file(i)) {
+            sum.size_bytes += hd_file_size(i);
+            sum.space_bytes += hd_file_space(i);
+        }
+    }
+    return sum;
+}
+
+void hd_ns_link(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child)
+{
+    (void)ns;
+    hd_assert(hd_inode_is_dir(parent));
+    child->parent = parent;
+    hd_children_insert(&parent->u.children, child);
+}
+
+void hd_ns_register(struct hd_ns *ns, struct hd_inode *i)
+{
+    hd_assert(hd_ns_inode(ns, i->ino.v) == NULL);
+    int err = hd_map_put(&ns->inodes, i->ino.v, i);
+    hd_assert(err == 0);
+    if (hd_inode_is_dir(i)) {
+        ns->directory_count++;
+    } else {
+        ns->file_count++;
+    }
+}
+
+struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hdm__StoredBlock *b)
+{
+    struct hd_blk *blk = HD_MEM_NEW(struct hd_blk);
+    blk->id.v = b->id;
+    blk->gs.v = b->gs;
+    blk->size_bytes = b->size;
+    blk->replica_capacity = HD_REPLICAS_INLINE;
+    hd_assert(hd_ns_block(ns, blk->id) == NULL);
+    int err = hd_map_put(&ns->blocks, b->id, blk);
+    hd_assert(err == 0);
+    hd_file_add_block(file, blk);
+    return blk;
+}
+
+void hd_ns_open(struct hd_ns *ns, struct hd_inode *file, const char *holder, const char *machine)
+{
+    hd_assert(!hd_inode_is_open(file));
+    struct hd_open_file *f = HD_MEM_NEW(struct hd_open_file);
+    f->file = file;
+    f->machine = hd_mem_str(machine, strlen(machine));
+    hd_leases_add(&ns->leases, f, holder, ns->now);
+    int err = hd_map_put(&ns->open, file->ino.v, f);
+    hd_assert(err == 0);
+    file->flags |= HD_INODE_OPEN;
+}
+
+static struct hd_xattr *find_xattr(struct hd_xattrs *x, uint32_t space, const char *name)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (x->items[i].space == space && strcmp(x->items[i].name, name) == 0) {
+            return &x->items[i];
+        }
+    }
+    return NULL;
+}
+
+void hd_ns_set_xattr(struct hd_ns *ns, struct hd_inode *i, const Hdm__StoredXAttr *x)
+{
+    struct hd_xattrs *all = hd_ns_xattrs(ns, i);
+    if (all == NULL) {
+        all = HD_MEM_NEW(struct hd_xattrs);
+        int err = hd_map_put(&ns->xattrs, i->ino.v, all);
+        hd_assert(err == 0);
+        i->flags |= HD_INODE_XATTRS;
+    }
+    struct hd_xattr *item = find_xattr(all, x->space, x->name);
+    if (item == NULL) {
+        HD_MEM_GROW(all->items, all->count, all->capacity);
+        item = &all->items[all->count++];
+        *item = (struct hd_xattr){.space = (uint8_t)x->space};
+        item->name = hd_mem_str(x->name, strlen(x->name));
+    } else {
+        free(item->value);
+    }
+    item->value =
+        (uint8_t *)hd_mem_str(x->value.len > 0 ? (const char *)x->value.data : "", x->value.len);
+    item->value_size = x->value.len;
+}
+
+void hd_ns_set_quota(struct hd_ns *ns, struct hd_inode *i, int64_t names, int64_t space_bytes)
+{
+    struct hd_quota *q = hd_ns_quota(ns, i);
+    if (names < 0 && space_bytes < 0) {
+        if (q != NULL) {
+            free(hd_map_remove(&ns->quotas, i->ino.v));
+            i->flags &= (uint8_t)~HD_INODE_QUOTA;
+        }
+        return;
+    }
+    if (q == NULL) {
+        q = HD_MEM_NEW(struct hd_quota);
+        int err = hd_map_put(&ns->quotas, i->ino.v, q);
+        hd_assert(err == 0);
+        i->flags |= HD_INODE_QUOTA;
+        struct hd_usage_sum sum = hd_ns_usage(i);
+        q->used_names = (int64_t)(sum.files + sum.directories);
+        q->used_bytes = (int64_t)sum.space_bytes;
+    }
+    q->names = names;
+    q->space_bytes = space_bytes;
+}
+
+void hd_ns_count_quotas(struct hd_ns *ns)
+{
+    size_t cursor = 0;
+    uint64_t ino;
+    void *value;
+    while (hd_map_next(&ns->quotas, &cursor, &ino, &value)) {
+        struct hd_quota *q = value;
+        struct hd_usage_sum sum = hd_ns_usage(hd_ns_inode(ns, ino));
+        q->used_names = (int64_t)(sum.files + sum.directories);
+        q->used_bytes = (int64_t)sum.space_bytes;
+    }
+}

@@ -1,0 +1,182 @@
+/*
+ * Answering calls: the call being answered, how handlers fail, and what the families share.
+ *
+ * A handler looks, decides, commits records (after which it must not fail), and sets the response.
+ * It may ask to be run again when a block is complete: HD_PARK.
+ */
+#ifndef HD_META_CORE_OP_H
+#define HD_META_CORE_OP_H
+
+#include "fs/base/error.h"
+#include "meta/core/block_map.h"
+#include "meta/core/state.h"
+#include "client_namenode.pb-c.h"
+
+#include <errno.h>
+
+enum { HD_DIRECTORY_MAX_ITEMS = 4194304, HD_FILE_MAX_BLOCKS = 10000 };
+
+/* Returned by a handler that waits: call->wait_block names the block. */
+enum { HD_PARK = 1 };
+
+struct hd_call {
+    struct hd_meta *m;
+    struct hd_ns *ns;
+    const struct hd_meta_event *event;
+    const struct hd_method *method;
+    const void *request; /* decoded */
+    const ProtobufCMessage *response;
+    const char *text; /* of the failure; in the effects' arena */
+    bool superuser;
+    bool time_is_up; /* it was parked as long as it may be */
+    bool committed;  /* it has made a record */
+    struct hd_block_id wait_block;
+};
+
+typedef int hd_handler(struct hd_call *c);
+
+enum hd_method_flag {
+    HD_METHOD_CHANGES = 1,   /* its answer waits for the log */
+    HD_METHOD_ONCE = 2,      /* at most once: kept in the retry cache */
+    HD_METHOD_SUPERUSER = 4, /* refused to others */
+    HD_METHOD_SAFE_OK = 8,   /* a change that safe mode allows */
+};
+
+struct hd_method {
+    const char *protocol;
+    const char *name;
+    const ProtobufCMessageDescriptor *request;
+    const ProtobufCMessageDescriptor *response;
+    hd_handler *handler;
+    unsigned flags;
+    const char *privilege; /* what the text of a refusal calls it; NULL: its name */
+};
+
+/* Leaves the sentence in the call and returns err. */
+int hd_call_fail(struct hd_call *c, int err, const char *fmt, ...) HD_PRINTF(3, 4);
+
+/* Sets the response. */
+static inline int hd_call_done(struct hd_call *c, ProtobufCMessage *response)
+{
+    c->response = response;
+    return 0;
+}
+
+char *hd_call_printf(struct hd_call *c, const char *fmt, ...) HD_PRINTF(2, 3);
+
+/* Hadoop's SafeModeException: "<what>. Name node is in safe mode. ..." or 0 when it is off. */
+int hd_call_check_safe_mode(struct hd_call *c, const char *fmt, ...) HD_PRINTF(2, 3);
+
+/* ---- paths (path.c) ---- */
+
+enum hd_resolve_flag {
+    HD_FOLLOW = 1,         /* a symlink at the end is an UnresolvedPathException */
+    HD_BLOCKED = 2,        /* a path below a file is ParentNotDirectoryException */
+    HD_BLOCKED_DENIED = 4, /* ... AccessControlException, also for the superuser */
+};
+
+/* What a path leads to. */
+struct hd_where {
+    const char *path;        /* as given */
+    struct hd_inode *inode;  /* NULL: missing */
+    struct hd_inode *parent; /* deepest directory that exists on the way to it; of "/": NULL */
+    const char *name;        /* last component */
+    size_t name_size;
+    const char *rest; /* first missing component and all behind it, when missing */
+    unsigned missing; /* how many components are missing; 1: only the last */
+    bool by_inode;    /* "/.reserved/.inodes/..." */
+};
+
+/* 0 (found or missing), -HD_E_ASSERTION, -HD_E_UNRESOLVED_LINK, -EACCES, -ENOTDIR. */
+int hd_resolve(struct hd_call *c, const char *path, unsigned flags, struct hd_where *ret);
+
+/* Hadoop's rule for names of new files and directories. */
+bool hd_path_is_valid(const char *path);
+
+/* The checks of a new name: reserved, too long, too many, too deep. */
+int hd_check_new_name(struct hd_call *c, const struct hd_where *w, const char *name,
+                      size_t name_size);
+
+/* The path of the parent of `path`: "/a" of "/a/b". */
+const char *hd_path_parent(struct hd_call *c, const char *path);
+
+/* ---- permissions (perm.c) ---- */
+
+enum hd_access { HD_X = 1, HD_W = 2, HD_R = 4 };
+
+int hd_check_access(struct hd_call *c, const struct hd_inode *i, unsigned access);
+int hd_check_traverse(struct hd_call *c, const struct hd_inode *i); /* x on all above */
+int hd_check_owner(struct hd_call *c, const struct hd_inode *i);
+int hd_check_superuser(struct hd_call *c, const char *privilege);
+
+/* w on the parent and the sticky bit: may the entry leave? */
+int hd_check_unlink(struct hd_call *c, const struct hd_inode *i);
+
+/* rwx on every directory below that is not empty. */
+int hd_check_subtree(struct hd_call *c, struct hd_inode *top);
+bool hd_user_in_group(const struct hd_call *c, const char *group);
+
+/* ---- answers that many calls share (status.c) ---- */
+
+Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *i, bool with_name,
+                               bool with_blocks);
+Hdw__LocatedBlocks *hd_located_blocks(struct hd_call *c, struct hd_inode *file, uint64_t offset,
+                                      uint64_t length);
+Hdw__ExtendedBlock *hd_extended_block(struct hd_meta *m, struct hd_block_id id,
+                                      struct hd_genstamp gs, uint64_t size_bytes);
+Hdw__Token *hd_empty_token(struct hd_meta *m);
+
+/* A block with these storages as its locations. offset UINT64_MAX: -1. */
+Hdw__LocatedBlock *hd_located_block(struct hd_meta *m, const struct hd_blk *b, uint64_t offset,
+                                    const uint16_t *storages, size_t count, bool with_storages);
+
+/* A block with its usable replicas, nearest to the caller first. */
+Hdw__LocatedBlock *hd_block_locations(struct hd_call *c, struct hd_blk *b, uint64_t offset);
+
+const char *hd_block_name(struct hd_call *c, struct hd_block_id id, struct hd_genstamp gs);
+
+/* ---- files being written (op_write.c, op_lease.c) ---- */
+
+/*
+ * The file of a path and an id that the holder has open, or FileNotFoundException and
+ * LeaseExpiredException as Hadoop words them.
+ */
+int hd_open_file_of(struct hd_call *c, const char *path, uint64_t ino, const char *holder,
+                    struct hd_inode **ret);
+
+/* Makes the last block's size final, when the client names it right. */
+int hd_commit_last(struct hd_call *c, struct hd_inode *file, const Hdw__ExtendedBlock *last);
+
+/* The highest block that is not complete yet, for parking: NULL when all are. */
+struct hd_blk *hd_first_incomplete(struct hd_inode *file, bool penultimate_only);
+
+/*
+ * Refuses, or starts recovery, when the file is open: create, append and truncate against a lease.
+ * `what` is Hadoop's name of the operation ("CREATE_FILE").
+ */
+int hd_check_lease(struct hd_call *c, const struct hd_where *w, const char *holder,
+                   const char *what);
+
+/* Ends a lease's hold on a file: 1 closed, 0 recovery is under way, or an error with text. */
+int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_text);
+
+void hd_close_file(struct hd_meta *m, struct hd_inode *file);
+void hd_leases_check(struct hd_meta *m);
+
+/* Tells a node to recover the last block of the file. */
+void hd_send_recovery(struct hd_meta *m, struct hd_open_file *f);
+
+/* ---- quotas (op_quota.c) ---- */
+
+int hd_check_quota(struct hd_call *c, struct hd_inode *parent, int64_t names, int64_t bytes,
+                   const struct hd_inode *up_to);
+
+/* ---- handlers, by family ---- */
+
+#define HD_METHOD(protocol, name, lower, handler, flags, privilege) hd_handler hd_op_##handler;
+#include "meta/core/methods.def"
+
+extern const struct hd_method hd_methods[];
+extern const size_t hd_method_count;
+
+#endif

@@ -1,0 +1,427 @@
+/* The repair queue. See repair.h. */
+#include "meta/core/repair.h"
+#include "meta/core/block_map.h"
+#include "meta/core/mem.h"
+#include "meta/core/placement.h"
+#include "meta/core/state.h"
+
+enum {
+    ORDERS_PER_TURN = 256,
+    LOOKS_PER_TURN = 2048,
+    COPY_TIMEOUT_MS = 30000,
+    COPY_BYTES_PER_MS = 4096, /* the slowest copy that is waited for */
+};
+
+void hd_repairs_init(struct hd_repairs *r)
+{
+    *r = (struct hd_repairs){0};
+    for (int i = 0; i < HD_REPAIR_CLASSES; i++) {
+        hd_list_init(&r->queues[i]);
+    }
+}
+
+void hd_repairs_done(struct hd_repairs *r)
+{
+    for (int i = 0; i < HD_REPAIR_CLASSES; i++) {
+        HD_LIST_FOR_SAFE(it, &r->queues[i])
+        {
+            free(HD_LIST_ENTRY(it, struct hd_repair, link));
+        }
+    }
+}
+
+static void set_low(struct hd_meta *m, struct hd_repair *e, bool low)
+{
+    if (e->low != low) {
+        m->repairs.low = low ? m->repairs.low + 1 : m->repairs.low - 1;
+        e->low = low;
+    }
+}
+
+static void leave_queue(struct hd_meta *m, struct hd_repair *e)
+{
+    hd_list_remove(&e->link);
+    m->repairs.counts[e->class]--;
+}
+
+static void enter_queue(struct hd_meta *m, struct hd_repair *e, enum hd_repair_class class)
+{
+    e->class = class;
+    m->repairs.counts[class]++;
+    hd_list_push_back(&m->repairs.queues[class], &e->link);
+}
+
+/* Moves the block's entry (made when there is none) to a class; keeps its place if it is there. */
+static struct hd_repair *queue_as(struct hd_meta *m, struct hd_blk *b, enum hd_repair_class class,
+                                  int64_t delay_ms)
+{
+    struct hd_repair *e = b->repair;
+    if (e == NULL) {
+        e = HD_MEM_NEW(struct hd_repair);
+        e->block = b;
+        b->repair = e;
+    } else if (e->class == class) {
+        return e;
+    } else {
+        leave_queue(m, e);
+    }
+    enter_queue(m, e, class);
+    e->not_before.v = m->now.v + delay_ms;
+    return e;
+}
+
+static void end_copy(struct hd_meta *m, struct hd_repair *e, uint32_t index)
+{
+    struct hd_node *source = m->nodes.all[e->copies[index].source];
+    if (source->streams > 0) {
+        source->streams--;
+    }
+    e->copies[index] = e->copies[--e->copy_count];
+}
+
+void hd_repair_forget(struct hd_meta *m, struct hd_blk *b)
+{
+    struct hd_repair *e = b->repair;
+    if (e == NULL) {
+        return;
+    }
+    while (e->copy_count > 0) {
+        end_copy(m, e, 0);
+    }
+    set_low(m, e, false);
+    leave_queue(m, e);
+    b->repair = NULL;
+    free(e);
+}
+
+void hd_repair_arrived(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
+{
+    struct hd_repair *e = b->repair;
+    for (uint32_t i = 0; e != NULL && i < e->copy_count; i++) {
+        if (e->copies[i].target == storage) {
+            end_copy(m, e, i);
+            return;
+        }
+    }
+}
+
+void hd_repair_drop_node(struct hd_meta *m, uint16_t node)
+{
+    HD_LIST_FOR_SAFE(it, &m->repairs.queues[HD_REPAIR_WAITING])
+    {
+        struct hd_repair *e = HD_LIST_ENTRY(it, struct hd_repair, link);
+        bool dropped = false;
+        for (uint32_t i = 0; i < e->copy_count;) {
+            if (e->copies[i].source == node ||
+                hd_nodes_storage(&m->nodes, e->copies[i].target)->node == node) {
+                end_copy(m, e, i);
+                dropped = true;
+            } else {
+                i++;
+            }
+        }
+        if (dropped) {
+            hd_repair_check(m, e->block);
+        }
+    }
+}
+
+/* ---- too many, and bad ones ---- */
+
+static uint32_t count_rack(struct hd_meta *m, struct hd_blk *b, const char *rack)
+{
+    uint32_t count = 0;
+    const struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (r[i].state == HD_REPLICA_FINALIZED &&
+            strcmp(hd_nodes_of_storage(&m->nodes, r[i].storage)->rack, rack) == 0) {
+            count++;
+        }
+    }
+    return count;
+}
+
+/* The replica to give up: not the last of its rack while another rack has more, then least space.
+ */
+static const struct hd_replica *choose_excess(struct hd_meta *m, struct hd_blk *b)
+{
+    const struct hd_replica *best = NULL;
+    uint32_t best_rack = 0;
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_replica *r = &hd_blk_replicas(b)[i];
+        const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
+        const struct hd_node *node = m->nodes.all[s->node];
+        if (r->state != HD_REPLICA_FINALIZED || node->state != HD_NODE_LIVE || !s->reported) {
+            continue;
+        }
+        uint32_t rack = HD_MIN(count_rack(m, b, node->rack), 2u);
+        if (best == NULL || rack > best_rack ||
+            (rack == best_rack &&
+             s->remaining_bytes < hd_nodes_storage(&m->nodes, best->storage)->remaining_bytes)) {
+            best = r;
+            best_rack = rack;
+        }
+    }
+    return best;
+}
+
+/* True when replicas on nodes that cannot be trusted now keep it from trimming. */
+static bool trim(struct hd_meta *m, struct hd_blk *b)
+{
+    uint32_t expected = hd_blk_expected(b);
+    while (hd_blk_live(m, b, false) > expected) {
+        if (hd_blk_live(m, b, true) <= expected) {
+            return true;
+        }
+        const struct hd_replica *r = choose_excess(m, b);
+        uint16_t storage = r->storage;
+        hd_block_map_invalidate(m, storage, b->id, b->gs, b->size_bytes);
+        hd_blk_drop_replica(m, b, storage);
+    }
+    return false;
+}
+
+/*
+ * A bad replica goes once enough good ones exist; at once when its stamp is old; and when it is in
+ * the way: two good ones, and no other node to take a third.
+ */
+static void drop_bad(struct hd_meta *m, struct hd_blk *b)
+{
+    uint32_t good = hd_blk_live(m, b, true);
+    struct hd_bad_replicas *bad;
+    for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
+        struct hd_bad_replica item = bad->items[i];
+        bool in_the_way = good >= 2 && hd_nodes_live(&m->nodes) <= good + bad->count;
+        if (good >= hd_blk_expected(b) || (good >= 1 && item.gs.v < b->gs.v) || in_the_way) {
+            hd_block_map_invalidate(m, item.storage, b->id, item.gs, item.size_bytes);
+            hd_blk_drop_bad(m, b, item.storage);
+        } else {
+            i++;
+        }
+    }
+}
+
+/* ---- what a block needs ---- */
+
+static void drop_expected(struct hd_meta *m, struct hd_blk *b)
+{
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        struct hd_replica r = hd_blk_replicas(b)[i - 1];
+        if (r.state != HD_REPLICA_FINALIZED) {
+            hd_blk_drop_replica(m, b, r.storage);
+        }
+    }
+}
+
+static void check(struct hd_meta *m, struct hd_blk *b, int64_t last_delay_ms)
+{
+    drop_expected(m, b);
+    drop_bad(m, b);
+    bool held_up = trim(m, b);
+    uint32_t live = hd_blk_live(m, b, false);
+    uint32_t copies = b->repair != NULL ? b->repair->copy_count : 0;
+    if (live >= hd_blk_expected(b)) {
+        if (held_up) {
+            set_low(m, queue_as(m, b, HD_REPAIR_WAITING, m->o.stale_ms), false);
+        } else {
+            hd_repair_forget(m, b);
+        }
+        return;
+    }
+    enum hd_repair_class class = HD_REPAIR_LOW;
+    int64_t delay_ms = m->o.repair_grace_ms;
+    if (live == 0) {
+        class = HD_REPAIR_MISSING;
+    } else if (live + copies >= hd_blk_expected(b)) {
+        class = HD_REPAIR_WAITING;
+        delay_ms = 0;
+    } else if (live == 1) {
+        class = HD_REPAIR_LAST;
+        delay_ms = last_delay_ms;
+    }
+    set_low(m, queue_as(m, b, class, delay_ms), live > 0);
+}
+
+void hd_repair_check(struct hd_meta *m, struct hd_blk *b)
+{
+    if (b->state != HD_BLOCK_COMPLETE) {
+        return;
+    }
+    if (m->safe.starting) {
+        return; /* all are looked at when it ends */
+    }
+    if (b->repair != NULL && b->repair->class == HD_REPAIR_SETTLING &&
+        m->now.v < b->repair->not_before.v && hd_blk_live(m, b, false) < hd_blk_expected(b)) {
+        return;
+    }
+    check(m, b, 0);
+}
+
+void hd_repair_settle(struct hd_meta *m, struct hd_blk *b)
+{
+    if (hd_blk_live(m, b, false) == hd_blk_expected(b) && !b->has_corrupt) {
+        hd_repair_forget(m, b);
+        return;
+    }
+    queue_as(m, b, HD_REPAIR_SETTLING, m->o.repair_grace_ms);
+}
+
+/* ---- ordering copies ---- */
+
+static struct hd_node *choose_source(struct hd_meta *m, struct hd_blk *b)
+{
+    struct hd_node *best = NULL;
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_replica *r = &hd_blk_replicas(b)[i];
+        struct hd_node *node = hd_nodes_of_storage(&m->nodes, r->storage);
+        if (r->state != HD_REPLICA_FINALIZED || node->state == HD_NODE_DEAD || !node->registered ||
+            node->streams >= m->o.repair_streams_per_node) {
+            continue;
+        }
+        if (best == NULL || node->state < best->state ||
+            (node->state == best->state && node->streams < best->streams)) {
+            best = node;
+        }
+    }
+    return best;
+}
+
+static void exclude_holders(struct hd_meta *m, struct hd_blk *b, bool *excluded)
+{
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        excluded[hd_nodes_storage(&m->nodes, hd_blk_replicas(b)[i].storage)->node] = true;
+    }
+    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
+    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
+        excluded[hd_nodes_storage(&m->nodes, bad->items[i].storage)->node] = true;
+    }
+    for (uint32_t i = 0; i < b->repair->copy_count; i++) {
+        excluded[hd_nodes_storage(&m->nodes, b->repair->copies[i].target)->node] = true;
+    }
+}
+
+static bool order_copy(struct hd_meta *m, struct hd_blk *b)
+{
+    struct hd_repair *e = b->repair;
+    struct hd_node *source = choose_source(m, b);
+    if (source == NULL || e->copy_count == HD_REPAIR_COPIES_MAX) {
+        return false;
+    }
+    bool *excluded = HD_TURN_ARRAY(m, bool, m->nodes.count);
+    exclude_holders(m, b, excluded);
+    struct hd_placement want = {.count = 1,
+                                .excluded = excluded,
+                                .size_bytes = b->size_bytes,
+                                .other_than_rack = source->rack};
+    uint16_t target;
+    if (hd_placement_choose(m, &want, &target) == 0) {
+        return false;
+    }
+    HD_MEM_GROW(source->transfers, source->transfer_count, source->transfer_capacity);
+    source->transfers[source->transfer_count++] = (struct hd_transfer){b->id, target};
+    source->streams++;
+    e->copies[e->copy_count++] = (struct hd_repair_copy){
+        .source = source->index,
+        .target = target,
+        .deadline = {m->now.v + COPY_TIMEOUT_MS + (int64_t)(b->size_bytes / COPY_BYTES_PER_MS)},
+    };
+    return true;
+}
+
+/* Orders what the blocks of one queue need; those that get nothing go to its end. */
+static void work_queue(struct hd_meta *m, enum hd_repair_class class, int *orders, int *looks)
+{
+    uint64_t entries = m->repairs.counts[class];
+    for (; entries > 0 && *orders > 0 && *looks > 0; entries--, (*looks)--) {
+        struct hd_list *first = m->repairs.queues[class].next;
+        struct hd_repair *e = HD_LIST_ENTRY(first, struct hd_repair, link);
+        hd_list_remove(first);
+        hd_list_push_back(&m->repairs.queues[class], first);
+        if (m->now.v < e->not_before.v ||
+            hd_blk_live(m, e->block, false) >= hd_nodes_live(&m->nodes)) {
+            continue;
+        }
+        uint32_t live = hd_blk_live(m, e->block, false);
+        while (live + e->copy_count < hd_blk_expected(e->block) && order_copy(m, e->block)) {
+            (*orders)--;
+        }
+        check(m, e->block, 0);
+    }
+}
+
+static void work_settling(struct hd_meta *m)
+{
+    struct hd_list *queue = &m->repairs.queues[HD_REPAIR_SETTLING];
+    while (!hd_list_empty(queue)) {
+        struct hd_repair *e = HD_LIST_ENTRY(queue->next, struct hd_repair, link);
+        if (m->now.v < e->not_before.v) {
+            return;
+        }
+        check(m, e->block, 0);
+    }
+}
+
+static void work_waiting(struct hd_meta *m)
+{
+    HD_LIST_FOR_SAFE(it, &m->repairs.queues[HD_REPAIR_WAITING])
+    {
+        struct hd_repair *e = HD_LIST_ENTRY(it, struct hd_repair, link);
+        bool again = e->copy_count == 0 && m->now.v >= e->not_before.v;
+        for (uint32_t i = 0; i < e->copy_count;) {
+            if (m->now.v >= e->copies[i].deadline.v) {
+                end_copy(m, e, i);
+                again = true;
+            } else {
+                i++;
+            }
+        }
+        if (again) {
+            check(m, e->block, 0);
+        }
+    }
+}
+
+void hd_repair_work(struct hd_meta *m)
+{
+    if (hd_safe_mode_on(m)) {
+        return;
+    }
+    int orders = ORDERS_PER_TURN;
+    int looks = LOOKS_PER_TURN;
+    work_settling(m);
+    work_waiting(m);
+    work_queue(m, HD_REPAIR_LAST, &orders, &looks);
+    work_queue(m, HD_REPAIR_LOW, &orders, &looks);
+}
+
+static int compare_blocks(const void *a, const void *b)
+{
+    uint64_t x = (*(struct hd_blk *const *)a)->id.v;
+    uint64_t y = (*(struct hd_blk *const *)b)->id.v;
+    return x < y ? -1 : x > y;
+}
+
+void hd_repair_check_all(struct hd_meta *m)
+{
+    size_t count = 0;
+    size_t capacity = 0;
+    struct hd_blk **all = NULL;
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
+        struct hd_blk *b = value;
+        if (b->state == HD_BLOCK_COMPLETE &&
+            (b->has_corrupt || b->replica_count != hd_blk_expected(b))) {
+            HD_MEM_GROW(all, count, capacity);
+            all[count++] = b;
+        }
+    }
+    if (count > 0) {
+        qsort(all, count, sizeof(struct hd_blk *), compare_blocks);
+    }
+    for (size_t i = 0; i < count; i++) {
+        check(m, all[i], m->o.repair_grace_ms); /* nodes are still coming up: no storm of copies */
+    }
+    free(all);
+}
