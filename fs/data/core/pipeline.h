@@ -30,6 +30,7 @@ struct hd_pipeline_packet {
     uint64_t end_bytes; /* of its data in the block */
     bool last;
     bool written; /* by this node */
+    bool slow;    /* asks for durability: its acknowledgement may take long */
 };
 
 /* Packets in flight, oldest first. A zeroed struct is empty. */

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { REPORT_WAIT_MS = 3000 };
+enum {
+    REPORT_WAIT_MS = 3000,
+    ACK_TIMEOUT_MS = 10000, /* of the next node, while a packet is under way; + per node below */
+    SYNC_ACK_TIMEOUT_MS = 50000, /* the same when the packet asks every disk */
+};
 
 struct hd_receive {
     struct hd_receive_options options;
@@ -178,6 +182,9 @@ static bool ack_from_below(struct hd_receive *r, const struct hd_pipeline_packet
     if (is_mirror_broken(r)) {
         return false;
     }
+    /* Shorter for the nodes further down, so that the right one is called bad. */
+    r->options.mirror->timeout_ms = (p->slow ? SYNC_ACK_TIMEOUT_MS : ACK_TIMEOUT_MS) +
+                                    HD_DATA_PER_NODE_MS * r->options.nodes_below;
     int err = read_ack(r->options.mirror, below);
     if (err < 0) {
         set_mirror_broken(r, hd_fail_describe(err));
@@ -274,7 +281,8 @@ static int push(struct hd_receive *r, const struct hd_packet *head)
 {
     struct hd_pipeline_packet p = {.seqno = head->seqno,
                                    .end_bytes = (uint64_t)head->offset_bytes + head->data_bytes,
-                                   .last = head->last};
+                                   .last = head->last,
+                                   .slow = head->sync};
     pthread_mutex_lock(&r->lock);
     while (hd_pipeline_full(&r->pipeline) && r->responder_error == 0) {
         pthread_cond_wait(&r->changed, &r->lock);
@@ -349,8 +357,7 @@ static int receive_one(struct hd_receive *r, struct hd_packet_reader *reader, bo
         pthread_cond_broadcast(&r->changed);
         pthread_mutex_unlock(&r->lock);
         if (r->options.acks && !responder) {
-            int text_kept = err;
-            send_own_error(r, text_kept);
+            send_own_error(r, err);
         }
         return err;
     }
@@ -387,7 +394,6 @@ int hd_receive_run(struct hd_receive *r, struct hd_block_writer *writer)
     if (r->options.mirror != NULL) {
         int timeout_ms = HD_DATA_STREAM_TIMEOUT_MS - HD_DATA_PER_NODE_MS * 2 +
                          HD_DATA_PER_NODE_MS * r->options.nodes_below;
-        r->options.mirror->timeout_ms = timeout_ms;
         hd_socket_timeouts(r->options.mirror->fd, timeout_ms);
     }
     int err = hd_packet_reader_init(&reader, r->options.up);
