@@ -1,0 +1,336 @@
+/*
+ * A map attempt: split -> line rule -> mapper -> key and value -> sorter and one run (or, without
+ * reduces, the part file). Each split of a shared task gets a process of its own, so that
+ * mapreduce_map_input_file is always right.
+ */
+#include "fs/base/error.h"
+#include "fs/os/file.h"
+#include "runner/agent/agent.h"
+#include "runner/core/command.h"
+#include "runner/ops/line_split.h"
+#include "runner/ops/partition.h"
+#include "runner/ops/sorter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { CHUNK_BYTES = 1 << 20, EDGE_BYTES = 64 * 1024, COMBINE_BYTES = 256 * 1024 };
+
+struct map_task {
+    struct hd_attempt *t;
+    struct hd_sorter *sorter; /* NULL without reduces */
+    struct hd_output output;
+    bool has_output;
+    bool offset_keys; /* no mapper: the key is the line's offset */
+};
+
+/* ---- the split as a stream of bytes ---- */
+
+struct split_reader {
+    struct hd_attempt *t;
+    struct hd_file *file;
+    const Hdw__RunnerSplit *split;
+    struct hd_line_split lines;
+    uint64_t offset; /* next byte to read */
+    uint8_t *chunk;
+    struct hd_buf scratch;
+    bool end_line; /* an LF behind a last line without one, as Hadoop's reader does */
+};
+
+static int reader_open(struct split_reader *r, struct hd_attempt *t, const Hdw__RunnerSplit *split)
+{
+    *r = (struct split_reader){.t = t, .split = split, .offset = split->start};
+    r->end_line = hd_props_bool(&t->job->props, "howdah.input.end.line", false);
+    hd_line_split_init(&r->lines, split->start, split->start + split->length);
+    r->lines.done = split->length == 0;
+    r->chunk = malloc(CHUNK_BYTES);
+    if (r->chunk == NULL) {
+        return -ENOMEM;
+    }
+    return r->lines.done ? 0 : hd_file_open(t->job->fs, split->path, &r->file);
+}
+
+static void reader_close(struct split_reader *r)
+{
+    if (r->file != NULL) {
+        (void)hd_file_close(r->file);
+    }
+    free(r->chunk);
+    hd_buf_done(&r->scratch);
+}
+
+/* How much to read next: up to the end of the split, then a little for its last line. */
+static size_t next_size(const struct split_reader *r)
+{
+    uint64_t end = r->lines.end;
+    return r->offset < end ? (size_t)HD_MIN(end - r->offset + EDGE_BYTES, (uint64_t)CHUNK_BYTES)
+                           : (size_t)EDGE_BYTES;
+}
+
+/* The next bytes for the mapper: 1, or 0 at the end. */
+static int reader_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
+{
+    struct split_reader *r = ctx;
+    *ret_size = 0;
+    while (!r->lines.done && *ret_size == 0) {
+        int64_t n = hd_file_pread(r->file, r->chunk, next_size(r), r->offset);
+        if (n < 0) {
+            return (int)n;
+        }
+        if (n == 0) {
+            r->lines.done = true;
+            if (r->lines.unterminated && r->end_line) {
+                *ret_data = (const uint8_t *)"\n";
+                *ret_size = 1;
+            }
+            r->t->records_in += r->lines.unterminated;
+            break;
+        }
+        r->offset += (uint64_t)n;
+        uint64_t before = r->lines.lines;
+        int err =
+            hd_line_split_feed(&r->lines, r->chunk, (size_t)n, &r->scratch, ret_data, ret_size);
+        if (err < 0) {
+            return err;
+        }
+        r->t->records_in += r->lines.lines - before;
+        r->t->bytes_in += *ret_size;
+    }
+    return *ret_size > 0;
+}
+
+/* ---- what a mapper writes ---- */
+
+static int sort_line(void *ctx, const uint8_t *line, size_t size)
+{
+    struct map_task *m = ctx;
+    struct hd_kv kv;
+    hd_kv_split(&m->t->job->io.map_output, line, size, &kv);
+    return hd_sorter_add(m->sorter, kv.key, kv.key_size, kv.value, kv.value_size, 1);
+}
+
+/* ---- no mapper: offset TAB line ---- */
+
+struct identity {
+    struct map_task *m;
+    uint64_t offset;
+    struct hd_buf line;
+};
+
+/*
+ * Offsets are ordered as numbers: the key on its way to a reduce is one byte with the count of
+ * digits and the digits; the reduce takes the byte off (hd_task_reduce).
+ */
+static int identity_line(struct identity *id, const uint8_t *line, size_t size)
+{
+    char key[24];
+    int n = snprintf(key + 1, sizeof(key) - 1, "%llu", (unsigned long long)id->offset);
+    key[0] = (char)n;
+    struct hd_kv kv = {
+        .key = (uint8_t *)key + 1, .key_size = (size_t)n, .value = line, .value_size = size};
+    if (id->m->sorter != NULL) {
+        return hd_sorter_add(id->m->sorter, (uint8_t *)key, (size_t)n + 1, line, size, 1);
+    }
+    return hd_output_kv(&id->m->output, &kv);
+}
+
+/* The file offsets of lines are those of the bytes given out as long as no CR or mark is dropped.
+ */
+static int map_identity(struct map_task *m, const Hdw__RunnerSplit *split)
+{
+    struct split_reader r;
+    struct identity id = {.m = m};
+    const uint8_t *data;
+    size_t size;
+    int got = reader_open(&r, m->t, split);
+    bool placed = false;
+    while (got == 0 && (got = reader_fill(&r, &data, &size)) == 1) {
+        if (!placed) { /* where the first line of the split begins */
+            id.offset = r.lines.pos - size;
+            placed = true;
+        }
+        got = hd_buf_add(&id.line, data, size);
+        size_t at = 0;
+        const uint8_t *lf;
+        while (got == 0 && (lf = memchr(id.line.data + at, '\n', id.line.size - at)) != NULL) {
+            size_t n = (size_t)(lf - id.line.data) - at;
+            got = identity_line(&id, id.line.data + at, n);
+            id.offset += n + 1;
+            at += n + 1;
+        }
+        hd_buf_consume(&id.line, at);
+    }
+    if (got == 0 && id.line.size > 0) {
+        got = identity_line(&id, id.line.data, id.line.size);
+    }
+    hd_buf_done(&id.line);
+    reader_close(&r);
+    return got;
+}
+
+static uint32_t partition_offset(const uint8_t *key, size_t size, uint32_t partitions)
+{
+    char text[24] = {0};
+    memcpy(text, key + 1, HD_MIN(size - 1, sizeof(text) - 1));
+    return hd_partition_long(strtoll(text, NULL, 10), partitions);
+}
+
+static int map_command(struct map_task *m, const Hdw__RunnerSplit *split)
+{
+    struct split_reader r;
+    int err = reader_open(&r, m->t, split);
+    if (err == 0) {
+        struct hd_process p = {.command = m->t->job->setup->spec->mapper,
+                               .fill = reader_fill,
+                               .fill_ctx = &r,
+                               .on_line = m->sorter != NULL ? sort_line : hd_output_line,
+                               .line_ctx = m->sorter != NULL ? (void *)m : (void *)&m->output,
+                               .split = split};
+        err = hd_process_run(m->t, &p);
+        if (err < 0 && r.offset > split->start) {
+            err = hd_fail(err, "%s; after record %llu of %s:%llu+%llu", hd_fail_text(),
+                          (unsigned long long)m->t->records_in, split->path,
+                          (unsigned long long)split->start, (unsigned long long)split->length);
+        }
+    }
+    reader_close(&r);
+    return err;
+}
+
+/* ---- the combiner ---- */
+
+struct combine {
+    struct hd_attempt *t;
+    struct hd_source *in;
+    struct hd_sorter *out;
+    struct hd_buf buf;
+};
+
+static int combine_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
+{
+    struct combine *c = ctx;
+    struct hd_record r;
+    int got = 1;
+    hd_buf_clear(&c->buf);
+    while (c->buf.size < COMBINE_BYTES && (got = c->in->next(c->in, &r)) == 1) {
+        struct hd_kv kv = {r.key, r.key_size, r.value, r.value_size};
+        for (uint64_t i = 0; i < r.repeat; i++) {
+            int err = hd_kv_join(&c->t->job->io.reduce_input, &kv, &c->buf);
+            if (err < 0) {
+                return err;
+            }
+        }
+    }
+    *ret_data = c->buf.data;
+    *ret_size = c->buf.size;
+    return got < 0 ? got : c->buf.size > 0;
+}
+
+static int combine_line(void *ctx, const uint8_t *line, size_t size)
+{
+    struct combine *c = ctx;
+    struct hd_kv kv;
+    hd_kv_split(&c->t->job->io.reduce_output, line, size, &kv);
+    return hd_sorter_add(c->out, kv.key, kv.key_size, kv.value, kv.value_size, 1);
+}
+
+static int combine(void *ctx, struct hd_source *in, struct hd_sorter *out)
+{
+    struct hd_attempt *t = ctx;
+    struct combine c = {.t = t, .in = in, .out = out};
+    struct hd_process p = {.command = t->job->setup->spec->combiner,
+                           .fill = combine_fill,
+                           .fill_ctx = &c,
+                           .on_line = combine_line,
+                           .line_ctx = &c};
+    int err = hd_process_run(t, &p);
+    hd_buf_done(&c.buf);
+    return err;
+}
+
+/* ---- the task ---- */
+
+static int open_sorter(struct map_task *m)
+{
+    const struct hd_agent_job *job = m->t->job;
+    const Hdw__RunnerJobSpec *spec = job->setup->spec;
+    char dir[HD_AGENT_PATH_BYTES];
+    snprintf(dir, sizeof(dir), "%s/out", job->dir);
+    int64_t mb = hd_props_int(&job->props, "mapreduce.task.io.sort.mb", 100);
+    struct hd_sorter_options o = {.dir = dir,
+                                  .name = m->t->name,
+                                  .partitions = spec->reduces,
+                                  .budget_bytes = (size_t)HD_MAX(mb, (int64_t)1) << 20,
+                                  .partition =
+                                      m->offset_keys ? partition_offset : hd_partition_hash,
+                                  .combine = spec->combiner != NULL ? combine : NULL,
+                                  .combine_ctx = m->t};
+    return hd_sorter_new(&o, &m->sorter);
+}
+
+int hd_map_output_path(const struct hd_agent_job *job, uint32_t index, uint32_t number,
+                       const char *suffix, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s/out/m_%06u_%u%s", job->dir, index, number, suffix);
+    return n < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+static int finish_sorter(struct map_task *m)
+{
+    const Hdw__RunnerAttemptKey *key = m->t->work->key;
+    char path[HD_AGENT_PATH_BYTES];
+    struct hd_run_index index;
+    struct hd_sorter_stats stats;
+    HD_AUTO(hd_buf_done) struct hd_buf bytes = {0};
+    hd_map_output_path(m->t->job, key->index, key->number, ".data", path, sizeof(path));
+    int err = hd_sorter_finish(m->sorter, path, &index);
+    if (err < 0) {
+        return err;
+    }
+    hd_sorter_stats(m->sorter, &stats);
+    m->t->records_out = stats.records;
+    m->t->bytes_out = hd_run_index_size_bytes(&index);
+    err = hd_run_index_encode(&index, &bytes);
+    hd_run_index_done(&index);
+    if (err < 0) {
+        return err;
+    }
+    hd_map_output_path(m->t->job, key->index, key->number, ".index", path, sizeof(path));
+    FILE *f = fopen(path, "we"); /* scratch: no need to outlive a power cut */
+    if (f == NULL || fwrite(bytes.data, 1, bytes.size, f) != bytes.size || fclose(f) != 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    return 0;
+}
+
+static int finish_output(struct map_task *m)
+{
+    int err = hd_output_commit(&m->output);
+    m->t->bytes_out = m->output.bytes;
+    m->t->records_out = m->output.records;
+    return err;
+}
+
+int hd_task_map(struct hd_attempt *t)
+{
+    const Hdw__RunnerJobSpec *spec = t->job->setup->spec;
+    struct map_task m = {.t = t};
+    m.offset_keys = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
+    int err =
+        spec->reduces > 0 ? open_sorter(&m) : hd_output_open(&m.output, t, &t->job->io.map_output);
+    m.has_output = spec->reduces == 0;
+    for (size_t i = 0; err == 0 && i < t->work->n_split; i++) {
+        err = m.offset_keys ? map_identity(&m, t->work->split[i])
+                            : map_command(&m, t->work->split[i]);
+    }
+    if (err == 0) {
+        err = m.has_output ? finish_output(&m) : finish_sorter(&m);
+    }
+    char sentence[HD_FAIL_TEXT_BYTES];
+    snprintf(sentence, sizeof(sentence), "%s", hd_fail_text());
+    if (err < 0 && m.has_output) {
+        hd_output_abort(&m.output);
+    }
+    hd_sorter_free(m.sorter);
+    return err < 0 ? hd_fail(err, "%s", sentence) : 0;
+}

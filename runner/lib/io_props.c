@@ -1,0 +1,63 @@
+/* See io_props.h. */
+#include "runner/lib/io_props.h"
+#include "fs/base/error.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+/* text (and, as in Hadoop, any unknown word) or keyonlytext. */
+static int read_io(const struct hd_props *p, const char *name, bool *ret_key_only)
+{
+    const char *value = hd_props_get(p, name, "text");
+    if (strcasecmp(value, "rawbytes") == 0 || strcasecmp(value, "typedbytes") == 0) {
+        return hd_fail(-EINVAL, "%s = %s is not supported; use text or keyonlytext", name, value);
+    }
+    *ret_key_only = strcasecmp(value, "keyonlytext") == 0;
+    return 0;
+}
+
+static int read_separator(const struct hd_props *p, const char *name, struct hd_kv_rule *r)
+{
+    const char *value = hd_props_get(p, name, "\t");
+    if (hd_kv_rule_set_separator(r, value) < 0) {
+        return hd_fail(-EINVAL, "%s: a separator has 1 to %d bytes", name, HD_KV_SEPARATOR_BYTES);
+    }
+    return 0;
+}
+
+static int read_fields(const struct hd_props *p, const char *name, struct hd_kv_rule *r)
+{
+    int64_t n = hd_props_int(p, name, 1);
+    if (n < 1 || n > 1000000) {
+        return hd_fail(-EINVAL, "%s: expected a number from 1 up", name);
+    }
+    r->key_fields = (uint32_t)n;
+    return 0;
+}
+
+int hd_io_props_read(const struct hd_props *p, struct hd_io_props *ret)
+{
+    struct hd_io_props io;
+    int err;
+    bool ignored;
+    hd_kv_rule_init(&io.map_output);
+    hd_kv_rule_init(&io.reduce_input);
+    hd_kv_rule_init(&io.reduce_output);
+    hd_kv_rule_init(&io.text_output);
+    if ((err = read_io(p, "stream.map.input", &ignored)) < 0 ||
+        (err = read_io(p, "stream.map.output", &io.map_output.key_only)) < 0 ||
+        (err = read_io(p, "stream.reduce.input", &io.reduce_input.key_only)) < 0 ||
+        (err = read_io(p, "stream.reduce.output", &io.reduce_output.key_only)) < 0 ||
+        (err = read_separator(p, "stream.map.output.field.separator", &io.map_output)) < 0 ||
+        (err = read_separator(p, "stream.reduce.input.field.separator", &io.reduce_input)) < 0 ||
+        (err = read_separator(p, "stream.reduce.output.field.separator", &io.reduce_output)) < 0 ||
+        (err = read_separator(p, "mapreduce.output.textoutputformat.separator", &io.text_output)) <
+            0 ||
+        (err = read_fields(p, "stream.num.map.output.key.fields", &io.map_output)) < 0 ||
+        (err = read_fields(p, "stream.num.reduce.output.key.fields", &io.reduce_output)) < 0) {
+        return err;
+    }
+    *ret = io;
+    return 0;
+}
