@@ -38,6 +38,7 @@ enum operation { MKDIRS, CREATE, STAT, LIST, RENAME, DELETE, OPEN_SESSION };
 
 struct conn {
     int fd;
+    uint8_t client_id[16]; /* each its own: the server's retry cache goes by it */
     struct hd_buf out;
     struct hd_buf in;
     uint32_t next_call;
@@ -60,7 +61,6 @@ struct bench {
     int epoll_fd;
     int ledger_fd;
     struct conn conns[CONNECTIONS_MAX];
-    uint8_t client_id[16];
     /* of the phase under way */
     enum operation op;
     uint64_t next_index;
@@ -90,8 +90,8 @@ static void add_message(struct hd_buf *b, const ProtobufCMessage *m)
 }
 
 /* Frame with header, method header (NULL: the connection context's frame) and body. */
-static void add_frame(struct bench *b, struct conn *c, int32_t call_id, const char *protocol,
-                      const char *method, const ProtobufCMessage *body)
+static void add_frame(struct conn *c, int32_t call_id, const char *protocol, const char *method,
+                      const ProtobufCMessage *body)
 {
     Hdw__RpcRequestHeader h = HDW__RPC_REQUEST_HEADER__INIT;
     h.has_rpc_kind = true;
@@ -99,8 +99,8 @@ static void add_frame(struct bench *b, struct conn *c, int32_t call_id, const ch
     h.has_rpc_op = true;
     h.rpc_op = 0;
     h.call_id = call_id;
-    h.client_id.data = b->client_id;
-    h.client_id.len = sizeof(b->client_id);
+    h.client_id.data = c->client_id;
+    h.client_id.len = sizeof(c->client_id);
     h.has_retry_count = true;
     h.retry_count = call_id < 0 ? -1 : 0;
     size_t at = c->out.size;
@@ -154,7 +154,7 @@ static void add_call(struct bench *b, struct conn *c, uint64_t index)
         q.src = src;
         q.masked = &perm;
         q.create_parent = true;
-        add_frame(b, c, id, client_protocol, "mkdirs", &q.base);
+        add_frame(c, id, client_protocol, "mkdirs", &q.base);
         return;
     }
     case CREATE: {
@@ -167,38 +167,38 @@ static void add_call(struct bench *b, struct conn *c, uint64_t index)
         q.create_parent = false;
         q.replication = 3;
         q.block_size = 134217728;
-        add_frame(b, c, id, client_protocol, "create", &q.base);
+        add_frame(c, id, client_protocol, "create", &q.base);
         return;
     }
     case STAT: {
         Hdw__GetFileInfoRequest q = HDW__GET_FILE_INFO_REQUEST__INIT;
         q.src = (char *)(uintptr_t)path;
-        add_frame(b, c, id, client_protocol, "getFileInfo", &q.base);
+        add_frame(c, id, client_protocol, "getFileInfo", &q.base);
         return;
     }
     case LIST: { /* a directory of LIST_DIRS entries */
         Hdw__GetListingRequest q = HDW__GET_LISTING_REQUEST__INIT;
         q.src = b->root;
-        add_frame(b, c, id, client_protocol, "getListing", &q.base);
+        add_frame(c, id, client_protocol, "getListing", &q.base);
         return;
     }
     case RENAME: {
         Hdw__Rename2Request q = HDW__RENAME2_REQUEST__INIT;
         q.src = src;
         q.dst = dst;
-        add_frame(b, c, id, client_protocol, "rename2", &q.base);
+        add_frame(c, id, client_protocol, "rename2", &q.base);
         return;
     }
     case DELETE: {
         Hdw__DeleteRequest q = HDW__DELETE_REQUEST__INIT;
         q.src = dst;
-        add_frame(b, c, id, client_protocol, "delete", &q.base);
+        add_frame(c, id, client_protocol, "delete", &q.base);
         return;
     }
     case OPEN_SESSION: {
         Hdw__OpenSessionRequest q = HDW__OPEN_SESSION_REQUEST__INIT;
         q.client_name = (char *)(uintptr_t) "bench";
-        add_frame(b, c, id, posix_protocol, "openSession", &q.base);
+        add_frame(c, id, posix_protocol, "openSession", &q.base);
         return;
     }
     }
@@ -355,6 +355,7 @@ static void connect_one(struct bench *b, struct conn *c)
     static const uint8_t preamble[] = {'h', 'r', 'p', 'c', 9, 0, 0};
     Hdw__IpcConnectionContext context = HDW__IPC_CONNECTION_CONTEXT__INIT;
     Hdw__UserInformation user = HDW__USER_INFORMATION__INIT;
+    hd_random_bytes(c->client_id, sizeof(c->client_id));
     int err = hd_addr_connect_text(b->address, 5000, &c->fd);
     if (err < 0) {
         die("connect", err);
@@ -363,7 +364,7 @@ static void connect_one(struct bench *b, struct conn *c)
     context.user_info = &user;
     context.protocol = (char *)(uintptr_t)client_protocol;
     hd_buf_add(&c->out, preamble, sizeof(preamble));
-    add_frame(b, c, -3, NULL, NULL, &context.base);
+    add_frame(c, -3, NULL, NULL, &context.base);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(b->epoll_fd, EPOLL_CTL_ADD, c->fd, &e);
 }
@@ -408,9 +409,10 @@ static int run(struct bench *b)
     const struct passwd *pw = getpwuid(geteuid());
     b->user = pw != NULL ? pw->pw_name : "root";
     b->ledger_fd = -1;
-    hd_random_bytes(b->client_id, sizeof(b->client_id));
-    snprintf(b->root, sizeof(b->root), "/bench-%02x%02x%02x%02x%02x", b->client_id[0],
-             b->client_id[1], b->client_id[2], b->client_id[3], b->client_id[4]);
+    uint8_t run[5];
+    hd_random_bytes(run, sizeof(run));
+    snprintf(b->root, sizeof(b->root), "/bench-%02x%02x%02x%02x%02x", run[0], run[1], run[2],
+             run[3], run[4]);
     b->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (int i = 0; i < b->connections; i++) {
         connect_one(b, &b->conns[i]);
