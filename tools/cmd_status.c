@@ -36,7 +36,7 @@ static json_t *member_json(const struct hd_member *m, const struct hd_member_hea
     json_object_set_new(o, "name", json_string(m->name));
     json_object_set_new(o, "pid", h->pid != 0 ? json_integer(h->pid) : json_null());
     json_object_set_new(o, "address", text_or_empty(m->address));
-    json_object_set_new(o, "http", text_or_empty(m->http));
+    json_object_set_new(o, "http", text_or_empty(h->http ? m->http : ""));
     json_object_set_new(o, "state", json_string(hd_state_name(h->state)));
     return o;
 }

@@ -105,17 +105,18 @@ static void move_item(struct hd_sh *sh, const struct hd_sh_item *item, void *ctx
 {
     const struct hd_sh_item *dst = ctx;
     bool into = dst->exists && dst->st.type == HD_TYPE_DIR;
-    const char *name = hd_sh_basename(item->path);
+    const char *from = item->link != NULL ? item->link : item->path;
+    const char *name = hd_sh_basename(from);
     char *path = into ? hd_sh_join(dst->path, name) : strdup(dst->path);
     char *shown = into ? hd_sh_join(dst->shown, name) : strdup(dst->shown);
     if (path == NULL || shown == NULL) {
         hd_sh_fail(sh, item->shown, -ENOMEM);
-    } else if (strcmp(path, item->path) == 0) {
+    } else if (strcmp(path, from) == 0) {
         hd_sh_fail(sh, shown, -EEXIST);
-    } else if (item->st.type == HD_TYPE_DIR && hd_sh_is_below(path, item->path)) {
+    } else if (item->st.type == HD_TYPE_DIR && hd_sh_is_below(path, from)) {
         hd_sh_say(sh, "`%s' to `%s': is a subdirectory of itself", item->shown, shown);
     } else {
-        int rc = hd_fs_rename(sh->fs, item->path, path, false);
+        int rc = hd_fs_rename(sh->fs, from, path, false);
         if (rc == -EEXIST) {
             hd_sh_fail(sh, shown, rc);
         } else if (rc < 0) {

@@ -81,6 +81,10 @@ static void du_row(struct usage *u, const char *shown, uint64_t size, uint64_t s
 static void du_one(struct hd_sh *sh, const struct hd_sh_item *item, struct usage *u)
 {
     struct hd_summary sum;
+    if (item->st.type == HD_TYPE_SYMLINK) {
+        du_row(u, item->shown, 0, 0);
+        return;
+    }
     if (item->st.type == HD_TYPE_FILE) {
         du_row(u, item->shown, item->st.size_bytes, item->st.size_bytes * item->st.replication);
         return;

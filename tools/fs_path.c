@@ -113,6 +113,7 @@ void hd_sh_item_done(struct hd_sh_item *item)
 {
     free(item->shown);
     free(item->path);
+    free(item->link);
     if (item->exists) {
         hd_stat_done(&item->st);
     }
@@ -157,30 +158,109 @@ static char *make_shown(const char *arg)
     return shown;
 }
 
-/* Stats what path means: a final symlink is followed, as Hadoop's shell does. */
-static int stat_followed(struct hd_sh *sh, char **path, struct hd_stat *ret)
+/* Where the symlink at path leads, and on with rest. Heap, NULL without memory. */
+static char *link_target(const char *path, const char *link, const char *rest)
 {
-    for (int links = 0; links < LINKS_MAX; links++) {
+    char *out;
+    const char *slash = strrchr(path, '/');
+    int n = link[0] == '/' ? asprintf(&out, "%s%s", link, rest)
+                           : asprintf(&out, "%.*s/%s%s", (int)(slash - path), path, link, rest);
+    if (n < 0) {
+        return NULL;
+    }
+    normalize(out);
+    return out;
+}
+
+/* Replaces the first symlink among the directories of *path by what it means. */
+static int follow_on_the_way(struct hd_sh *sh, char **path)
+{
+    char *target = NULL;
+    for (char *slash = strchr(*path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         struct hd_stat st;
-        int rc = hd_fs_stat(sh->fs, *path, &st);
-        if (rc < 0 || st.type != HD_TYPE_SYMLINK) {
-            *ret = st;
+        char *head = strndup(*path, (size_t)(slash - *path));
+        int rc = head != NULL ? hd_fs_stat(sh->fs, head, &st) : -ENOMEM;
+        if (rc < 0) {
+            free(head);
             return rc;
         }
-        char *parent = hd_sh_dirname(*path);
-        char *target = parent == NULL      ? NULL
-                       : st.link[0] == '/' ? strdup(st.link)
-                                           : hd_sh_join(parent, st.link);
-        free(parent);
-        hd_stat_done(&st);
-        if (target == NULL) {
-            return -ENOMEM;
+        bool is_link = st.type == HD_TYPE_SYMLINK;
+        if (is_link) {
+            target = link_target(head, st.link, slash);
         }
-        normalize(target);
-        free(*path);
-        *path = target;
+        hd_stat_done(&st);
+        free(head);
+        if (is_link) {
+            break;
+        }
     }
-    return hd_fail(-ELOOP, "`%s': Too many levels of symbolic links", *path);
+    if (target == NULL) {
+        return hd_fail(-ENOENT, "`%s': No such file or directory", *path);
+    }
+    free(*path);
+    *path = target;
+    return 0;
+}
+
+/* Stats *path, which is made free of symlinks but for its last component. */
+static int stat_plain(struct hd_sh *sh, char **path, struct hd_stat *ret)
+{
+    int rc = hd_fs_stat(sh->fs, *path, ret);
+    for (int links = 0; rc == -HD_E_UNRESOLVED_LINK && links < LINKS_MAX; links++) {
+        rc = follow_on_the_way(sh, path);
+        rc = rc == 0 ? hd_fs_stat(sh->fs, *path, ret) : rc;
+    }
+    return rc;
+}
+
+/* One step along the symlink at *path; *st becomes that of what it names. -ENOENT: nothing. */
+static int follow_one(struct hd_sh *sh, char **path, struct hd_stat *st)
+{
+    struct hd_stat next;
+    char *target = link_target(*path, st->link, "");
+    int rc = target != NULL ? stat_plain(sh, &target, &next) : -ENOMEM;
+    if (rc < 0) {
+        free(target);
+        return rc;
+    }
+    free(*path);
+    *path = target;
+    hd_stat_done(st);
+    *st = next;
+    return 0;
+}
+
+/*
+ * Fills an item whose path is set. A symlink is followed, as Hadoop's shell does; one that leads
+ * nowhere, or in a circle, is an item itself. -ENOENT.
+ */
+static int stat_item(struct hd_sh *sh, struct hd_sh_item *item)
+{
+    int rc = stat_plain(sh, &item->path, &item->st);
+    item->exists = rc == 0;
+    if (rc < 0 || item->st.type != HD_TYPE_SYMLINK) {
+        return rc;
+    }
+    struct hd_stat st;
+    char *path = strdup(item->path);
+    rc = path != NULL ? hd_fs_stat(sh->fs, path, &st) : -ENOMEM;
+    bool have = rc == 0;
+    int links = 0;
+    for (; rc == 0 && st.type == HD_TYPE_SYMLINK && links < LINKS_MAX; links++) {
+        rc = follow_one(sh, &path, &st);
+    }
+    if (rc == 0 && st.type != HD_TYPE_SYMLINK) {
+        hd_stat_done(&item->st);
+        item->st = st;
+        item->link = item->path;
+        item->path = path;
+        return 0;
+    }
+    if (have) {
+        hd_stat_done(&st);
+    }
+    free(path);
+    return rc == -ENOENT ? 0 : rc;
 }
 
 int hd_sh_lookup(struct hd_sh *sh, const char *arg, struct hd_sh_item *ret)
@@ -188,8 +268,7 @@ int hd_sh_lookup(struct hd_sh *sh, const char *arg, struct hd_sh_item *ret)
     struct hd_sh_item item = {.shown = make_shown(arg)};
     int rc = item.shown != NULL ? hd_sh_resolve(sh, arg, &item.path) : -ENOMEM;
     if (rc == 0) {
-        rc = stat_followed(sh, &item.path, &item.st);
-        item.exists = rc == 0;
+        rc = stat_item(sh, &item);
         rc = rc == -ENOENT ? 0 : rc;
     }
     if (rc < 0) {
@@ -291,9 +370,7 @@ static int glob_list(struct globbing *g, const struct place *at, const char *pat
 static int glob_end(struct globbing *g, const struct place *at)
 {
     struct hd_sh_item item = {.path = strdup(at->path), .shown = strdup(at->shown)};
-    int rc = item.path != NULL && item.shown != NULL ? stat_followed(g->sh, &item.path, &item.st)
-                                                     : -ENOMEM;
-    item.exists = rc == 0;
+    int rc = item.path != NULL && item.shown != NULL ? stat_item(g->sh, &item) : -ENOMEM;
     if (rc == 0) {
         return hd_sh_items_add(g->out, &item);
     }

@@ -25,13 +25,14 @@ static int move_to_trash(struct hd_sh *sh, const struct hd_sh_item *item, const 
 {
     char *target;
     char *parent = NULL;
-    if (asprintf(&target, "%s/Current%s", trash, item->path) < 0) {
+    const char *path = item->link != NULL ? item->link : item->path;
+    if (asprintf(&target, "%s/Current%s", trash, path) < 0) {
         return -ENOMEM;
     }
     int rc = (parent = hd_sh_dirname(target)) != NULL ? hd_fs_mkdir(sh->fs, parent, DIR_MODE, true)
                                                       : -ENOMEM;
     if (rc == 0) {
-        rc = hd_fs_rename(sh->fs, item->path, target, false);
+        rc = hd_fs_rename(sh->fs, path, target, false);
     }
     if (rc == -EEXIST) {
         char *other;
@@ -40,13 +41,13 @@ static int move_to_trash(struct hd_sh *sh, const struct hd_sh_item *item, const 
         } else {
             free(target);
             target = other;
-            rc = hd_fs_rename(sh->fs, item->path, target, false);
+            rc = hd_fs_rename(sh->fs, path, target, false);
         }
     }
     if (rc == 0) {
         const char *uri = hd_fs_uri(sh->fs);
         fflush(stdout);
-        fprintf(stderr, "Moved: '%s%s' to trash at: %s%s\n", uri, item->path, uri, target);
+        fprintf(stderr, "Moved: '%s%s' to trash at: %s%s\n", uri, path, uri, target);
     }
     free(parent);
     free(target);
@@ -69,12 +70,13 @@ static bool confirmed(struct hd_sh *sh, const struct hd_sh_item *item)
 static void remove_item(struct hd_sh *sh, const struct hd_sh_item *item, void *ctx)
 {
     const struct removing *r = ctx;
+    bool is_dir = item->st.type == HD_TYPE_DIR && item->link == NULL; /* a symlink goes itself */
     int rc;
-    if (item->st.type == HD_TYPE_DIR && !r->recursive) {
+    if (is_dir && !r->recursive) {
         hd_sh_fail(sh, item->shown, -EISDIR);
         return;
     }
-    if (item->st.type == HD_TYPE_DIR && r->safely && !confirmed(sh, item)) {
+    if (is_dir && r->safely && !confirmed(sh, item)) {
         hd_sh_say(sh, "Delete aborted at user request.");
         return;
     }
@@ -90,7 +92,7 @@ static void remove_item(struct hd_sh *sh, const struct hd_sh_item *item, void *c
         }
         return;
     }
-    rc = hd_fs_delete(sh->fs, item->path, r->recursive);
+    rc = hd_fs_delete(sh->fs, item->link != NULL ? item->link : item->path, r->recursive);
     if (rc == 0) {
         rc = hd_fail(-EIO, "`%s': Input/output error", item->shown);
     }

@@ -52,7 +52,8 @@ struct hd_sh {
 /* A path of the file system, as it was written and as it is. */
 struct hd_sh_item {
     char *shown; /* heap */
-    char *path;  /* absolute; heap */
+    char *path;  /* absolute, symlinks followed; heap */
+    char *link;  /* the path of the symlink itself when it names one; else NULL; heap */
     bool exists;
     struct hd_stat st; /* only when exists */
 };

@@ -85,6 +85,11 @@ static int cluster_open(const struct hd_side *s, const char *path, struct hd_sid
 {
     struct hd_file *file = NULL;
     int rc = hd_file_open(s->sh->fs, path, &file);
+    if (rc == -HD_E_UNRESOLVED_LINK) {
+        HD_AUTO(hd_sh_item_done) struct hd_sh_item item = {0};
+        rc = hd_sh_lookup(s->sh, path, &item);
+        rc = rc == 0 ? hd_file_open(s->sh->fs, item.path, &file) : rc;
+    }
     return wrap(rc, file, ret);
 }
 

@@ -214,6 +214,8 @@ int hd_probe(const struct hd_cluster *c, struct hd_health *ret)
     for (size_t i = 0; i < c->member_count; i++) {
         h.members[i].pid = hd_process_find(c, &c->members[i]);
         h.members[i].state = look_at(c, &c->members[i], h.members[i].pid);
+        h.members[i].http = h.members[i].pid != 0 && c->members[i].http[0] != '\0' &&
+                            hd_probe_port(c->members[i].http, KNOCK_TIMEOUT_MS);
     }
     int rc = ask_meta(c, &h);
     if (rc < 0) {

@@ -19,6 +19,7 @@ enum hd_state {
 struct hd_member_health {
     enum hd_state state;
     pid_t pid; /* 0: none */
+    bool http; /* something answers at its http address */
 };
 
 /* A data node that meta knows and the configuration of this machine does not. */

@@ -34,7 +34,7 @@ enum { CONNECTIONS_MAX = 4096, DEPTH_MAX = 512, READ_BYTES = 64 << 10, LIST_DIRS
 static const char client_protocol[] = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
 static const char posix_protocol[] = "howdah.PosixProtocol";
 
-enum operation { MKDIRS, CREATE, STAT, LIST, RENAME, DELETE, OPEN_SESSION };
+enum operation { MKDIRS, CREATE, COMPLETE, STAT, LIST, RENAME, DELETE, OPEN_SESSION };
 
 struct conn {
     int fd;
@@ -57,6 +57,7 @@ struct bench {
     const char *ledger_path;
     const char *verify_path;
     bool mkdirs; /* directories instead of files */
+    bool fill;   /* only make the files */
     char root[128];
     int epoll_fd;
     int ledger_fd;
@@ -168,6 +169,13 @@ static void add_call(struct bench *b, struct conn *c, uint64_t index)
         q.replication = 3;
         q.block_size = 134217728;
         add_frame(c, id, client_protocol, "create", &q.base);
+        return;
+    }
+    case COMPLETE: {
+        Hdw__CompleteRequest q = HDW__COMPLETE_REQUEST__INIT;
+        q.src = src;
+        q.client_name = (char *)(uintptr_t) "bench";
+        add_frame(c, id, client_protocol, "complete", &q.base);
         return;
     }
     case STAT: {
@@ -431,6 +439,12 @@ static int run(struct bench *b)
         return run_ledger(b);
     }
     report(b, b->mkdirs ? "mkdir" : "create", b->mkdirs ? MKDIRS : CREATE, b->operations);
+    if (!b->mkdirs) {
+        report(b, "complete", COMPLETE, b->operations);
+    }
+    if (b->fill) {
+        return b->errors > 0;
+    }
     report(b, "stat", STAT, b->operations * 5);
     report(b, "list", LIST, b->operations);
     report(b, "rename", RENAME, b->operations);
@@ -440,7 +454,7 @@ static int run(struct bench *b)
 
 static const char usage[] =
     "usage: bench-meta-bench --address HOST:PORT [--connections N] [--depth N] [--operations N]\n"
-    "                        [--relaxed] [--mkdirs] [--ledger FILE | --verify FILE]\n";
+    "                        [--relaxed] [--mkdirs] [--fill] [--ledger FILE | --verify FILE]\n";
 
 int main(int argc, char **argv)
 {
@@ -477,6 +491,9 @@ int main(int argc, char **argv)
             break;
         case 'm':
             b.mkdirs = true;
+            break;
+        case 'f':
+            b.fill = true;
             break;
         case 'h':
             fputs(usage, stdout);
