@@ -101,6 +101,12 @@ static ProtobufCMessage *take_message(struct hd_rpc_conn *c, struct hd_slice *re
     return m;
 }
 
+static bool may_impersonate(const struct hd_rpc_server *s, const char *real_user, const char *user)
+{
+    return s->options.may_impersonate == NULL ||
+           s->options.may_impersonate(s->options.ctx, real_user, user);
+}
+
 static void take_context(struct hd_rpc_conn *c, const struct hd_rpc_request_header *q,
                          struct hd_slice rest)
 {
@@ -119,6 +125,14 @@ static void take_context(struct hd_rpc_conn *c, const struct hd_rpc_request_head
         return;
     }
     const Hdw__UserInformation *u = m->user_info;
+    if (u != NULL && u->real_user != NULL && u->effective_user != NULL &&
+        !may_impersonate(c->server, u->real_user, u->effective_user)) {
+        char text[512];
+        snprintf(text, sizeof(text), "User: %.200s is not allowed to impersonate %.200s",
+                 u->real_user, u->effective_user);
+        answer_fatal(c, q, -HD_E_UNAUTHORIZED, HDW__RPC_ERROR_CODE__FATAL_UNAUTHORIZED, text);
+        return;
+    }
     c->user = strdup(u != NULL && u->effective_user != NULL ? u->effective_user : "");
     c->real_user = u != NULL && u->real_user != NULL ? strdup(u->real_user) : NULL;
     c->has_context = true;
@@ -560,6 +574,7 @@ static void on_socket(void *ctx, uint32_t events)
         hd_rpc_conn_close(c);
         return;
     }
+    c->heard_at = hd_loop_now(c->server->loop);
     if (c->stalled) {
         update_watch(c);
     }
@@ -592,6 +607,7 @@ int hd_rpc_conn_new(struct hd_rpc_server *s, int fd)
         return err;
     }
     c->id = atomic_fetch_add(&last_conn_id, 1) + 1;
+    c->heard_at = hd_loop_now(s->loop);
     hd_buf_init(&c->in, s->options.max_frame_bytes + 4 + READ_MAX_BYTES);
     hd_list_init(&c->dirty_link);
     hd_list_init(&c->resume_link);

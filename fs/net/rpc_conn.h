@@ -45,6 +45,7 @@ struct hd_rpc_server {
     struct hd_loop_timer
         *accept_timer; /* accepting again after the process ran out of descriptors */
     struct hd_loop_timer *resume_timer;
+    struct hd_loop_timer *idle_timer;
     struct hd_loop_flush flush;
     struct hd_list conns;  /* not CLOSED, by link */
     struct hd_list dirty;  /* something to send or to look at, by dirty_link */
@@ -70,7 +71,8 @@ struct hd_rpc_conn {
     struct hd_loop_fd *watch;
     struct hd_loop_timer *linger_timer;
     enum hd_rpc_conn_state state;
-    uint8_t auth; /* HD_RPC_AUTH_* */
+    struct hd_mono_ms heard_at; /* when its last bytes came */
+    uint8_t auth;               /* HD_RPC_AUTH_* */
     bool sasl_done;
     bool has_context;
     bool stalled;         /* too many calls or bytes under way: what comes waits in `in` */

@@ -21,6 +21,7 @@ enum {
     DEFAULT_CONNECTIONS = 10000,
     DEFAULT_CALLS_PER_CONNECTION = 1000,
     DEFAULT_UNSENT_BYTES = 128 << 20,
+    DEFAULT_IDLE_MS = 20000,
     ACCEPTS_PER_TURN = 64,
     ACCEPT_RETRY_MS = 100,
     LOG_PERIOD_MS = 1000,
@@ -105,6 +106,22 @@ static void on_resume(void *ctx)
     }
 }
 
+/* Few connections: idle ones harm nobody. Many: they must not keep others out. */
+static void on_idle_timer(void *ctx)
+{
+    struct hd_rpc_server *s = ctx;
+    struct hd_mono_ms now = hd_loop_now(s->loop);
+    bool crowded = s->open_count >= s->options.max_connections / 5 * 2;
+    HD_LIST_FOR_SAFE(it, &s->conns)
+    {
+        struct hd_rpc_conn *c = HD_LIST_ENTRY(it, struct hd_rpc_conn, link);
+        if (crowded && c->calls == 0 && now.v - c->heard_at.v >= s->options.idle_ms) {
+            hd_rpc_conn_close(c);
+        }
+    }
+    hd_loop_timer_set(s->idle_timer, s->options.idle_ms / 2);
+}
+
 /* --- life --- */
 
 int hd_rpc_server_new(struct hd_loop *loop, const char *address,
@@ -128,6 +145,9 @@ int hd_rpc_server_new(struct hd_loop *loop, const char *address,
     if (s->options.max_unsent_bytes == 0) {
         s->options.max_unsent_bytes = DEFAULT_UNSENT_BYTES;
     }
+    if (s->options.idle_ms <= 0) {
+        s->options.idle_ms = DEFAULT_IDLE_MS;
+    }
     s->listen_fd = -1;
     s->refs = 1;
     s->last_log_at.v = -LOG_PERIOD_MS;
@@ -143,6 +163,9 @@ int hd_rpc_server_new(struct hd_loop *loop, const char *address,
     err = err < 0 ? err : hd_addr_listen(address, &s->listen_fd, &s->port);
     err = err < 0 ? err : hd_loop_timer_add(loop, -1, on_accept_timer, s, &s->accept_timer);
     err = err < 0 ? err : hd_loop_timer_add(loop, -1, on_resume, s, &s->resume_timer);
+    err = err < 0
+              ? err
+              : hd_loop_timer_add(loop, s->options.idle_ms / 2, on_idle_timer, s, &s->idle_timer);
     err =
         err < 0 ? err : hd_loop_fd_add(loop, s->listen_fd, EPOLLIN, on_accept, s, &s->listen_watch);
     if (err < 0) {
@@ -165,6 +188,7 @@ void hd_rpc_server_free(struct hd_rpc_server *s)
     hd_loop_flush_remove(&s->flush);
     hd_loop_timer_remove(s->accept_timer);
     hd_loop_timer_remove(s->resume_timer);
+    hd_loop_timer_remove(s->idle_timer);
     hd_loop_fd_remove(s->listen_watch);
     if (s->listen_fd >= 0) {
         close(s->listen_fd);

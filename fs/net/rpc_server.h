@@ -40,7 +40,10 @@ struct hd_rpc_server_options {
     int max_connections;          /* 0: 10000; beyond, accept waits */
     int max_calls_per_connection; /* 0: 1000; beyond, reading from it waits */
     size_t max_unsent_bytes; /* 0: 128 MiB of answers a peer does not read; beyond, it is dropped */
+    int idle_ms; /* 0: 20000; idle for longer, a connection goes if 2/5 of the ceiling are open */
     void (*on_call)(void *ctx, struct hd_rpc_call *call);
+    /* Whether a connection of real_user may call as user; NULL: every one may. */
+    bool (*may_impersonate)(void *ctx, const char *real_user, const char *user);
     void (*on_close)(void *ctx, uint64_t conn_id); /* may be NULL */
     void *ctx;
 };

@@ -309,6 +309,42 @@ ATF_TC_BODY(connections_above_the_ceiling_wait_for_their_turn, tc)
     test_server_stop(&s);
 }
 
+ATF_TC_WITHOUT_HEAD(idle_connections_go_when_there_are_many);
+ATF_TC_BODY(idle_connections_go_when_there_are_many, tc)
+{
+    struct handler h = {0};
+    struct test_server s;
+    struct hd_stream peers[4];
+    struct hd_buf b = {0};
+    struct hd_rpc_server_options o = options_for(&h);
+    o.max_connections = 10;
+    o.idle_ms = 20;
+    test_server_start(&s, &o);
+    for (int i = 0; i < 3; i++) { /* below two fifths of the ceiling: they may stay */
+        peer_connect(&s, &peers[i]);
+        peer_add_greeting(&b, "alice");
+        peer_add_call(&b, i, i == 0 ? "park" : "echo", NULL, 0);
+        send_all(&peers[i], &b);
+    }
+    expect_answer(&peers[1], 1, 0);
+    expect_answer(&peers[2], 2, 0);
+    struct pollfd p = {.fd = peers[1].fd, .events = POLLIN};
+    ATF_CHECK_EQ(poll(&p, 1, 60), 0);
+    peer_connect(&s, &peers[3]);
+    for (int i = 1; i < 3; i++) {
+        ATF_CHECK_EQ(hd_stream_wait(&peers[i]), 0);
+        hd_stream_done(&peers[i]);
+    }
+    peer_add_greeting(&b, "alice"); /* came last, and was not idle */
+    peer_add_call(&b, 9, "answerAll", NULL, 0);
+    send_all(&peers[3], &b);
+    expect_answer(&peers[3], 9, 0);
+    expect_answer(&peers[0], 0, 0); /* had a call under way */
+    hd_stream_done(&peers[0]);
+    hd_stream_done(&peers[3]);
+    test_server_stop(&s);
+}
+
 ATF_TC_WITHOUT_HEAD(large_bodies_come_through_and_too_large_ones_close);
 ATF_TC_BODY(large_bodies_come_through_and_too_large_ones_close, tc)
 {
@@ -352,6 +388,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, answer_after_the_peer_went_harms_nobody);
     ATF_TP_ADD_TC(tp, answer_after_the_server_went_harms_nobody);
     ATF_TP_ADD_TC(tp, connections_above_the_ceiling_wait_for_their_turn);
+    ATF_TP_ADD_TC(tp, idle_connections_go_when_there_are_many);
     ATF_TP_ADD_TC(tp, large_bodies_come_through_and_too_large_ones_close);
     return atf_no_error();
 }

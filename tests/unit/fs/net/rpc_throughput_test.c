@@ -16,7 +16,7 @@ enum { CONNECTIONS_MAX = 64, PIPELINED = 256, SMOKE_MS = 200, CALLS_PER_S_MIN = 
 static const char *const protocols[] = {HD_PROTOCOL_CLIENT, NULL};
 
 struct load {
-    const char *address;
+    struct hd_rpc_client *client;
     pthread_t thread;
     atomic_bool *stop;
     uint64_t calls;
@@ -39,12 +39,8 @@ static int64_t run_ms(void)
 static void *call_until_stopped(void *ctx)
 {
     struct load *me = ctx;
-    struct hd_rpc_client *c;
-    struct hd_rpc_client_options o = {
-        .address = me->address, .protocol = HD_PROTOCOL_CLIENT, .user = "alice"};
     struct hd_arena arena;
     hd_arena_init(&arena, 0);
-    ATF_REQUIRE_EQ(hd_rpc_client_new(&o, &c), 0);
     while (!atomic_load_explicit(me->stop, memory_order_relaxed)) {
         Hdw__GetFileInfoRequest q = HDW__GET_FILE_INFO_REQUEST__INIT;
         q.src = (char *)(uintptr_t) "/";
@@ -54,32 +50,42 @@ static void *call_until_stopped(void *ctx)
                                 .response_type = &hdw__get_file_info_response__descriptor,
                                 .arena = &arena,
                                 .call_id = -1};
-        ATF_REQUIRE_EQ(hd_rpc_call(c, &a, &answer, NULL), 0);
+        ATF_REQUIRE_EQ(hd_rpc_call(me->client, &a, &answer, NULL), 0);
         hd_arena_reset(&arena);
         me->calls++;
     }
-    hd_rpc_client_free(c);
     hd_arena_done(&arena);
     return NULL;
 }
 
-static uint64_t measure(const char *address, int connections)
+/* Calls a second of so many threads that share so many clients. */
+static uint64_t measure(const char *address, int threads, int client_count)
 {
     struct load loads[CONNECTIONS_MAX];
+    struct hd_rpc_client *clients[CONNECTIONS_MAX];
+    struct hd_rpc_client_options o = {
+        .address = address, .protocol = HD_PROTOCOL_CLIENT, .user = "alice"};
     atomic_bool stop = false;
     uint64_t calls = 0;
+    for (int i = 0; i < client_count; i++) {
+        ATF_REQUIRE_EQ(hd_rpc_client_new(&o, &clients[i]), 0);
+    }
     uint64_t began = hd_clock_mono_ns();
-    for (int i = 0; i < connections; i++) {
-        loads[i] = (struct load){.address = address, .stop = &stop};
+    for (int i = 0; i < threads; i++) {
+        loads[i] = (struct load){.client = clients[i % client_count], .stop = &stop};
         pthread_create(&loads[i].thread, NULL, call_until_stopped, &loads[i]);
     }
     hd_clock_sleep_ms(run_ms());
     stop = true;
-    for (int i = 0; i < connections; i++) {
+    for (int i = 0; i < threads; i++) {
         pthread_join(loads[i].thread, NULL);
         calls += loads[i].calls;
     }
-    return calls * 1000000000u / (hd_clock_mono_ns() - began);
+    uint64_t rate = calls * 1000000000u / (hd_clock_mono_ns() - began);
+    for (int i = 0; i < client_count; i++) {
+        hd_rpc_client_free(clients[i]);
+    }
+    return rate;
 }
 
 /* One peer that always has PIPELINED calls under way. */
@@ -124,15 +130,16 @@ static uint64_t measure_pipelined(const struct test_server *s)
 ATF_TC_WITHOUT_HEAD(calls_a_second_are_many);
 ATF_TC_BODY(calls_a_second_are_many, tc)
 {
-    static const int connections[] = {1, 8, 64};
+    static const int shapes[][2] = {{1, 1}, {8, 8}, {64, 64}, {8, 1}, {64, 1}};
     struct test_server s;
     struct hd_rpc_server_options o = {.protocols = protocols, .on_call = on_call};
     char address[64];
     test_server_start(&s, &o);
     snprintf(address, sizeof(address), "127.0.0.1:%d", s.port);
-    for (size_t i = 0; i < HD_ARRAY_COUNT(connections); i++) {
-        uint64_t rate = measure(address, connections[i]);
-        fprintf(stderr, "%d connections: %" PRIu64 " calls/s\n", connections[i], rate);
+    for (size_t i = 0; i < HD_ARRAY_COUNT(shapes); i++) {
+        uint64_t rate = measure(address, shapes[i][0], shapes[i][1]);
+        fprintf(stderr, "%d threads, %d connections: %" PRIu64 " calls/s\n", shapes[i][0],
+                shapes[i][1], rate);
         ATF_CHECK(rate > CALLS_PER_S_MIN);
     }
     uint64_t rate = measure_pipelined(&s);
