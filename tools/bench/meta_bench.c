@@ -459,11 +459,17 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"address", required_argument, NULL, 'a'}, {"connections", required_argument, NULL, 'c'},
-        {"depth", required_argument, NULL, 'd'},   {"operations", required_argument, NULL, 'n'},
-        {"relaxed", no_argument, NULL, 'r'},       {"ledger", required_argument, NULL, 'l'},
-        {"verify", required_argument, NULL, 'v'},  {"mkdirs", no_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"address", required_argument, NULL, 'a'},
+        {"connections", required_argument, NULL, 'c'},
+        {"depth", required_argument, NULL, 'd'},
+        {"operations", required_argument, NULL, 'n'},
+        {"relaxed", no_argument, NULL, 'r'},
+        {"ledger", required_argument, NULL, 'l'},
+        {"verify", required_argument, NULL, 'v'},
+        {"mkdirs", no_argument, NULL, 'm'},
+        {"fill", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     static struct bench b = {.connections = 8, .depth = 1, .operations = 20000};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
