@@ -7,6 +7,7 @@
 #include "fs/os/log.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000, DIRTY_AT_ONCE = 256, READ_AHEAD_KIB = 4096, EXIT_GRACE_MS = 20000 };
+enum { TICK_MS = 1000, DIRTY_AT_ONCE = 256, READ_AHEAD_KIB = 4096, TRIM_MS = 10000 };
 
 /* Ends libfuse's loop when a blocking call returns with EINTR. */
 static void on_wake(int signal)
@@ -70,6 +71,7 @@ static void *keep(void *arg)
     bool told = false;
     int64_t watchdog_ms = hd_daemon_watchdog_ms();
     int64_t next_watchdog = 0;
+    int64_t next_trim = 0;
     while (!atomic_load(&k->stopping)) {
         struct pollfd fds[] = {{.fd = k->signal_fd, .events = POLLIN},
                                {.fd = k->wake_fd, .events = POLLIN}};
@@ -87,6 +89,12 @@ static void *keep(void *arg)
             on_signal(k);
         }
         send_waiting(k->mount);
+        if (hd_clock_mono_ms().v >= next_trim) {
+            next_trim = hd_clock_mono_ms().v + TRIM_MS;
+            if (hd_buffers_trim(&k->mount->buffers)) {
+                (void)malloc_trim(0);
+            }
+        }
         if (watchdog_ms > 0 && hd_clock_mono_ms().v >= next_watchdog) {
             hd_daemon_notify("WATCHDOG=1");
             next_watchdog = hd_clock_mono_ms().v + watchdog_ms;

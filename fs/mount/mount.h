@@ -15,6 +15,7 @@
  *   open_mode.c    page cache, direct or passthrough: the rules
  *   backing.c      backing files of passthrough
  *   handle.c       an open file
+ *   buffers.c      memory for READ
  *   ops_*.c        the FUSE operations
  *
  * Every operation runs in a libfuse thread and may block in the client library.
@@ -25,6 +26,7 @@
 #define FUSE_USE_VERSION 314
 
 #include "fs/client/howdah.h"
+#include "fs/mount/buffers.h"
 #include "fs/mount/inode_table.h"
 #include "fs/mount/options.h"
 #include "fs/mount/users.h"
@@ -48,6 +50,7 @@ struct hd_mount {
     struct hd_fs *fs; /* as the user of the process, or of -o user */
     struct hd_users *users;
     struct hd_inode_table inodes;
+    struct hd_buffers buffers;
     struct fuse_session *session;
     struct hd_device *device;
     double attr_timeout_s;

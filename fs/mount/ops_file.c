@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* Counts the open and fills in what the kernel is told of it. Wants io held. */
@@ -252,29 +251,6 @@ void hd_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     }
 }
 
-static pthread_key_t buffer_key;
-static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
-
-static void make_buffer_key(void)
-{
-    (void)pthread_key_create(&buffer_key, free);
-}
-
-/* A buffer of the thread for one READ; NULL without memory. */
-static void *thread_buffer(void)
-{
-    pthread_once(&buffer_once, make_buffer_key);
-    void *buffer = pthread_getspecific(buffer_key);
-    if (buffer == NULL) {
-        buffer = malloc(HD_MOUNT_IO_BYTES);
-        if (buffer != NULL && pthread_setspecific(buffer_key, buffer) != 0) {
-            free(buffer);
-            return NULL;
-        }
-    }
-    return buffer;
-}
-
 static int64_t read_handle(struct hd_mount *m, struct hd_handle *h, void *out, size_t size,
                            uint64_t offset)
 {
@@ -299,18 +275,20 @@ static int64_t read_handle(struct hd_mount *m, struct hd_handle *h, void *out, s
 
 void hd_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    void *out = thread_buffer();
+    struct hd_mount *m = hd_mount_of(req);
+    void *out = hd_buffers_take(&m->buffers);
     if (out == NULL) {
         hd_mount_fail(req, "read", ino, -ENOMEM);
         return;
     }
     size = HD_MIN(size, (size_t)HD_MOUNT_IO_BYTES);
-    int64_t got = read_handle(hd_mount_of(req), hd_handle_of(fi), out, size, (uint64_t)off);
+    int64_t got = read_handle(m, hd_handle_of(fi), out, size, (uint64_t)off);
     if (got < 0) {
         hd_mount_fail_object(req, "read", ino, (int)got);
-        return;
+    } else {
+        fuse_reply_buf(req, out, (size_t)got);
     }
-    fuse_reply_buf(req, out, (size_t)got);
+    hd_buffers_give(&m->buffers, out);
 }
 
 void hd_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,

@@ -10,12 +10,19 @@
 #include "fs/os/log.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { IDLE_THREADS = 8, DIRTY_AT_ONCE = 256 };
+enum {
+    IDLE_THREADS = 6,
+    DIRTY_AT_ONCE = 256,
+    ARENAS = 2,
+    MAPPED_FROM_BYTES = 256 << 10, /* larger pieces of memory go back to the system when freed */
+    DESCRIPTORS = 65536,
+};
 
 struct session {
     struct hd_mount mount;
@@ -69,6 +76,7 @@ static int init_mount(struct hd_mount *m, const struct hd_mount_options *o)
 {
     uint64_t root_id = 0;
     m->options = o;
+    hd_buffers_init(&m->buffers, HD_MOUNT_IO_BYTES);
     m->attr_timeout_s = (double)o->attr_timeout_ms / 1000;
     m->entry_timeout_s = (double)o->entry_timeout_ms / 1000;
     int rc = open_cluster(o, &m->fs, &root_id);
@@ -87,6 +95,7 @@ static void done_mount(struct hd_mount *m)
         hd_inode_table_done(&m->inodes);
     }
     hd_users_free(m->users);
+    hd_buffers_done(&m->buffers);
     hd_fs_close(m->fs);
 }
 
@@ -148,6 +157,18 @@ static int run(struct session *s, int signal_fd)
     return rc;
 }
 
+/* Many threads that each need much memory for a moment; a descriptor for each local replica. */
+static void set_limits(void)
+{
+    struct rlimit files;
+    (void)mallopt(M_ARENA_MAX, ARENAS);
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS) {
+        files.rlim_cur = HD_MIN(files.rlim_max, (rlim_t)DESCRIPTORS);
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 int hd_session_run(const struct hd_mount_options *o, const struct hd_session_hooks *hooks)
 {
     int signal_fd = -1;
@@ -156,6 +177,7 @@ int hd_session_run(const struct hd_mount_options *o, const struct hd_session_hoo
         return -ENOMEM;
     }
     s->hooks = hooks;
+    set_limits();
     int rc = hd_daemon_signals(&signal_fd);
     if (rc == 0) {
         rc = init_mount(&s->mount, o);
