@@ -28,7 +28,9 @@ static inline char *hd_mem_str(const char *text, size_t size)
 {
     char *copy = malloc(size + 1);
     hd_assert(copy != NULL);
-    memcpy(copy, text, size);
+    if (size > 0) {
+        memcpy(copy, text, size); /* text of an empty protobuf field is NULL */
+    }
     copy[size] = '\0';
     return copy;
 }
