@@ -283,11 +283,13 @@ static uint32_t pick_map(struct hd_sched *s, struct hd_sched_job *job,
     if (best == UINT32_MAX || (local_only && best_locality != HD_LOCALITY_LOCAL)) {
         return UINT32_MAX;
     }
-    if (best_locality != HD_LOCALITY_LOCAL && has_home(s, &job->tasks[HD_TASK_MAP][best])) {
+    int64_t limit_ms = wait_limit_ms(job);
+    if (limit_ms > 0 && best_locality != HD_LOCALITY_LOCAL &&
+        has_home(s, &job->tasks[HD_TASK_MAP][best])) {
         if (job->local_wait_ms < 0) {
             job->local_wait_ms = now_ms;
         }
-        if (now_ms - job->local_wait_ms < wait_limit_ms(job)) {
+        if (now_ms - job->local_wait_ms < limit_ms) {
             return UINT32_MAX;
         }
     }
