@@ -3,6 +3,7 @@
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "fs/data/shell/packet_io.h"
+#include "fs/data/shell/receive.h"
 #include "fs/os/log.h"
 
 #include <errno.h>
@@ -223,6 +224,13 @@ void hd_conn_start(struct hd_data *d, int fd, bool is_unix)
     }
 }
 
+void hd_conn_set_receive(struct hd_conn *c, struct hd_receive *receive)
+{
+    pthread_mutex_lock(&c->data->conns.lock);
+    c->receive = receive;
+    pthread_mutex_unlock(&c->data->conns.lock);
+}
+
 void hd_conns_stop(struct hd_data *d)
 {
     struct timespec until;
@@ -232,7 +240,11 @@ void hd_conns_stop(struct hd_data *d)
     d->conns.stopping = true;
     HD_LIST_FOR(it, &d->conns.list)
     {
-        shutdown(HD_LIST_ENTRY(it, struct hd_conn, link)->stream.fd, SHUT_RDWR);
+        struct hd_conn *c = HD_LIST_ENTRY(it, struct hd_conn, link);
+        shutdown(c->stream.fd, SHUT_RDWR);
+        if (c->receive != NULL) {
+            hd_receive_interrupt(c->receive);
+        }
     }
     int err = 0;
     while (d->conns.count > 0 && err == 0) {

@@ -12,11 +12,14 @@
 
 #include "data_transfer.pb-c.h"
 
+struct hd_receive;
+
 struct hd_conn {
     struct hd_data *data;
     struct hd_list link;     /* data->conns.list; conns.lock */
     struct hd_stream stream; /* stream.fd may be shut down by others while the conn is listed */
     struct hd_arena arena;   /* of the request under way */
+    struct hd_receive *receive; /* of a write under way, so that stopping can cut it; conns.lock */
     bool is_unix;
     bool own_client;                 /* the last request came from a client of ours */
     char peer[HD_IP_TEXT_BYTES + 8]; /* for logs */
@@ -26,6 +29,7 @@ enum hd_op_result { HD_OP_CLOSE, HD_OP_KEEP };
 
 /* Takes the socket; serves it on a thread of its own, or closes it when there are too many. */
 void hd_conn_start(struct hd_data *d, int fd, bool is_unix);
+void hd_conn_set_receive(struct hd_conn *c, struct hd_receive *receive);
 void hd_conns_stop(struct hd_data *d); /* shuts all down and waits for them */
 
 /* A BlockOpResponse; first_bad_link and message may be NULL (left out). */

@@ -73,6 +73,7 @@ static int open_replica(struct write *w)
     if (err < 0) {
         return err;
     }
+    hd_conn_set_receive(w->c, w->receive);
     w->options.interrupt = hd_receive_interrupt;
     w->options.ctx = w->receive;
     return hd_block_writer_open(w->c->data->store, &w->options, &w->writer);
@@ -207,9 +208,7 @@ enum hd_op_result hd_op_write(struct hd_conn *c, const Hdw__OpWriteBlock *op)
     }
     if (err == 0) {
         err = set_up_below(&w);
-        if (err < 0 && w.options.setup.stage == HD_STAGE_CREATE) {
-            hd_block_writer_discard(w.writer);
-        }
+        /* The replica stays, empty: Hadoop's client recovers a pipeline that never came up. */
         if (err == 0) {
             err = move_block(&w);
         }
@@ -220,6 +219,7 @@ enum hd_op_result hd_op_write(struct hd_conn *c, const Hdw__OpWriteBlock *op)
                     hd_fail_describe(err));
     }
     hd_block_writer_close(w.writer);
+    hd_conn_set_receive(c, NULL);
     hd_receive_free(w.receive);
     if (w.mirror.fd >= 0) {
         hd_stream_done(&w.mirror);

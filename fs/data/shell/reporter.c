@@ -97,7 +97,9 @@ void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replic
     pthread_mutex_lock(&r->lock);
     int err = add(r, &item, true);
     uint64_t mine = r->queued;
-    while (err == 0 && r->sent < mine && !r->stopping && wait_until(r, deadline_ms)) {
+    /* Without meta nobody can be kept waiting for it: the report goes out when it is back. */
+    while (err == 0 && r->sent < mine && !r->stopping &&
+           hd_control_is_registered(r->data->control) && wait_until(r, deadline_ms)) {
     }
     pthread_mutex_unlock(&r->lock);
     if (err < 0) {

@@ -495,11 +495,6 @@ static void let_go(struct hd_block_writer *w)
     hd_store_disown(s, r);
 }
 
-void hd_block_writer_discard(struct hd_block_writer *w)
-{
-    w->discard = true;
-}
-
 void hd_block_writer_close(struct hd_block_writer *w)
 {
     if (w == NULL) {

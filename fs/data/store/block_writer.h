@@ -43,9 +43,6 @@ void hd_block_writer_acked(struct hd_block_writer *w, uint64_t end_bytes);
 /* Last packet: the replica is complete. Stage TRANSFER_RBW makes it RBW instead. */
 int hd_block_writer_finish(struct hd_block_writer *w);
 
-/* The replica was made for nothing (the pipeline did not come up): close removes it. */
-void hd_block_writer_discard(struct hd_block_writer *w);
-
 /* Ends the ownership. Not finished: RBW stays as it is, a TEMPORARY replica is removed. Frees. */
 void hd_block_writer_close(struct hd_block_writer *w); /* takes NULL */
 
