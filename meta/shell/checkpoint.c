@@ -113,13 +113,18 @@ static void make_done(struct hd_job *job)
     struct making *m = HD_CONTAINER(job, struct making, job);
     struct hd_meta_service *s = m->s;
     s->making = false;
+    if (job->cancelled) {
+        hd_kv_snapshot_free(s->x->store->view, m->snapshot);
+        m->err = -HD_E_RETRIABLE;
+        snprintf(m->text, sizeof(m->text), "%s", hd_service_stopping);
+    }
     if (m->err < 0) {
         hd_log_error("checkpoint failed", "reason=\"%s\"", m->text);
         s->image_at = hd_loop_now(s->x->loop); /* the next try by itself is an interval away */
         fail_all(s, m->err, m->text);
     } else {
         hd_service_image_kept(s, m->applied);
-        if (!hd_list_empty(&s->checkpoints) && s->asked_at.v == 0) {
+        if (!hd_list_empty(&s->checkpoints) && s->asked_at.v == 0 && !s->x->stopping) {
             start_making(s); /* for those that came meanwhile */
         }
     }
@@ -143,6 +148,11 @@ static void on_rolled(void *ctx, struct hd_txid last)
 {
     struct making *m = ctx;
     (void)last;
+    if (m->s->x->stopping) {
+        m->job.cancelled = true;
+        make_done(&m->job);
+        return;
+    }
     if (hd_apply_thread_snapshot(m->s->x->apply, on_snapshot, m) < 0) {
         m->err = -ENOMEM;
         make_done(&m->job);
@@ -191,6 +201,11 @@ void hd_service_checkpoint(struct hd_meta_service *s, struct hd_rpc_call *call)
         s->ask_secondary = true;
         hd_service_fetches_wake(s);
     }
+}
+
+void hd_service_checkpoints_end(struct hd_meta_service *s)
+{
+    fail_all(s, -HD_E_RETRIABLE, hd_service_stopping);
 }
 
 void hd_service_secondary_lost(struct hd_meta_service *s)

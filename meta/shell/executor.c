@@ -126,6 +126,11 @@ bool hd_executor_is_superuser(struct hd_executor *x, const struct hd_rpc_call *c
 static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
 {
     struct hd_rpc_call *call = (struct hd_rpc_call *)(uintptr_t)r->token;
+    if (r->token == x->stepping) {
+        x->stepping = 0;
+    } else {
+        (void)hd_map_remove(&x->held, r->token);
+    }
     const struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
     bool strict = c == NULL || !c->relaxed;
     struct hd_txid after = r->after;
@@ -196,6 +201,9 @@ static void on_tick(void *ctx)
 {
     struct hd_executor *x = ctx;
     struct hd_meta_event event = {.type = HD_META_TICK};
+    if (x->stopping) {
+        return;
+    }
     x->tick_at_ms = 0;
     step(x, &event);
 }
@@ -203,6 +211,10 @@ static void on_tick(void *ctx)
 static void on_call(void *ctx, struct hd_rpc_call *call)
 {
     struct hd_executor *x = ctx;
+    if (x->stopping) {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "howdah-meta is stopping");
+        return;
+    }
     const struct hd_exec_conn *c = hd_executor_conn(x, call);
     if (c == NULL) {
         hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this connection");
@@ -227,7 +239,12 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
         .client_id_size = call->client_id_size,
         .call_id = call->call_id,
     };
+    x->stepping = event.token;
     step(x, &event);
+    if (x->stepping != 0) { /* answered by a later step */
+        x->stepping = 0;
+        (void)hd_map_put(&x->held, event.token, call);
+    }
 }
 
 static void on_close(void *ctx, uint64_t conn_id)
@@ -235,6 +252,9 @@ static void on_close(void *ctx, uint64_t conn_id)
     struct hd_executor *x = ctx;
     struct hd_meta_event event = {.type = HD_META_CONN_CLOSED, .conn_id = conn_id};
     free(hd_map_remove(&x->conns, conn_id));
+    if (x->stopping) {
+        return;
+    }
     hd_service_conn_closed(x->service, conn_id);
     step(x, &event);
 }
@@ -269,6 +289,9 @@ static void on_progress(void *ctx, struct hd_txid written, struct hd_txid durabl
 static void hand_over(void *ctx)
 {
     struct hd_executor *x = ctx;
+    if (x->stopping) {
+        return;
+    }
     if (x->frames.size > 0 && hd_apply_thread_backlog(x->apply) > BACKLOG_MAX_BYTES) {
         x->tick_at_ms = hd_loop_now(x->loop).v + BACKLOG_RETRY_MS; /* the view is behind: wait */
         hd_loop_timer_set(x->tick, BACKLOG_RETRY_MS);
@@ -311,6 +334,7 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
     x->loop = loop;
     hd_groups_init(&x->groups);
     hd_map_init(&x->conns);
+    hd_map_init(&x->held);
     hd_list_init(&x->turns);
     hd_list_init(&x->strict);
     hd_list_init(&x->relaxed);
@@ -362,22 +386,62 @@ int hd_executor_listen(struct hd_executor *x)
     return hd_rpc_server_new(x->loop, x->conf->rpc_address, &o, &x->server);
 }
 
+static void stop_loop(void *ctx)
+{
+    struct hd_executor *x = ctx;
+    hd_loop_stop(x->loop);
+}
+
+/*
+ * Everything that was stepped becomes durable, is applied, and is answered. The threads end one
+ * after the other, each when nobody can give it work any more; what they had posted runs last.
+ */
+static void stop_threads(struct hd_executor *x)
+{
+    if (x->log != NULL) {
+        hand_over(x);
+    }
+    x->stopping = true;
+    hd_log_thread_stop(x->log);
+    x->log = NULL;
+    x->written = x->durable = x->handed;
+    if (x->apply != NULL) {
+        apply_durable(x);
+    }
+    hd_apply_thread_stop(x->apply);
+    x->apply = NULL;
+    hd_service_stop(x->service);
+    release(x, &x->relaxed, x->written);
+    release(x, &x->strict, x->durable);
+    if (hd_loop_post(x->loop, stop_loop, x) == 0) {
+        (void)hd_loop_run(x->loop);
+    }
+}
+
+static void free_tables(struct hd_executor *x)
+{
+    size_t cursor = 0;
+    void *value;
+    while (hd_map_next(&x->held, &cursor, NULL, &value)) {
+        hd_rpc_reply_error(value, -HD_E_RETRIABLE, "howdah-meta is stopping");
+    }
+    cursor = 0;
+    hd_map_done(&x->held);
+    hd_service_free(x->service);
+    hd_rpc_server_free(x->server);
+    while (hd_map_next(&x->conns, &cursor, NULL, &value)) {
+        free(value);
+    }
+    hd_map_done(&x->conns);
+}
+
 void hd_executor_free(struct hd_executor *x)
 {
     if (x == NULL) {
         return;
     }
-    if (x->log != NULL) {
-        hand_over(x);
-    }
-    hd_log_thread_stop(x->log); /* everything is durable now */
-    x->durable = x->handed;
-    if (x->apply != NULL) {
-        apply_durable(x);
-    }
-    hd_service_free(x->service); /* may hold snapshots of the view */
-    hd_apply_thread_stop(x->apply);
-    hd_rpc_server_free(x->server);
+    stop_threads(x);
+    free_tables(x);
     if (x->tick != NULL) {
         hd_loop_timer_remove(x->tick);
     }
@@ -385,12 +449,6 @@ void hd_executor_free(struct hd_executor *x)
     if (err < 0) {
         hd_log_error("edit log not finished", "reason=\"%s\"", hd_fail_describe(err));
     }
-    size_t cursor = 0;
-    void *conn;
-    while (hd_map_next(&x->conns, &cursor, NULL, &conn)) {
-        free(conn);
-    }
-    hd_map_done(&x->conns);
     hd_groups_done(&x->groups);
     hd_meta_effects_done(&x->effects);
     hd_buf_done(&x->frames);

@@ -49,6 +49,9 @@ struct hd_executor {
     struct hd_meta_effects effects;
     struct hd_groups groups;
     struct hd_map conns; /* id -> struct hd_exec_conn, owned */
+    struct hd_map held;  /* calls the core keeps, by token: itself */
+    uint64_t stepping;   /* token of the call whose step this is; 0: it is answered */
+    bool stopping;       /* nothing is stepped any more */
     struct hd_loop_timer *tick;
     int64_t tick_at_ms; /* when it is armed for */
 

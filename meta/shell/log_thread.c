@@ -38,6 +38,7 @@ struct hd_log_thread {
     bool posted;          /* a progress post is on its way to the loop */
     bool stopping;
     bool writer_done;
+    bool dead; /* stopped, but a progress post is under way: that frees it */
 };
 
 static HD_NORETURN void die(const char *what, int err)
@@ -50,6 +51,10 @@ static HD_NORETURN void die(const char *what, int err)
 static void run_progress(void *ctx)
 {
     struct hd_log_thread *t = ctx;
+    if (t->dead) {
+        free(t);
+        return;
+    }
     pthread_mutex_lock(&t->lock);
     t->posted = false;
     struct hd_txid written = t->written;
@@ -293,5 +298,9 @@ void hd_log_thread_stop(struct hd_log_thread *t)
     pthread_mutex_destroy(&t->lock);
     pthread_cond_destroy(&t->to_write);
     pthread_cond_destroy(&t->to_sync);
-    free(t);
+    if (t->posted) {
+        t->dead = true;
+    } else {
+        free(t);
+    }
 }

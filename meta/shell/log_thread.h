@@ -40,7 +40,10 @@ void hd_log_thread_submit(struct hd_log_thread *t, struct hd_buf *frames, struct
 typedef void (*hd_log_rolled_fn)(void *ctx, struct hd_txid last);
 int hd_log_thread_roll(struct hd_log_thread *t, hd_log_rolled_fn fn, void *ctx);
 
-/* Writes and syncs all that was submitted, ends the threads. Progress is not posted any more. */
+/*
+ * Writes and syncs all that was submitted, ends the threads. Nothing is posted any more, but what
+ * was posted before still has to run: a last turn of the loop. On the loop's thread.
+ */
 void hd_log_thread_stop(struct hd_log_thread *t); /* takes NULL */
 
 #endif

@@ -253,15 +253,25 @@ int hd_service_new(struct hd_executor *x, struct hd_meta_service **ret)
     return 0;
 }
 
+void hd_service_stop(struct hd_meta_service *s)
+{
+    if (s != NULL) {
+        hd_worker_stop(s->files);
+        hd_worker_stop(s->images);
+        s->files = s->images = NULL;
+    }
+}
+
 void hd_service_free(struct hd_meta_service *s)
 {
     if (s == NULL) {
         return;
     }
-    hd_worker_stop(s->files);
-    hd_worker_stop(s->images);
+    hd_service_stop(s);
+    hd_service_fetches_end(s);
+    hd_service_checkpoints_end(s);
     if (s->timer != NULL) {
         hd_loop_timer_remove(s->timer);
     }
-    free(s); /* what is parked goes with its calls */
+    free(s);
 }

@@ -14,7 +14,12 @@ struct hd_executor;
 struct hd_meta_service;
 
 int hd_service_new(struct hd_executor *x, struct hd_meta_service **ret);
-void hd_service_free(struct hd_meta_service *s); /* takes NULL */
+/*
+ * At the end, when the apply thread has ended: stop() ends the workers; after their last posts ran
+ * on the loop, free() answers what is still waiting. Both take NULL.
+ */
+void hd_service_stop(struct hd_meta_service *s);
+void hd_service_free(struct hd_meta_service *s);
 
 /* True: the call is the shell's and has been taken. */
 bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call);

@@ -57,6 +57,10 @@ static void run_read(struct hd_job *job)
 static void read_done(struct hd_job *job)
 {
     struct fetch *f = HD_CONTAINER(job, struct fetch, job);
+    if (job->cancelled) {
+        answer(f, false); /* nothing yet */
+        return;
+    }
     if (f->err == 0 || f->err == -ENOENT) {
         answer(f, f->err == -ENOENT);
         return;
@@ -131,6 +135,13 @@ void hd_service_fetches_wake(struct hd_meta_service *s)
             hd_list_remove(&f->node);
             answer(f, false);
         }
+    }
+}
+
+void hd_service_fetches_end(struct hd_meta_service *s)
+{
+    for (struct hd_list *node; (node = hd_list_pop_front(&s->fetches)) != NULL;) {
+        answer(HD_LIST_ENTRY(node, struct fetch, node), false);
     }
 }
 

@@ -54,6 +54,15 @@ static void keep_error(struct piece *p, int err)
     snprintf(p->text, sizeof(p->text), "%s", err < 0 ? hd_fail_describe(err) : "");
 }
 
+/* A job that never ran fails in its done(). */
+static void note_cancelled(struct piece *p)
+{
+    if (p->job.cancelled) {
+        p->err = -HD_E_RETRIABLE;
+        snprintf(p->text, sizeof(p->text), "%s", hd_service_stopping);
+    }
+}
+
 /* --- fetchImage --- */
 
 static int read_piece(struct piece *p)
@@ -97,6 +106,7 @@ static void run_fetch(struct hd_job *job)
 static void fetch_done(struct hd_job *job)
 {
     struct piece *p = HD_CONTAINER(job, struct piece, job);
+    note_cancelled(p);
     if (p->err < 0) {
         hd_rpc_reply_error(p->call, p->err, p->text);
     } else {
@@ -204,6 +214,7 @@ static void answer_put(struct piece *p)
 static void verify_done(struct hd_job *job)
 {
     struct piece *p = HD_CONTAINER(job, struct piece, job);
+    note_cancelled(p);
     if (p->err == 0) {
         hd_service_image_kept(p->s, p->txid);
     }
@@ -213,6 +224,11 @@ static void verify_done(struct hd_job *job)
 static void put_done(struct hd_job *job)
 {
     struct piece *p = HD_CONTAINER(job, struct piece, job);
+    note_cancelled(p);
+    if (p->err == 0 && p->q->last && p->s->x->stopping) {
+        p->job.cancelled = true;
+        note_cancelled(p);
+    }
     if (p->err < 0 || !p->q->last) {
         answer_put(p);
         return;

@@ -35,12 +35,15 @@ struct hd_meta_service {
     uint64_t upload_bytes;
 };
 
+static const char hd_service_stopping[] = "howdah-meta is stopping";
+
 /* Decodes the body; NULL after answering. Casts need no more: void. */
 void *hd_service_decode(struct hd_rpc_call *call, const ProtobufCMessageDescriptor *type);
 
 /* service_edits.c */
 void hd_service_fetch_edits(struct hd_meta_service *s, struct hd_rpc_call *call);
 void hd_service_fetches_wake(struct hd_meta_service *s); /* there may be an answer for some */
+void hd_service_fetches_end(struct hd_meta_service *s);  /* answers all */
 void hd_service_fetches_tick(struct hd_meta_service *s, struct hd_mono_ms now);
 
 /* service_image.c */
@@ -51,6 +54,7 @@ void hd_service_put_image(struct hd_meta_service *s, struct hd_rpc_call *call);
 void hd_service_checkpoint(struct hd_meta_service *s, struct hd_rpc_call *call);
 /* An image was verified and kept (loop). */
 void hd_service_image_kept(struct hd_meta_service *s, struct hd_txid txid);
+void hd_service_checkpoints_end(struct hd_meta_service *s); /* answers all */
 void hd_service_checkpoint_tick(struct hd_meta_service *s, struct hd_mono_ms now);
 void hd_service_secondary_lost(struct hd_meta_service *s);
 

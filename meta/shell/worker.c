@@ -78,6 +78,11 @@ void hd_worker_stop(struct hd_worker *w)
     pthread_cond_signal(&w->more);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    for (struct hd_list *node; (node = hd_list_pop_front(&w->jobs)) != NULL;) {
+        struct hd_job *job = HD_LIST_ENTRY(node, struct hd_job, node);
+        job->cancelled = true;
+        job->done(job);
+    }
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->more);
     free(w);

@@ -15,14 +15,15 @@ struct hd_job {
     struct hd_list node; /* the worker's */
     void (*run)(struct hd_job *job);
     void (*done)(struct hd_job *job); /* frees it, as a rule */
+    bool cancelled;                   /* done() is called without run(): the worker was stopped */
 };
 
 int hd_worker_start(const char *name, struct hd_loop *loop, struct hd_worker **ret);
 void hd_worker_add(struct hd_worker *w, struct hd_job *job); /* any thread */
 
 /*
- * Lets the running job end and ends the thread. Jobs that did not run, and done() calls that the
- * loop does not run any more, are dropped with their memory: the process is about to exit.
+ * Lets the running job end and ends the thread; done() of what ran is in the loop's mailbox then.
+ * Jobs that did not run are cancelled, here. On the loop's thread.
  */
 void hd_worker_stop(struct hd_worker *w); /* takes NULL */
 

@@ -62,9 +62,16 @@ static void start(struct fixture *f, int64_t flush_ms)
     ATF_REQUIRE_EQ(hd_log_thread_start(&to, &f->thread), 0);
 }
 
+static void stop_loop(void *ctx)
+{
+    hd_loop_stop(ctx);
+}
+
 static void stop(struct fixture *f)
 {
     hd_log_thread_stop(f->thread);
+    ATF_REQUIRE_EQ(hd_loop_post(f->loop, stop_loop, f->loop), 0);
+    ATF_REQUIRE_EQ(hd_loop_run(f->loop), 0);
     ATF_CHECK_EQ(hd_edit_log_stop(f->log), 0);
     hd_edit_log_close(f->log);
     hd_loop_timer_remove(f->deadline);
