@@ -283,14 +283,20 @@ void hd_magent_next_work(struct hd_manager *m, struct hd_rpc_call *call)
     }
 }
 
+/* Answering is what gives a parked call back; the server is not to be called while it closes. */
+static void drop_call(void *call)
+{
+    hd_rpc_reply_error(call, -HD_E_CLOSED, "");
+}
+
 void hd_magent_closed(struct hd_manager *m, uint64_t conn_id)
 {
     HD_LIST_FOR(it, &m->agents)
     {
         struct hd_magent *a = HD_LIST_ENTRY(it, struct hd_magent, link);
         if (a->conn_id == conn_id && !a->lost) {
-            if (a->parked != NULL) { /* answering a closed connection frees the call */
-                hd_rpc_reply_error(HD_TAKE_PTR(a->parked), -HD_E_CLOSED, "");
+            if (a->parked != NULL) {
+                (void)hd_loop_post(m->loop, drop_call, HD_TAKE_PTR(a->parked));
             }
             a->conn_id = 0;
             a->closed_ms = hd_clock_mono_ms().v;

@@ -113,6 +113,44 @@ static void load_tasks(struct hd_mjob *job, const json_t *o)
     }
 }
 
+struct sweep_work {
+    struct hd_work work;
+    char *user;
+    char *staging;
+};
+
+static void sweep_fn(struct hd_work *w)
+{
+    struct sweep_work *s = HD_CONTAINER(w, struct sweep_work, work);
+    struct hd_fs *fs;
+    if (hd_fs_as(w->manager->fs, s->user, &fs) == 0) {
+        (void)hd_fs_delete(fs, s->staging, true);
+    }
+    free(s->user);
+    free(s->staging);
+}
+
+/* What a job left behind that was running when its manager died. */
+static void sweep(struct hd_manager *m, const Hdw__RunnerJobStatus *old)
+{
+    struct sweep_work *s = calloc(1, sizeof(*s));
+    const char *slash = strrchr(old->output, '/');
+    if (s == NULL || slash == NULL) {
+        free(s);
+        return;
+    }
+    s->work.fn = sweep_fn;
+    s->user = strdup(old->user);
+    if (asprintf(&s->staging, "%.*s/.%s.staging-%s", (int)(slash - old->output), old->output,
+                 slash + 1, old->id) < 0 ||
+        s->user == NULL) {
+        free(s->user);
+        free(s);
+        return;
+    }
+    hd_work_submit(m, &s->work);
+}
+
 static void load_job(struct hd_manager *m, const char *id)
 {
     char path[HD_MANAGER_PATH_BYTES];
@@ -140,6 +178,7 @@ static void load_job(struct hd_manager *m, const char *id)
     if (!hd_job_state_final(job->old->state)) {
         job->old->state = HDW__RUNNER_JOB_STATE__JOB_FAILED;
         job->old->failure = hd_arena_str(&job->arena, "the manager was restarted");
+        sweep(m, job->old);
     }
     job->user = job->old->user;
     job->state = job->old->state;

@@ -444,6 +444,7 @@ static void plan_done(struct hd_work *w)
         hd_manager_place(m);
     }
     answer_submit(jw->submit, job, &jw->plan);
+    hd_history_save(job); /* so that the next manager knows what this one had begun */
     free(jw);
 }
 

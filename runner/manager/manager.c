@@ -112,9 +112,6 @@ static int start(struct hd_manager *m)
 {
     int err = prepare_dirs(m);
     if (err == 0) {
-        err = hd_history_load(m);
-    }
-    if (err == 0) {
         err = hd_runner_fs_open(&m->settings, "howdah-manager", true, &m->fs);
     }
     if (err == 0) {
@@ -138,6 +135,9 @@ static int start(struct hd_manager *m)
     }
     if (err == 0) {
         hd_loop_on_turn_end(m->loop, on_turn_end, m);
+        err = hd_history_load(m);
+    }
+    if (err == 0) {
         err = hd_workers_start(m);
     }
     return err == 0 ? serve(m) : err;
