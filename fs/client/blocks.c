@@ -31,6 +31,7 @@ void hd_blocks_unref(struct hd_blocks *b)
 static int visible_length(struct hd_fs *fs, Hdw__LocatedBlock *lb, uint64_t *ret)
 {
     int err = 0;
+    size_t unknown = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < lb->n_locs; i++) {
             const Hdw__DatanodeID *id = lb->locs[i]->id;
@@ -51,13 +52,15 @@ static int visible_length(struct hd_fs *fs, Hdw__LocatedBlock *lb, uint64_t *ret
                 *ret = HD_MAX(response->length, lb->b->num_bytes);
                 return 0;
             }
+            unknown += err == -HD_E_REPLICA_NOT_FOUND;
             if (hd_rpc_is_connection_error(err)) {
                 hd_session_node_failed(fs->session, id->datanode_uuid);
             }
         }
     }
     *ret = lb->b->num_bytes;
-    return err;
+    /* No node has heard of the block and no flush was told: its chain is being set up. */
+    return unknown == lb->n_locs && *ret == 0 ? 0 : err;
 }
 
 static int by_offset(const void *a, const void *b)

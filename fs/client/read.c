@@ -27,8 +27,10 @@
 enum {
     STREAMS_MAX = 4,
     AHEAD_MAX = 8,                 /* pieces set aside a stream */
-    SLACK_BYTES = 1 << 20,         /* how far out of order is still sequential */
-    FIRST_REQUEST_BYTES = 1 << 20, /* asked for by the first read of a file */
+    SLACK_BYTES = 2 << 20,         /* how far out of order is still sequential */
+    SLACK_READS = 16,              /* and in reads of the size at hand */
+    FIRST_REQUEST_BYTES = 1 << 20, /* asked for by the first small read of a file */
+    STREAMING_BYTES = 131072,      /* a first read of this size is the start of all of it */
     FIRST_TIMEOUT_MS = 1000,       /* while another replica is there */
     LAST_TIMEOUT_MS = 3000,
     MAX_TIMEOUT_MS = 20000,
@@ -80,6 +82,7 @@ struct part {
     uint8_t *out;
     size_t size;
     bool sequential;
+    uint64_t slack; /* how far out of order the reader's threads may be */
     int timeout_ms;
 };
 
@@ -121,45 +124,59 @@ static size_t copy_ahead(struct kept_stream *k, const struct part *p)
     return 0;
 }
 
+/* A busy stream that will be at the part's place, or set it aside, when it is done. */
 static bool will_pass(const struct kept_stream *k, const struct part *p)
 {
-    return k->busy && p->offset + SLACK_BYTES >= k->busy_end &&
-           p->offset <= k->busy_end + SLACK_BYTES && p->offset < k->end;
+    return k->busy && p->offset + p->slack >= k->busy_end && p->offset <= k->busy_end + p->slack &&
+           p->offset < k->end + p->slack;
 }
 
 static bool can_serve(const struct kept_stream *k, const struct part *p)
 {
-    return !k->busy && k->open && p->offset >= k->pos && p->offset - k->pos <= SLACK_BYTES &&
+    return !k->busy && k->open && p->offset >= k->pos && p->offset - k->pos <= p->slack &&
            p->offset < k->end;
 }
 
+/* One look around: a stream to take, or bytes set aside, or whether to wait. */
+static struct kept_stream *look_for_stream(struct hd_reader *r, const struct part *p,
+                                           size_t *ret_copied, bool *ret_passing)
+{
+    struct kept_stream *best = NULL;
+    *ret_passing = false;
+    for (size_t i = 0; i < STREAMS_MAX; i++) {
+        struct kept_stream *k = &r->streams[i];
+        if (k->block_id != p->block->b->block_id) {
+            continue;
+        }
+        *ret_copied = copy_ahead(k, p);
+        if (*ret_copied > 0) {
+            return NULL;
+        }
+        if (can_serve(k, p) && (best == NULL || k->pos > best->pos)) {
+            best = k;
+        }
+        *ret_passing = *ret_passing || will_pass(k, p);
+    }
+    return best;
+}
+
 /*
- * A stream for the part, busy now; or *ret_copied bytes that were set aside; or NULL. Waits for a
- * stream that is about to come by, once.
+ * A stream for the part, busy now; or *ret_copied bytes that were set aside; or NULL. Waits for
+ * streams that are about to come by.
  */
 static struct kept_stream *take_stream(struct hd_reader *r, const struct part *p,
                                        size_t *ret_copied)
 {
     *ret_copied = 0;
     for (int tries = 0; tries < 64; tries++) {
-        bool passing = false;
-        for (size_t i = 0; i < STREAMS_MAX; i++) {
-            struct kept_stream *k = &r->streams[i];
-            if (k->block_id != p->block->b->block_id) {
-                continue;
-            }
-            *ret_copied = copy_ahead(k, p);
-            if (*ret_copied > 0) {
-                return NULL;
-            }
-            if (can_serve(k, p)) {
-                k->busy = true;
-                k->busy_end = p->offset + p->size;
-                return k;
-            }
-            passing = passing || will_pass(k, p);
+        bool passing;
+        struct kept_stream *k = look_for_stream(r, p, ret_copied, &passing);
+        if (k != NULL && (k->pos == p->offset || !passing)) {
+            k->busy = true;
+            k->busy_end = p->offset + p->size;
+            return k;
         }
-        if (!passing) {
+        if (!passing || *ret_copied > 0) {
             return NULL;
         }
         pthread_cond_wait(&r->changed, &r->lock);
@@ -167,7 +184,7 @@ static struct kept_stream *take_stream(struct hd_reader *r, const struct part *p
     return NULL;
 }
 
-/* A place for a new stream, busy now: a free one, or the one unused for longest. NULL: all busy. */
+/* A place for a new stream, busy now: a free one first, the one unused for longest. NULL: none. */
 static struct kept_stream *take_place(struct hd_reader *r)
 {
     struct kept_stream *best = NULL;
@@ -176,11 +193,8 @@ static struct kept_stream *take_place(struct hd_reader *r)
         if (k->busy) {
             continue;
         }
-        if (!k->open) {
-            best = k;
-            break;
-        }
-        if (best == NULL || k->used_ms < best->used_ms) {
+        bool older = best == NULL || k->used_ms < best->used_ms;
+        if (best == NULL || (best->open && !k->open) || (best->open == k->open && older)) {
             best = k;
         }
     }
@@ -222,6 +236,7 @@ static int read_gap(struct hd_reader *r, struct kept_stream *k, uint64_t offset)
     struct ahead a = {k->in.pos, size, data};
     size_t done;
     int err = hd_block_stream_read(&k->in, data, size, &done);
+    atomic_fetch_add(&r->remote_bytes, done);
     if (err < 0) {
         free(data);
         return err;
@@ -253,11 +268,26 @@ static int read_stream(struct hd_reader *r, struct kept_stream *k, const struct 
     return err;
 }
 
+/* A part that a stream of its block has just passed: it alone is wanted. Under the lock. */
+static bool is_straggler(const struct hd_reader *r, const struct part *p)
+{
+    for (size_t i = 0; i < STREAMS_MAX; i++) {
+        const struct kept_stream *k = &r->streams[i];
+        uint64_t pos = k->busy ? k->busy_end : k->pos;
+        if (k->open && k->block_id == p->block->b->block_id && pos > p->offset &&
+            pos - p->offset <= (uint64_t)SLACK_BYTES * 4) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* How much to ask a node for: to the end of the block for who reads on, else what is wanted. */
-static uint64_t request_size(const struct part *p)
+static uint64_t request_size(const struct hd_reader *r, const struct part *p)
 {
     uint64_t left = p->block_size - p->offset;
-    if (p->sequential) {
+    bool first = p->offset == 0 && p->size >= STREAMING_BYTES;
+    if ((p->sequential || first) && !is_straggler(r, p)) {
         return left;
     }
     uint64_t want = p->offset == 0 ? HD_MAX(p->size, (size_t)FIRST_REQUEST_BYTES) : p->size;
@@ -297,18 +327,19 @@ static int attempt_remote(struct hd_reader *r, const struct part *p, const Hdw__
     struct hd_session *s = r->fs->session;
     *ret_done = 0;
     pthread_mutex_lock(&r->lock);
+    uint64_t ask = request_size(r, p);
     struct kept_stream *k = take_place(r);
     struct kept_stream single = {.busy = true};
     if (k == NULL) {
         k = &single;
+        ask = p->size;
     } else {
         k->block_id = p->block->b->block_id;
         k->busy_end = p->offset + p->size;
-        k->end = p->offset + request_size(p);
+        k->end = p->offset + ask;
         snprintf(k->node, sizeof(k->node), "%s", node->id->datanode_uuid);
     }
     pthread_mutex_unlock(&r->lock);
-    uint64_t ask = k == &single ? p->size : request_size(p);
     int err = hd_block_stream_open(&k->in, &s->conns, p->block, node, s->client_name, p->offset,
                                    ask, p->timeout_ms);
     k->open = err == 0;
@@ -523,7 +554,8 @@ int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset
     }
     size = HD_MIN(size, (size_t)INT64_MAX);
     pthread_mutex_lock(&r->lock);
-    struct part p = {.sequential = hd_sequence_note(&r->sequence, offset, size, SLACK_BYTES)};
+    struct part p = {.slack = HD_MIN((uint64_t)SLACK_BYTES, (uint64_t)size * SLACK_READS)};
+    p.sequential = hd_sequence_note(&r->sequence, offset, size, p.slack);
     pthread_mutex_unlock(&r->lock);
     struct attempts a = {.begun = false};
     size_t total = 0;

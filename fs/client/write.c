@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { SPARE_AFTER_FLUSH = 2 };
+
 static void writer_free(struct hd_writer *w)
 {
     hd_wchain_done(w);
@@ -398,6 +400,15 @@ static int push_filling(struct hd_writer *w, bool sync)
     return 0;
 }
 
+/* Who flushes is not in a hurry: the memory of the window is given back. */
+static void trim_spare(struct hd_writer *w)
+{
+    while (w->spare_count > SPARE_AFTER_FLUSH) {
+        hd_wpacket_free(HD_LIST_ENTRY(hd_list_pop_front(&w->spare), struct hd_wpacket, link));
+        w->spare_count--;
+    }
+}
+
 static int flush(struct hd_writer *w, bool sync)
 {
     int err = push_filling(w, sync);
@@ -407,6 +418,7 @@ static int flush(struct hd_writer *w, bool sync)
     if (err == 0 && w->chain.open && w->chain.end > 0) {
         w->chain.state.flushed = true;
     }
+    trim_spare(w);
     if (err == 0) {
         err = tell_length(w);
     }

@@ -618,7 +618,7 @@ int hd_wchain_recover(struct hd_writer *w, int bad)
     hd_wchain_drop_node(w, bad);
     c->state.recoveries++;
     c->state.node_count = (uint32_t)c->node_count;
-    int err;
+    int err = -HD_E_IO;
     switch (hd_chain_plan_of(&c->state)) {
     case HD_CHAIN_RESTART:
         err = c->state.recoveries > RESTARTS_MAX ? -HD_E_NO_NODES : begin_anew(w);
@@ -637,9 +637,9 @@ int hd_wchain_recover(struct hd_writer *w, int bad)
         }
         break;
     case HD_CHAIN_GIVE_UP:
-    default:
-        return hd_fail(-HD_E_IO, "%s: the chain of blk_%llu broke and cannot be repaired: %s",
-                       w->path, (unsigned long long)c->block.block_id, hd_fail_text());
+        err = hd_fail(-HD_E_IO, "%s: the chain of blk_%llu broke and cannot be repaired: %s",
+                      w->path, (unsigned long long)c->block.block_id, hd_fail_text());
+        break;
     }
     return err;
 }

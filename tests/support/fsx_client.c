@@ -9,6 +9,8 @@
  *     cat PATH                    reads and throws away
  *     append LOCAL PATH | flush PATH SECONDS | ls PATH | stat PATH | mkdir PATH | rm PATH | mv A B
  *     checksum PATH | locate PATH | df | sync PATH | fill PATH BYTES | smalls DIR COUNT
+ *     threads PATH COUNT          reads with several threads taking turns
+ *     idle PATH SECONDS           writes, flushes, waits, writes
  *     tail PATH SECONDS           reads a growing file and checks that it only grows
  */
 #include "fs/base/bytes.h"
@@ -321,6 +323,63 @@ static void cmd_tail(char **a)
     printf("%" PRIu64 "\n", seen);
 }
 
+static void cmd_idle(char **a)
+{
+    struct hd_file *f;
+    check(hd_file_create(fs, a[0], &create_options, &f), a[0]);
+    check(hd_file_write(f, "first", 5), "write");
+    check(hd_file_hflush(f), "flush");
+    hd_clock_sleep_ms(atoi(a[1]) * 1000);
+    check(hd_file_write(f, "second", 6), "write");
+    check(hd_file_close(f), "close");
+}
+
+/* ---- threads that take turns, as a mount's do ---- */
+
+struct turns {
+    struct hd_file *file;
+    pthread_mutex_t lock;
+    uint64_t next;
+};
+
+static void *take_turns(void *ctx)
+{
+    struct turns *t = ctx;
+    uint8_t *buffer = malloc(131072);
+    for (;;) {
+        pthread_mutex_lock(&t->lock);
+        uint64_t at = t->next;
+        t->next += 131072;
+        pthread_mutex_unlock(&t->lock);
+        int64_t n = hd_file_pread(t->file, buffer, 131072, at);
+        check((int)n, "read");
+        if (n == 0) {
+            break;
+        }
+    }
+    free(buffer);
+    return NULL;
+}
+
+static void cmd_threads(char **a)
+{
+    struct turns t = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    int count = HD_MIN(atoi(a[1]), 64);
+    pthread_t threads[64];
+    int64_t start = hd_clock_mono_ms().v;
+    check(hd_file_open(fs, a[0], &t.file), a[0]);
+    for (int i = 0; i < count; i++) {
+        pthread_create(&threads[i], NULL, take_turns, &t);
+    }
+    for (int i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    struct hd_read_stats st;
+    hd_file_read_stats(t.file, &st);
+    check(hd_file_close(t.file), "close");
+    figures("threads", st.local_bytes + st.remote_bytes, start);
+}
+
 /* ---- fsx ---- */
 
 struct shadow {
@@ -450,12 +509,13 @@ static const struct {
     int args;
     void (*run)(char **args);
 } commands[] = {
-    {"put", 2, cmd_put},       {"get", 2, cmd_get},       {"cat", 1, cmd_cat},
-    {"append", 2, cmd_append}, {"ls", 1, cmd_ls},         {"stat", 1, cmd_stat},
-    {"mkdir", 1, cmd_mkdir},   {"rm", 1, cmd_rm},         {"mv", 2, cmd_mv},
-    {"sync", 1, cmd_sync},     {"df", 0, cmd_df},         {"checksum", 1, cmd_checksum},
-    {"fill", 2, cmd_fill},     {"smalls", 2, cmd_smalls}, {"locate", 1, cmd_locate},
-    {"flush", 2, cmd_flush},   {"tail", 2, cmd_tail},     {"fsx", 3, cmd_fsx},
+    {"put", 2, cmd_put},         {"get", 2, cmd_get},       {"cat", 1, cmd_cat},
+    {"append", 2, cmd_append},   {"ls", 1, cmd_ls},         {"stat", 1, cmd_stat},
+    {"mkdir", 1, cmd_mkdir},     {"rm", 1, cmd_rm},         {"mv", 2, cmd_mv},
+    {"sync", 1, cmd_sync},       {"df", 0, cmd_df},         {"checksum", 1, cmd_checksum},
+    {"fill", 2, cmd_fill},       {"smalls", 2, cmd_smalls}, {"locate", 1, cmd_locate},
+    {"threads", 2, cmd_threads}, {"idle", 2, cmd_idle},     {"flush", 2, cmd_flush},
+    {"tail", 2, cmd_tail},       {"fsx", 3, cmd_fsx},
 };
 
 int main(int argc, char **argv)
