@@ -47,29 +47,19 @@ static void free_stage(struct hd_mount *m, struct hd_node *n)
     free(s);
 }
 
-static bool meta_is_away(int err)
-{
-    return err == -ECONNREFUSED || err == -ETIMEDOUT || err == -HD_E_CLOSED || err == -ECONNRESET;
-}
-
 /*
  * Bytes that were answered may be lost: keep the error for every handle's next flush or fsync. The
- * lease would live as long as this mount, so the server is asked to close the file as it is.
+ * server is asked to close the file as it is.
  */
 static int fail_stage(struct hd_mount *m, struct hd_node *n, int err)
 {
     struct hd_stage *s = n->stage;
-    char path[HD_INODE_PATH_BYTES];
     hd_log_error("write failed", "inode=%" PRIu64 " error=%s text=\"%s\"", n->id,
                  hd_error_name(err), hd_fail_describe(err));
     n->write_error = err;
     n->error_count++;
     if (s->file != NULL) {
         hd_file_abandon(HD_TAKE_PTR(s->file));
-        hd_inode_object(&m->inodes, n->ino, path);
-        if (!meta_is_away(err)) {
-            (void)hd_fs_recover_lease(s->fs, path);
-        }
     }
     free_stage(m, n);
     return err;
