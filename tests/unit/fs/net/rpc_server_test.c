@@ -309,6 +309,38 @@ ATF_TC_BODY(connections_above_the_ceiling_wait_for_their_turn, tc)
     test_server_stop(&s);
 }
 
+/* Closing with bytes unread would send a reset, and that would overtake the answer. */
+ATF_TC_WITHOUT_HEAD(last_word_arrives_though_the_peer_went_on);
+ATF_TC_BODY(last_word_arrives_though_the_peer_went_on, tc)
+{
+    struct handler h = {0};
+    struct test_server s;
+    struct hd_stream peer;
+    struct hd_buf b = {0};
+    struct hd_buf frame = {0};
+    struct hd_rpc_response_header r;
+    struct hd_slice body;
+    size_t size = 8 << 20;
+    uint8_t *data = calloc(1, size);
+    struct hd_rpc_server_options o = options_for(&h);
+    test_server_start(&s, &o);
+    peer_connect(&s, &peer);
+    peer_add_greeting(&b, "alice");
+    peer_add_call(&b, -2, "echo", NULL, 0);
+    peer_add_call(&b, 1, "echo", data, size);
+    ATF_REQUIRE_EQ(hd_stream_write(&peer, b.data, b.size), 0);
+    hd_buf_done(&b);
+    ATF_REQUIRE(peer_read_frame(&peer, &frame, &r, &body));
+    ATF_CHECK_EQ(r.status, (uint32_t)HDW__RPC_STATUS__RPC_FATAL);
+    ATF_CHECK(hd_slice_equals(r.error_msg, "Unknown out of band call #-2"));
+    ATF_CHECK_EQ(hd_stream_wait(&peer), 0);
+    ATF_CHECK_EQ(h.calls, 0);
+    hd_stream_done(&peer);
+    hd_buf_done(&frame);
+    test_server_stop(&s);
+    free(data);
+}
+
 ATF_TC_WITHOUT_HEAD(idle_connections_go_when_there_are_many);
 ATF_TC_BODY(idle_connections_go_when_there_are_many, tc)
 {
@@ -388,6 +420,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, answer_after_the_peer_went_harms_nobody);
     ATF_TP_ADD_TC(tp, answer_after_the_server_went_harms_nobody);
     ATF_TP_ADD_TC(tp, connections_above_the_ceiling_wait_for_their_turn);
+    ATF_TP_ADD_TC(tp, last_word_arrives_though_the_peer_went_on);
     ATF_TP_ADD_TC(tp, idle_connections_go_when_there_are_many);
     ATF_TP_ADD_TC(tp, large_bodies_come_through_and_too_large_ones_close);
     return atf_no_error();
