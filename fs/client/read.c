@@ -2,19 +2,15 @@
  * Reading files: hd_file_open, hd_file_pread and company.
  *
  * Any number of threads read one file. A read is cut at block borders; each part comes from a local
- * replica by descriptor, or from a stream: a request to a node whose packets arrive in order. The
- * file keeps a few streams, so that sequential reading goes on where it stopped; what a reader's
- * threads ask for slightly out of order is read past and set aside (struct ahead).
+ * replica by descriptor, or from a stream over the network (reader.h).
  *
  * A replica that fails or keeps silent is left for the next one and its node is suspect for some
  * seconds. When all failed the blocks are asked for again, until the retry time is used up.
  */
 #include "fs/base/error.h"
-#include "fs/client/block_stream.h"
-#include "fs/client/blocks.h"
 #include "fs/client/core/retry.h"
 #include "fs/client/file.h"
-#include "fs/client/session.h"
+#include "fs/client/reader.h"
 #include "fs/os/clock.h"
 
 #include "client_namenode.pb-c.h"
@@ -25,279 +21,18 @@
 #include <unistd.h>
 
 enum {
-    STREAMS_MAX = 4,
-    AHEAD_MAX = 8,                 /* pieces set aside a stream */
-    SLACK_BYTES = 2 << 20,         /* how far out of order is still sequential */
-    SLACK_READS = 16,              /* and in reads of the size at hand */
-    FIRST_REQUEST_BYTES = 1 << 20, /* asked for by the first small read of a file */
-    STREAMING_BYTES = 131072,      /* a first read of this size is the start of all of it */
-    FIRST_TIMEOUT_MS = 1000,       /* while another replica is there */
+    SLACK_BYTES = 2 << 20,   /* how far out of order is still sequential */
+    SLACK_READS = 16,        /* and in reads of the size at hand */
+    FIRST_TIMEOUT_MS = 1000, /* while another replica is there */
     LAST_TIMEOUT_MS = 3000,
     MAX_TIMEOUT_MS = 20000,
     CANDIDATES_MAX = 32,
 };
 
-/* Bytes of a block read past for another thread. */
-struct ahead {
-    uint64_t offset;
-    size_t size;
-    uint8_t *data; /* heap, owned; NULL: free */
-};
-
-/* A stream kept between reads. Fields under the reader's lock; `in` belongs to who set busy. */
-struct kept_stream {
-    struct hd_block_stream in;
-    bool open;
-    bool busy;
-    uint64_t block_id;
-    uint64_t busy_end; /* where it will be when the current read is done */
-    uint64_t pos;      /* copy of in.pos while not busy */
-    uint64_t end;
-    char node[HD_UUID_TEXT_BYTES];
-    int64_t used_ms;
-    struct ahead ahead[AHEAD_MAX];
-    size_t ahead_next;
-};
-
-struct hd_reader {
-    struct hd_fs *fs;
-    const char *path; /* of the file */
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* a stream became free */
-    struct hd_blocks *blocks;
-    struct hd_sequence sequence;
-    struct kept_stream streams[STREAMS_MAX];
-    atomic_ullong local_bytes;
-    atomic_ullong remote_bytes;
-    atomic_ullong retries;
-};
-
-/* One part of a read: bytes of one block. */
-struct part {
-    struct hd_blocks *blocks;
-    Hdw__LocatedBlock *block;
-    bool incomplete; /* the block is still being written */
-    uint64_t block_size;
-    uint64_t offset; /* in the block */
-    uint8_t *out;
-    size_t size;
-    bool sequential;
-    uint64_t slack; /* how far out of order the reader's threads may be */
-    int timeout_ms;
-};
-
-static void drop_ahead(struct kept_stream *k)
-{
-    for (size_t i = 0; i < AHEAD_MAX; i++) {
-        free(k->ahead[i].data);
-        k->ahead[i] = (struct ahead){.data = NULL};
-    }
-}
-
-static void stream_drop(struct hd_reader *r, struct kept_stream *k, bool in_order)
-{
-    if (k->open) {
-        hd_block_stream_close(&k->in, in_order ? &r->fs->session->conns : NULL);
-        k->open = false;
-    }
-}
-
-/* ---- streams, under the lock ---- */
-
-/* Copies what was set aside and is wanted; returns the bytes copied at the start of the part. */
-static size_t copy_ahead(struct kept_stream *k, const struct part *p)
-{
-    for (size_t i = 0; i < AHEAD_MAX; i++) {
-        struct ahead *a = &k->ahead[i];
-        if (a->data == NULL || p->offset < a->offset || p->offset - a->offset >= a->size) {
-            continue;
-        }
-        size_t skip = (size_t)(p->offset - a->offset);
-        size_t n = HD_MIN(p->size, a->size - skip);
-        memcpy(p->out, a->data + skip, n);
-        if (skip + n == a->size) { /* its end is read: nobody comes back for the rest */
-            free(a->data);
-            *a = (struct ahead){.data = NULL};
-        }
-        return n;
-    }
-    return 0;
-}
-
-/* A busy stream that will be at the part's place, or set it aside, when it is done. */
-static bool will_pass(const struct kept_stream *k, const struct part *p)
-{
-    return k->busy && p->offset + p->slack >= k->busy_end && p->offset <= k->busy_end + p->slack &&
-           p->offset < k->end + p->slack;
-}
-
-static bool can_serve(const struct kept_stream *k, const struct part *p)
-{
-    return !k->busy && k->open && p->offset >= k->pos && p->offset - k->pos <= p->slack &&
-           p->offset < k->end;
-}
-
-/* One look around: a stream to take, or bytes set aside, or whether to wait. */
-static struct kept_stream *look_for_stream(struct hd_reader *r, const struct part *p,
-                                           size_t *ret_copied, bool *ret_passing)
-{
-    struct kept_stream *best = NULL;
-    *ret_passing = false;
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
-        struct kept_stream *k = &r->streams[i];
-        if (k->block_id != p->block->b->block_id) {
-            continue;
-        }
-        *ret_copied = copy_ahead(k, p);
-        if (*ret_copied > 0) {
-            return NULL;
-        }
-        if (can_serve(k, p) && (best == NULL || k->pos > best->pos)) {
-            best = k;
-        }
-        *ret_passing = *ret_passing || will_pass(k, p);
-    }
-    return best;
-}
-
-/*
- * A stream for the part, busy now; or *ret_copied bytes that were set aside; or NULL. Waits for
- * streams that are about to come by.
- */
-static struct kept_stream *take_stream(struct hd_reader *r, const struct part *p,
-                                       size_t *ret_copied)
-{
-    *ret_copied = 0;
-    for (int tries = 0; tries < 64; tries++) {
-        bool passing;
-        struct kept_stream *k = look_for_stream(r, p, ret_copied, &passing);
-        if (k != NULL && (k->pos == p->offset || !passing)) {
-            k->busy = true;
-            k->busy_end = p->offset + p->size;
-            return k;
-        }
-        if (!passing || *ret_copied > 0) {
-            return NULL;
-        }
-        pthread_cond_wait(&r->changed, &r->lock);
-    }
-    return NULL;
-}
-
-/* A place for a new stream, busy now: a free one first, the one unused for longest. NULL: none. */
-static struct kept_stream *take_place(struct hd_reader *r)
-{
-    struct kept_stream *best = NULL;
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
-        struct kept_stream *k = &r->streams[i];
-        if (k->busy) {
-            continue;
-        }
-        bool older = best == NULL || k->used_ms < best->used_ms;
-        if (best == NULL || (best->open && !k->open) || (best->open == k->open && older)) {
-            best = k;
-        }
-    }
-    if (best != NULL) {
-        stream_drop(r, best, false);
-        drop_ahead(best);
-        best->busy = true;
-    }
-    return best;
-}
-
-static void give_back(struct hd_reader *r, struct kept_stream *k, int err)
-{
-    bool finished = err == 0 && k->in.pos >= k->in.end;
-    if (err < 0 || finished) {
-        stream_drop(r, k, finished);
-    }
-    pthread_mutex_lock(&r->lock);
-    k->busy = false;
-    k->pos = k->open ? k->in.pos : 0;
-    k->used_ms = hd_clock_mono_ms().v;
-    if (!k->open) {
-        k->end = 0;
-    }
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-}
-
-/* ---- reading from a stream that is ours ---- */
-
-/* Reads what lies before the part and sets it aside for who asks next. */
-static int read_gap(struct hd_reader *r, struct kept_stream *k, uint64_t offset)
-{
-    size_t size = (size_t)(offset - k->in.pos);
-    uint8_t *data = malloc(size);
-    if (data == NULL) {
-        return -ENOMEM;
-    }
-    struct ahead a = {k->in.pos, size, data};
-    size_t done;
-    int err = hd_block_stream_read(&k->in, data, size, &done);
-    atomic_fetch_add(&r->remote_bytes, done);
-    if (err < 0) {
-        free(data);
-        return err;
-    }
-    pthread_mutex_lock(&r->lock);
-    struct ahead *place = &k->ahead[k->ahead_next];
-    k->ahead_next = (k->ahead_next + 1) % AHEAD_MAX;
-    free(place->data);
-    *place = a;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-    return 0;
-}
-
-static int read_stream(struct hd_reader *r, struct kept_stream *k, const struct part *p,
-                       size_t *ret_done)
-{
-    *ret_done = 0;
-    k->in.conn->stream.timeout_ms = p->timeout_ms;
-    if (k->in.pos < p->offset) {
-        int err = read_gap(r, k, p->offset);
-        if (err < 0) {
-            return err;
-        }
-    }
-    size_t n = (size_t)HD_MIN((uint64_t)p->size, k->in.end - k->in.pos);
-    int err = hd_block_stream_read(&k->in, p->out, n, ret_done);
-    atomic_fetch_add(&r->remote_bytes, *ret_done);
-    return err;
-}
-
-/* A part that a stream of its block has just passed: it alone is wanted. Under the lock. */
-static bool is_straggler(const struct hd_reader *r, const struct part *p)
-{
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
-        const struct kept_stream *k = &r->streams[i];
-        uint64_t pos = k->busy ? k->busy_end : k->pos;
-        if (k->open && k->block_id == p->block->b->block_id && pos > p->offset &&
-            pos - p->offset <= (uint64_t)SLACK_BYTES * 4) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How much to ask a node for: to the end of the block for who reads on, else what is wanted. */
-static uint64_t request_size(const struct hd_reader *r, const struct part *p)
-{
-    uint64_t left = p->block_size - p->offset;
-    bool first = p->offset == 0 && p->size >= STREAMING_BYTES;
-    if ((p->sequential || first) && !is_straggler(r, p)) {
-        return left;
-    }
-    uint64_t want = p->offset == 0 ? HD_MAX(p->size, (size_t)FIRST_REQUEST_BYTES) : p->size;
-    return HD_MIN(left, want);
-}
-
 /* ---- one attempt at one replica ---- */
 
-static int attempt_local(struct hd_reader *r, const struct part *p, const Hdw__DatanodeInfo *node,
-                         size_t *ret_done)
+static int attempt_local(struct hd_reader *r, const struct hd_part *p,
+                         const Hdw__DatanodeInfo *node, size_t *ret_done)
 {
     struct hd_session *s = r->fs->session;
     struct hd_local_block *b;
@@ -321,39 +56,32 @@ static int attempt_local(struct hd_reader *r, const struct part *p, const Hdw__D
     return err;
 }
 
-static int attempt_remote(struct hd_reader *r, const struct part *p, const Hdw__DatanodeInfo *node,
-                          size_t *ret_done)
+static int attempt_remote(struct hd_reader *r, const struct hd_part *p,
+                          const Hdw__DatanodeInfo *node, size_t *ret_done)
 {
     struct hd_session *s = r->fs->session;
     *ret_done = 0;
-    pthread_mutex_lock(&r->lock);
-    uint64_t ask = request_size(r, p);
-    struct kept_stream *k = take_place(r);
-    struct kept_stream single = {.busy = true};
+    uint64_t ask;
+    struct hd_kept_stream *k = hd_reader_take_place(r, p, node->id->datanode_uuid, &ask);
+    struct hd_kept_stream single = {.busy = true};
     if (k == NULL) {
         k = &single;
         ask = p->size;
-    } else {
-        k->block_id = p->block->b->block_id;
-        k->busy_end = p->offset + p->size;
-        k->end = p->offset + ask;
-        snprintf(k->node, sizeof(k->node), "%s", node->id->datanode_uuid);
     }
-    pthread_mutex_unlock(&r->lock);
     int err = hd_block_stream_open(&k->in, &s->conns, p->block, node, s->client_name, p->offset,
                                    ask, p->timeout_ms);
     k->open = err == 0;
     if (err == 0) {
-        err = read_stream(r, k, p, ret_done);
+        err = hd_reader_read_stream(r, k, p, ret_done);
     }
-    give_back(r, k, err);
+    hd_reader_give_back(r, k, err);
     if (k == &single) {
-        stream_drop(r, k, false);
+        hd_reader_drop_stream(r, k);
     }
     return err;
 }
 
-static void report_bad(struct hd_reader *r, const struct part *p, size_t index)
+static void report_bad(struct hd_reader *r, const struct hd_part *p, size_t index)
 {
     Hdw__LocatedBlock bad = *p->block;
     bad.n_locs = 1;
@@ -386,7 +114,7 @@ struct attempts {
     int round;
 };
 
-static size_t list_candidates(struct hd_reader *r, const struct part *p, struct hd_candidate *c)
+static size_t list_candidates(struct hd_reader *r, const struct hd_part *p, struct hd_candidate *c)
 {
     struct hd_session *s = r->fs->session;
     size_t n = HD_MIN(p->block->n_locs, (size_t)CANDIDATES_MAX);
@@ -409,7 +137,8 @@ static int timeout_for(int round, bool last)
 }
 
 /* Some bytes of the part from any replica: 0 and *ret_done > 0, or the last error. */
-static int read_from_any(struct hd_reader *r, struct part *p, struct attempts *a, size_t *ret_done)
+static int read_from_any(struct hd_reader *r, struct hd_part *p, struct attempts *a,
+                         size_t *ret_done)
 {
     struct hd_candidate c[CANDIDATES_MAX];
     size_t count = list_candidates(r, p, c);
@@ -446,21 +175,19 @@ static int read_from_any(struct hd_reader *r, struct part *p, struct attempts *a
 }
 
 /* From a stream that is there, else from any replica. */
-static int read_part(struct hd_reader *r, struct part *p, struct attempts *a, size_t *ret_done)
+static int read_part(struct hd_reader *r, struct hd_part *p, struct attempts *a, size_t *ret_done)
 {
-    pthread_mutex_lock(&r->lock);
-    struct kept_stream *k = take_stream(r, p, ret_done);
-    pthread_mutex_unlock(&r->lock);
+    struct hd_kept_stream *k = hd_reader_take_stream(r, p, ret_done);
     if (*ret_done > 0) {
         return 0;
     }
     if (k != NULL) {
         p->timeout_ms = p->block->n_locs > 1 ? FIRST_TIMEOUT_MS : LAST_TIMEOUT_MS;
-        int err = read_stream(r, k, p, ret_done);
+        int err = hd_reader_read_stream(r, k, p, ret_done);
         char node[HD_UUID_TEXT_BYTES];
         memcpy(node, k->node, sizeof(node));
         bool stale = err == -HD_E_CLOSED; /* an idle stream that the node closed is no failure */
-        give_back(r, k, err);
+        hd_reader_give_back(r, k, err);
         if (err < 0 && !stale) {
             hd_session_node_failed(r->fs->session, node);
         }
@@ -529,7 +256,7 @@ static int next_round(struct hd_reader *r, struct attempts *a, int err)
 
 /* The part of a read that lies in one block; false when the file ends before offset. */
 static bool make_part(struct hd_blocks *b, uint64_t offset, uint8_t *out, size_t size,
-                      struct part *p)
+                      struct hd_part *p)
 {
     int i = hd_extent_find(b->extents, b->count, offset);
     if (i < 0) {
@@ -554,7 +281,7 @@ int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset
     }
     size = HD_MIN(size, (size_t)INT64_MAX);
     pthread_mutex_lock(&r->lock);
-    struct part p = {.slack = HD_MIN((uint64_t)SLACK_BYTES, (uint64_t)size * SLACK_READS)};
+    struct hd_part p = {.slack = HD_MIN((uint64_t)SLACK_BYTES, (uint64_t)size * SLACK_READS)};
     p.sequential = hd_sequence_note(&r->sequence, offset, size, p.slack);
     pthread_mutex_unlock(&r->lock);
     struct attempts a = {.begun = false};
@@ -606,9 +333,8 @@ int hd_file_open(struct hd_fs *fs, const char *path, struct hd_file **ret)
 
 void hd_reader_close(struct hd_reader *r)
 {
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
-        stream_drop(r, &r->streams[i], false);
-        drop_ahead(&r->streams[i]);
+    for (size_t i = 0; i < HD_READER_STREAMS_MAX; i++) {
+        hd_reader_drop_stream(r, &r->streams[i]);
     }
     hd_blocks_unref(r->blocks);
     pthread_cond_destroy(&r->changed);

@@ -1,0 +1,97 @@
+/*
+ * A file open for reading, and the streams it keeps between reads. Inside the room.
+ *
+ * A stream is a request to a node whose packets arrive in order. Sequential reading goes on where
+ * it stopped; what a reader's threads ask for slightly out of order is read past and set aside.
+ */
+#ifndef HD_CLIENT_READER_H
+#define HD_CLIENT_READER_H
+
+#include "fs/client/block_stream.h"
+#include "fs/client/blocks.h"
+#include "fs/client/session.h"
+
+enum {
+    HD_READER_STREAMS_MAX = 4,
+    HD_READER_AHEAD_MAX = 8, /* pieces set aside a stream */
+};
+
+/* Bytes of a block read past for another thread. */
+struct hd_ahead {
+    uint64_t offset;
+    size_t size;
+    uint8_t *data; /* heap, owned; NULL: free */
+};
+
+/* A stream kept between reads. Fields under the reader's lock; `in` belongs to who set busy. */
+struct hd_kept_stream {
+    struct hd_block_stream in;
+    bool open;
+    bool busy;
+    uint64_t block_id;
+    uint64_t genstamp;
+    uint64_t busy_end; /* where it will be when the current read is done */
+    uint64_t pos;      /* copy of in.pos while not busy */
+    uint64_t end;
+    char node[HD_UUID_TEXT_BYTES];
+    int64_t used_ms;
+    struct hd_ahead ahead[HD_READER_AHEAD_MAX];
+    size_t ahead_next;
+};
+
+struct hd_reader {
+    struct hd_fs *fs;
+    const char *path; /* of the file */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a stream became free */
+    struct hd_blocks *blocks;
+    struct hd_sequence sequence;
+    struct hd_kept_stream streams[HD_READER_STREAMS_MAX];
+    atomic_ullong local_bytes;
+    atomic_ullong remote_bytes;
+    atomic_ullong retries;
+};
+
+/* One part of a read: bytes of one block. */
+struct hd_part {
+    struct hd_blocks *blocks;
+    Hdw__LocatedBlock *block;
+    bool incomplete; /* the block is still being written */
+    uint64_t block_size;
+    uint64_t offset; /* in the block */
+    uint8_t *out;
+    size_t size;
+    bool sequential;
+    uint64_t slack; /* how far out of order the reader's threads may be */
+    int timeout_ms;
+};
+
+/*
+ * A stream for the part, busy now; or *ret_copied bytes that were set aside, in p->out; or NULL.
+ * Waits for streams that are about to come by. Takes the lock.
+ */
+struct hd_kept_stream *hd_reader_take_stream(struct hd_reader *r, const struct hd_part *p,
+                                             size_t *ret_copied);
+
+/*
+ * A place for a new stream for the part, busy now, and how much to ask the node for. NULL when all
+ * are busy: the part alone is to be read then. Takes the lock.
+ */
+struct hd_kept_stream *hd_reader_take_place(struct hd_reader *r, const struct hd_part *p,
+                                            const char *node_uuid, uint64_t *ret_ask);
+
+/*
+ * Reads bytes of the part from a stream that is the caller's, reading past what lies before. At
+ * least one byte unless an error is returned; *ret_done are good even then.
+ */
+int hd_reader_read_stream(struct hd_reader *r, struct hd_kept_stream *k, const struct hd_part *p,
+                          size_t *ret_done);
+
+/* The stream is free for others again, or closed when it failed or is at its end. Takes the lock.
+ */
+void hd_reader_give_back(struct hd_reader *r, struct hd_kept_stream *k, int err);
+
+/* Closes a stream and frees what it set aside. */
+void hd_reader_drop_stream(struct hd_reader *r, struct hd_kept_stream *k);
+
+#endif
