@@ -1,26 +1,12 @@
-/*
- * fs -put -get -cp and their kin. One algorithm between two sides (fs_side.h): a file is written to
- * "<target>._COPYING_" and renamed when it is complete, so nobody ever sees half of it; directories
- * are copied with all in them.
- */
-#include "tools/fs_side.h"
+/* Copying between two sides. See fs_copy.h. */
+#include "tools/fs_copy.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { COPY_BYTES = 1 << 20, PROGRESS_AFTER_BYTES = 32 << 20, PROGRESS_EVERY_MS = 200 };
-
-struct copy {
-    struct hd_sh *sh;
-    struct hd_side from;
-    struct hd_side to;
-    bool overwrite, direct, recursive, remove_source;
-    unsigned keep; /* HD_KEEP_* */
-    bool progress; /* on a terminal */
-};
 
 /* Where a copy goes: as written and as it is. */
 struct target {
@@ -59,7 +45,7 @@ static void show_progress(struct progress *p, bool last)
 }
 
 /* Everything from in to out. */
-static int pump(const struct copy *c, struct hd_side_file *in, struct hd_side_file *out,
+static int pump(const struct hd_copy *c, struct hd_side_file *in, struct hd_side_file *out,
                 struct progress *p)
 {
     uint8_t *buf = malloc(COPY_BYTES);
@@ -88,7 +74,8 @@ static int pump(const struct copy *c, struct hd_side_file *in, struct hd_side_fi
 }
 
 /* Copies an open file into path, which is complete or gone afterwards. Closes in. */
-static int fill(const struct copy *c, struct hd_side_file *in, const char *path, struct progress *p)
+static int fill(const struct hd_copy *c, struct hd_side_file *in, const char *path,
+                struct progress *p)
 {
     struct hd_side_file *out;
     int rc = c->to.ops->create(&c->to, path, &out);
@@ -113,7 +100,7 @@ static int fill(const struct copy *c, struct hd_side_file *in, const char *path,
 }
 
 /* By way of the temporary name, unless direct. Closes in. */
-static int place(const struct copy *c, struct hd_side_file *in, const char *path,
+static int place(const struct hd_copy *c, struct hd_side_file *in, const char *path,
                  struct progress *p)
 {
     if (c->direct) {
@@ -135,11 +122,23 @@ static int place(const struct copy *c, struct hd_side_file *in, const char *path
     return rc;
 }
 
+int hd_copy_stream(const struct hd_copy *c, struct hd_side_file *in, const char *path)
+{
+    struct progress p = {.shown = "-", .begin_ms = hd_clock_mono_ms().v};
+    return place(c, in, path, &p);
+}
+
+int hd_copy_bytes(const struct hd_copy *c, struct hd_side_file *in, struct hd_side_file *out)
+{
+    struct progress p = {.shown = "-", .begin_ms = hd_clock_mono_ms().v};
+    return pump(c, in, out, &p);
+}
+
 /* ---- files and directories ---- */
 
-static void copy_one(struct copy *c, const struct hd_sh_item *item, const struct target *t);
+static void copy_one(struct hd_copy *c, const struct hd_sh_item *item, const struct target *t);
 
-static void copy_file(struct copy *c, const struct hd_sh_item *item, const struct target *t)
+static void copy_file(struct hd_copy *c, const struct hd_sh_item *item, const struct target *t)
 {
     struct hd_side_file *in;
     struct hd_stat st;
@@ -174,7 +173,7 @@ static void copy_file(struct copy *c, const struct hd_sh_item *item, const struc
 }
 
 /* Makes sure the target is a directory. */
-static int need_dir(struct copy *c, const struct target *t)
+static int need_dir(struct hd_copy *c, const struct target *t)
 {
     struct hd_stat st;
     int rc = c->to.ops->stat(&c->to, t->path, &st);
@@ -188,7 +187,7 @@ static int need_dir(struct copy *c, const struct target *t)
     return rc;
 }
 
-static void copy_dir(struct copy *c, const struct hd_sh_item *item, const struct target *t)
+static void copy_dir(struct hd_copy *c, const struct hd_sh_item *item, const struct target *t)
 {
     HD_AUTO(hd_sh_items_done) struct hd_sh_items items = {0};
     int rc = need_dir(c, t);
@@ -219,7 +218,7 @@ static void copy_dir(struct copy *c, const struct hd_sh_item *item, const struct
     }
 }
 
-static void copy_one(struct copy *c, const struct hd_sh_item *item, const struct target *t)
+static void copy_one(struct hd_copy *c, const struct hd_sh_item *item, const struct target *t)
 {
     if (!item->exists) {
         hd_sh_fail(c->sh, item->shown, -ENOENT);
@@ -244,13 +243,14 @@ static void copy_one(struct copy *c, const struct hd_sh_item *item, const struct
 }
 
 /* True when the target lies inside of the source, on the same side: copying would not end. */
-static bool is_inside(const struct copy *c, const struct hd_sh_item *item, const struct target *t)
+static bool is_inside(const struct hd_copy *c, const struct hd_sh_item *item,
+                      const struct target *t)
 {
     return c->from.ops == c->to.ops && item->st.type == HD_TYPE_DIR &&
            hd_sh_is_below(t->path, item->path);
 }
 
-static void copy_argument(struct copy *c, const struct hd_sh_item *item,
+static void copy_argument(struct hd_copy *c, const struct hd_sh_item *item,
                           const struct hd_sh_item *dst, bool dst_is_dir)
 {
     const char *name = hd_sh_basename(item->path);
@@ -270,9 +270,8 @@ static void copy_argument(struct copy *c, const struct hd_sh_item *item,
     }
 }
 
-/* What FsShell checks of a destination before it copies anything. */
-static bool check_destination(struct copy *c, const struct hd_sh_items *sources,
-                              const struct hd_sh_item *dst)
+bool hd_copy_check_destination(struct hd_copy *c, const struct hd_sh_items *sources,
+                               const struct hd_sh_item *dst)
 {
     bool is_dir = dst->exists && dst->st.type == HD_TYPE_DIR;
     if (sources->count > 1 && !dst->exists) {
@@ -306,314 +305,13 @@ static bool check_destination(struct copy *c, const struct hd_sh_items *sources,
     return false;
 }
 
-static void copy_all(struct copy *c, const struct hd_sh_items *sources,
-                     const struct hd_sh_item *dst)
+void hd_copy_all(struct hd_copy *c, const struct hd_sh_items *sources, const struct hd_sh_item *dst)
 {
     bool is_dir = dst->exists && dst->st.type == HD_TYPE_DIR;
-    if (!check_destination(c, sources, dst)) {
+    if (!hd_copy_check_destination(c, sources, dst)) {
         return;
     }
     for (size_t i = 0; i < sources->count && !hd_sh_interrupted(); i++) {
         copy_argument(c, &sources->list[i], dst, is_dir);
     }
 }
-
-/* ---- arguments ---- */
-
-static int local_destination(const char *arg, struct hd_sh_item *ret)
-{
-    HD_AUTO(hd_sh_items_done) struct hd_sh_items items = {0};
-    int rc = hd_side_expand_local(arg, &items);
-    if (rc == 0 && items.count != 1) {
-        rc = hd_fail(-EINVAL, "`%s': Too many matches", arg);
-    }
-    if (rc == 0) {
-        *ret = items.list[0];
-        items.list[0] = (struct hd_sh_item){0};
-    }
-    return rc;
-}
-
-/* Takes the last argument as destination, "." when there is only one. */
-static const char *take_destination(struct hd_sh_args *args)
-{
-    return args->count > 1 ? args->list[--args->count] : ".";
-}
-
-static void expand_sources(struct copy *c, struct hd_sh_args *args, struct hd_sh_items *out)
-{
-    for (int i = 0; i < args->count; i++) {
-        int rc = c->from.ops == &hd_side_local ? hd_side_expand_local(args->list[i], out)
-                                               : hd_sh_expand(c->sh, args->list[i], out);
-        if (rc < 0) {
-            hd_sh_fail(c->sh, args->list[i], rc);
-        }
-    }
-}
-
-static void run_copy(struct copy *c, struct hd_sh_args *args, const char *destination)
-{
-    HD_AUTO(hd_sh_items_done) struct hd_sh_items sources = {0};
-    HD_AUTO(hd_sh_item_done) struct hd_sh_item dst = {0};
-    int rc = c->to.ops == &hd_side_local ? local_destination(destination, &dst)
-                                         : hd_sh_lookup(c->sh, destination, &dst);
-    if (rc < 0) {
-        hd_sh_fail(c->sh, destination, rc);
-        return;
-    }
-    expand_sources(c, args, &sources);
-    copy_all(c, &sources, &dst);
-}
-
-static struct copy new_copy(struct hd_sh *sh, const struct hd_side_ops *from,
-                            const struct hd_side_ops *to)
-{
-    return (struct copy){
-        .sh = sh,
-        .from = {.ops = from, .sh = sh},
-        .to = {.ops = to, .sh = sh},
-        .recursive = true,
-        .progress = isatty(STDERR_FILENO) == 1,
-    };
-}
-
-/* stdin into one file. */
-static void put_stdin(struct copy *c, const char *destination)
-{
-    HD_AUTO(hd_sh_item_done) struct hd_sh_item dst = {0};
-    struct hd_sh_items none = {0};
-    struct hd_side_file *in;
-    struct progress p = {.shown = "-", .begin_ms = hd_clock_mono_ms().v};
-    int rc = hd_sh_lookup(c->sh, destination, &dst);
-    if (rc < 0) {
-        hd_sh_fail(c->sh, destination, rc);
-        return;
-    }
-    if (!check_destination(c, &none, &dst)) {
-        return;
-    }
-    bool is_dir = dst.exists && dst.st.type == HD_TYPE_DIR;
-    HD_AUTO(target_done)
-    struct target t = {.shown = strdup(dst.shown),
-                       .path = is_dir ? hd_sh_join(dst.path, "-") : strdup(dst.path)};
-    rc = t.path != NULL && t.shown != NULL ? hd_side_stdio(STDIN_FILENO, &in) : -ENOMEM;
-    rc = rc == 0 ? place(c, in, t.path, &p) : rc;
-    if (rc < 0) {
-        hd_sh_fail(c->sh, dst.shown, rc);
-    }
-}
-
-static int run_put_with(struct hd_sh *sh, struct hd_sh_args *args, bool remove_source)
-{
-    struct copy c = new_copy(sh, &hd_side_local, &hd_side_cluster);
-    c.overwrite = hd_sh_flag(args, "f");
-    c.direct = hd_sh_flag(args, "d");
-    c.keep = hd_sh_flag(args, "p") ? HD_KEEP_TIMES | HD_KEEP_OWNER | HD_KEEP_MODE : 0;
-    c.remove_source = remove_source;
-    if (hd_sh_flag(args, "l")) {
-        sh->replication = 1;
-    }
-    const char *destination = take_destination(args);
-    if (args->count == 1 && strcmp(args->list[0], "-") == 0 && !remove_source) {
-        put_stdin(&c, destination);
-    } else {
-        run_copy(&c, args, destination);
-    }
-    return 0;
-}
-
-static int run_put(struct hd_sh *sh, struct hd_sh_args *args)
-{
-    return run_put_with(sh, args, false);
-}
-
-static int run_move_from_local(struct hd_sh *sh, struct hd_sh_args *args)
-{
-    return run_put_with(sh, args, true);
-}
-
-/* Files to stdout, one behind the other. */
-static void get_stdout(struct copy *c, struct hd_sh_args *args)
-{
-    HD_AUTO(hd_sh_items_done) struct hd_sh_items sources = {0};
-    expand_sources(c, args, &sources);
-    c->progress = false;
-    for (size_t i = 0; i < sources.count; i++) {
-        const struct hd_sh_item *item = &sources.list[i];
-        struct hd_side_file *in;
-        struct hd_side_file *out;
-        struct progress p = {.shown = item->shown};
-        int rc = !item->exists ? -ENOENT : item->st.type == HD_TYPE_DIR ? -EISDIR : 0;
-        rc = rc == 0 ? c->from.ops->open(&c->from, item->path, &in) : rc;
-        if (rc == 0) {
-            rc = hd_side_stdio(STDOUT_FILENO, &out);
-            if (rc == 0) {
-                rc = pump(c, in, out, &p);
-                c->to.ops->close(out);
-            }
-            c->from.ops->close(in);
-        }
-        if (rc < 0) {
-            hd_sh_fail(c->sh, item->shown, rc);
-        }
-    }
-}
-
-static int run_get(struct hd_sh *sh, struct hd_sh_args *args)
-{
-    struct copy c = new_copy(sh, &hd_side_cluster, &hd_side_local);
-    c.overwrite = hd_sh_flag(args, "f");
-    c.keep = hd_sh_flag(args, "p") ? HD_KEEP_TIMES | HD_KEEP_OWNER | HD_KEEP_MODE : 0;
-    const char *destination = take_destination(args);
-    c.direct = strncmp(destination, "/dev/", 5) == 0;
-    c.overwrite = c.overwrite || c.direct;
-    if (strcmp(destination, "-") == 0) {
-        get_stdout(&c, args);
-    } else {
-        run_copy(&c, args, destination);
-    }
-    return 0;
-}
-
-/* "-p" and "-ptopax": what to keep. Takes it out of the arguments. */
-static unsigned take_keep(struct hd_sh_args *args)
-{
-    unsigned keep = 0;
-    for (int i = 0; i < args->count && args->list[i][0] == '-'; i++) {
-        const char *letters = args->list[i] + 2;
-        if (args->list[i][1] != 'p' || letters[strspn(letters, "topax")] != '\0') {
-            continue;
-        }
-        bool all = letters[0] == '\0';
-        keep |= all || strchr(letters, 't') != NULL ? HD_KEEP_TIMES : 0;
-        keep |= all || strchr(letters, 'o') != NULL ? HD_KEEP_OWNER : 0;
-        keep |= all || strchr(letters, 'p') != NULL ? HD_KEEP_MODE : 0;
-        memmove(&args->list[i], &args->list[i + 1], (size_t)(args->count - i) * sizeof(char *));
-        args->count--;
-        i--;
-    }
-    return keep;
-}
-
-static int run_cp(struct hd_sh *sh, struct hd_sh_args *args)
-{
-    static const struct hd_sh_verb parsed = {
-        .name = "cp",
-        .options = "f d t= q=",
-        .min = 2,
-        .max = -1,
-        .synopsis =
-            "[-f] [-p | -p[topax]] [-d] [-t <thread count>] [-q <queue size>] <src> ... <dst>"};
-    struct copy c = new_copy(sh, &hd_side_cluster, &hd_side_cluster);
-    c.keep = take_keep(args);
-    args->verb = &parsed;
-    int rc = hd_sh_parse(args);
-    if (rc != 0) {
-        return rc;
-    }
-    c.overwrite = hd_sh_flag(args, "f");
-    c.direct = hd_sh_flag(args, "d");
-    run_copy(&c, args, args->list[--args->count]);
-    return 0;
-}
-
-/* ---- append ---- */
-
-/* Opens the target for appending, creating it when missing. */
-static int open_append(struct hd_sh *sh, const struct hd_sh_item *dst, struct hd_file **ret)
-{
-    struct hd_create_options o = {.mode = 0666 & ~sh->umask,
-                                  .parents = true,
-                                  .replication = sh->replication,
-                                  .block_size_bytes = sh->block_size_bytes};
-    if (!dst->exists) {
-        return hd_file_create(sh->fs, dst->path, &o, ret);
-    }
-    return hd_file_append(sh->fs, dst->path, ret);
-}
-
-static int append_one(const struct hd_side *local, const char *arg, struct hd_file *out)
-{
-    struct hd_side_file *in;
-    uint8_t *buf = malloc(COPY_BYTES);
-    int64_t n = 0;
-    int rc = buf == NULL             ? -ENOMEM
-             : strcmp(arg, "-") == 0 ? hd_side_stdio(STDIN_FILENO, &in)
-                                     : local->ops->open(local, arg, &in);
-    if (rc == 0) {
-        while (rc == 0 && (n = local->ops->read(in, buf, COPY_BYTES)) > 0) {
-            rc = hd_file_write(out, buf, (size_t)n);
-        }
-        local->ops->close(in);
-    }
-    free(buf);
-    return rc < 0 ? rc : (int)HD_MIN(n, 0);
-}
-
-static int run_append(struct hd_sh *sh, struct hd_sh_args *args)
-{
-    HD_AUTO(hd_sh_item_done) struct hd_sh_item dst = {0};
-    struct hd_side local = {.ops = &hd_side_local, .sh = sh};
-    struct hd_file *out;
-    const char *destination = args->list[--args->count];
-    for (int i = 0; i < args->count; i++) { /* before anything is appended */
-        struct hd_stat st;
-        int rc = strcmp(args->list[i], "-") == 0 ? 0 : local.ops->stat(&local, args->list[i], &st);
-        rc = rc == 0 && strcmp(args->list[i], "-") != 0 && st.type == HD_TYPE_DIR ? -EISDIR : rc;
-        if (rc < 0) {
-            hd_sh_fail(sh, args->list[i], rc);
-            return 0;
-        }
-    }
-    int rc = hd_sh_lookup(sh, destination, &dst);
-    if (rc == 0 && dst.exists && dst.st.type == HD_TYPE_DIR) {
-        hd_sh_say(sh, "Cannot append to directory %s; already exists as a directory.", dst.shown);
-        return 0;
-    }
-    if (rc == 0) {
-        rc = open_append(sh, &dst, &out);
-    }
-    if (rc < 0) {
-        hd_sh_fail(sh, destination, rc);
-        return 0;
-    }
-    for (int i = 0; rc == 0 && i < args->count; i++) {
-        rc = append_one(&local, args->list[i], out);
-        if (rc < 0) {
-            hd_sh_fail(sh, args->list[i], rc);
-        }
-    }
-    int close_rc = hd_file_close(out);
-    if (rc == 0 && close_rc < 0) {
-        hd_sh_fail(sh, destination, close_rc);
-    }
-    return 0;
-}
-
-#define PUT_SYNOPSIS                                                                               \
-    "[-f] [-p] [-l] [-d] [-t <thread count>] [-q <queue size>] <localsrc> ... <dst>"
-#define GET_SYNOPSIS                                                                               \
-    "[-f] [-p] [-crc] [-ignoreCrc] [-t <thread count>] [-q <queue size>] <src> ... <localdst>"
-#define PUT_HELP                                                                                   \
-    "Copies local files and directories into the file system; - is stdin. -f replaces, -p keeps "  \
-    "times, owner\n"                                                                               \
-    "  and mode, -l one replica, -d no temporary name. -t and -q are accepted; one thread copies."
-#define GET_HELP                                                                                   \
-    "Copies files and directories to the local file system; - is stdout. -f replaces, -p keeps "   \
-    "times, owner\n"                                                                               \
-    "  and mode. Checksums are always verified."
-
-const struct hd_sh_verb hd_sh_verbs_copy[] = {
-    {"put", "f p l d t= q=", 1, -1, PUT_SYNOPSIS, PUT_HELP, run_put},
-    {"copyFromLocal", "f p l d t= q=", 1, -1, PUT_SYNOPSIS, PUT_HELP, run_put},
-    {"moveFromLocal", "f p l d t= q=", 1, -1, "[-f] [-p] [-l] [-d] <localsrc> ... <dst>",
-     "The same as -put, and removes the source.", run_move_from_local},
-    {"get", "f p crc ignoreCrc t= q=", 1, -1, GET_SYNOPSIS, GET_HELP, run_get},
-    {"copyToLocal", "f p crc ignoreCrc t= q=", 1, -1, GET_SYNOPSIS, GET_HELP, run_get},
-    {"cp", NULL, 2, -1,
-     "[-f] [-p | -p[topax]] [-d] [-t <thread count>] [-q <queue size>] <src> ... <dst>",
-     "Copies within the file system.", run_cp},
-    {"appendToFile", "n", 2, -1, "[-n] <localsrc> ... <dst>",
-     "Appends local files, or stdin (-), to a file; creates it when missing.", run_append},
-    {0},
-};

@@ -93,6 +93,16 @@ bool hd_sh_is_below(const char *path, const char *dir);
 /* The absolute path an argument means: URI, absolute or below /user/<user>. Heap. */
 int hd_sh_resolve(const struct hd_sh *sh, const char *arg, char **ret_path);
 
+/* The path of "hdfs://host:port/path"; the authority has to be this file system's. Borrowed from
+ * arg. */
+int hd_sh_path_of_uri(const struct hd_sh *sh, const char *arg, const char **ret);
+
+/*
+ * Stats an item whose path is set. A symlink is followed, as Hadoop's shell does; one that leads
+ * nowhere, or in a circle, is an item itself. -ENOENT.
+ */
+int hd_sh_stat_item(struct hd_sh *sh, struct hd_sh_item *item);
+
 /* Fills an item (not a pattern). A missing path is no error: exists is false. */
 int hd_sh_lookup(struct hd_sh *sh, const char *arg, struct hd_sh_item *ret);
 
@@ -137,7 +147,7 @@ void hd_sh_catch_interrupts(void);
 
 extern const struct hd_sh_verb hd_sh_verbs_list[];   /* fs_ls.c, fs_find.c */
 extern const struct hd_sh_verb hd_sh_verbs_read[];   /* fs_read.c */
-extern const struct hd_sh_verb hd_sh_verbs_copy[];   /* fs_copy.c */
+extern const struct hd_sh_verb hd_sh_verbs_copy[];   /* fs_put.c */
 extern const struct hd_sh_verb hd_sh_verbs_change[]; /* fs_change.c */
 extern const struct hd_sh_verb hd_sh_verbs_trash[];  /* fs_rm.c */
 extern const struct hd_sh_verb hd_sh_verbs_attr[];   /* fs_attr.c */

@@ -19,7 +19,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,7 +32,6 @@ enum {
     ASK_TIMEOUT_MS = 1000,
     LOG_TAIL_BYTES = 4096,
     LOG_TAIL_LINES = 8,
-    UNMOUNT_TIMEOUT_MS = 10000,
 };
 
 /* One daemon on its way. */
@@ -150,8 +148,9 @@ static int fail_daemon(const struct start *s, const struct starting *d, int err,
     HD_AUTO(hd_buf_done) struct hd_buf tail = {.max = HD_FAIL_TEXT_BYTES};
     char path[HD_PATH_BYTES];
     hd_member_log_path(s->cluster, d->member, path);
-    return hd_fail(err, "%s %s; its log %s ends:%s", d->member->name, what, path,
-                   log_tail(s, d, &tail));
+    const char *hint = d->member->role == HD_ROLE_MOUNT ? "\n(`--no-mount` does without it)" : "";
+    return hd_fail(err, "%s %s; its log %s ends:%s%s", d->member->name, what, path,
+                   log_tail(s, d, &tail), hint);
 }
 
 static int fail_ended(const struct start *s, const struct starting *d)
@@ -438,79 +437,4 @@ int hd_start(const struct hd_cluster *c, const struct hd_start_options *options,
         *ret_started = started;
     }
     return rc;
-}
-
-/* ---- stopping ---- */
-
-/* One try; it may hang on a mount whose daemon does, so it is made by a child. */
-static int try_unmount(const char *path, bool lazy)
-{
-    if (geteuid() == 0) {
-        const char *const argv[] = {"umount", lazy ? "-l" : "-i", path, NULL};
-        return hd_process_run(argv, UNMOUNT_TIMEOUT_MS);
-    }
-    const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", path, NULL};
-    return hd_process_run(argv, UNMOUNT_TIMEOUT_MS);
-}
-
-int hd_unmount(const char *path)
-{
-    for (int lazy = 0; lazy < 2 && hd_probe_mounted(path); lazy++) {
-        try_unmount(path, lazy != 0);
-    }
-    return hd_probe_mounted(path) ? hd_fail(-EBUSY, "%s: cannot be unmounted", path) : 0;
-}
-
-static int unmount_all(const struct hd_cluster *c)
-{
-    enum { EXTRA_MAX = 64 };
-    char(*paths)[HD_PATH_BYTES] = calloc(EXTRA_MAX, sizeof(*paths));
-    int rc = c->mount[0] != '\0' ? hd_unmount(c->mount) : 0;
-    size_t count = paths != NULL ? hd_probe_mounts_of(c->uri, paths, EXTRA_MAX) : 0;
-    for (size_t i = 0; i < count; i++) {
-        int extra = hd_unmount(paths[i]);
-        rc = rc < 0 ? rc : extra;
-    }
-    free(paths);
-    return rc;
-}
-
-static int stop_roles(const struct hd_cluster *c, unsigned role_bits, int grace_ms)
-{
-    size_t count = 0;
-    pid_t *pids = calloc(c->member_count + 1, sizeof(*pids));
-    if (pids == NULL) {
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < c->member_count; i++) {
-        if ((role_bits & (1U << c->members[i].role)) != 0) {
-            pids[count++] = hd_process_find(c, &c->members[i]);
-        }
-    }
-    int rc = hd_process_stop(pids, count, grace_ms);
-    free(pids);
-    for (size_t i = 0; rc >= 0 && i < c->member_count; i++) {
-        char path[HD_PATH_BYTES];
-        if ((role_bits & (1U << c->members[i].role)) != 0) {
-            hd_member_pid_path(c, &c->members[i], path);
-            unlink(path);
-        }
-    }
-    return rc;
-}
-
-int hd_stop(const struct hd_cluster *c, int grace_ms)
-{
-    static const unsigned steps[] = {
-        1U << HD_ROLE_MOUNT,
-        1U << HD_ROLE_MANAGER | 1U << HD_ROLE_AGENT,
-        1U << HD_ROLE_DATA | 1U << HD_ROLE_SECONDARY,
-        1U << HD_ROLE_META,
-    };
-    int result = unmount_all(c);
-    for (size_t i = 0; i < HD_ARRAY_COUNT(steps); i++) {
-        int rc = stop_roles(c, steps[i], grace_ms);
-        result = result < 0 || rc >= 0 ? result : rc;
-    }
-    return result;
 }
