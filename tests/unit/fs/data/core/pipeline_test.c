@@ -77,7 +77,8 @@ ATF_TC_BODY(what_is_encoded_decodes_again, tc)
         ATF_REQUIRE(b.seqno == a.seqno && b.count == a.count && b.downstream_ns == a.downstream_ns);
         ATF_REQUIRE_EQ(memcmp(a.reply, b.reply, (size_t)a.count), 0);
         ATF_REQUIRE_EQ(memcmp(a.flag, b.flag, (size_t)a.count * sizeof(a.flag[0])), 0);
-        for (size_t cut = 0; cut < size; cut++) { /* cut anywhere: an answer or an error, no crash */
+        for (size_t cut = 0; cut < size;
+             cut++) { /* cut anywhere: an answer or an error, no crash */
             hd_ack_decode(out + head, cut, &b);
         }
     }

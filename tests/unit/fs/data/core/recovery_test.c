@@ -31,7 +31,8 @@ ATF_TC_BODY(a_newer_recovery_takes_over_and_an_older_is_refused, tc)
 ATF_TC_WITHOUT_HEAD(a_finalized_replica_decides_the_length);
 ATF_TC_BODY(a_finalized_replica_decides_the_length, tc)
 {
-    struct hd_recovery_answer a[] = {answer(HD_REPLICA_RBW, 900), answer(HD_REPLICA_FINALIZED, 1000),
+    struct hd_recovery_answer a[] = {answer(HD_REPLICA_RBW, 900),
+                                     answer(HD_REPLICA_FINALIZED, 1000),
                                      answer(HD_REPLICA_RBW, 1000)};
     struct hd_recovery_choice c;
     ATF_REQUIRE_EQ(hd_recovery_choose(a, 3, gs, UINT64_MAX, &c), 0);

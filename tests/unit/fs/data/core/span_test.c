@@ -9,7 +9,7 @@ ATF_TC_BODY(a_read_covers_whole_chunks_up_to_the_end, tc)
 {
     static const struct {
         uint64_t offset, length, start, end;
-    } rows[] = {{0, 1500, 0, 1500},    {700, 100, 512, 1024}, {700, 0, 512, 1024}, {0, 0, 0, 0},
+    } rows[] = {{0, 1500, 0, 1500},   {700, 100, 512, 1024}, {700, 0, 512, 1024},  {0, 0, 0, 0},
                 {1023, 2, 512, 1500}, {1024, 1, 1024, 1500}, {1500, 0, 1024, 1500}};
     for (size_t i = 0; i < HD_ARRAY_COUNT(rows); i++) {
         struct hd_read_span s;
