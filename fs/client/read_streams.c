@@ -143,8 +143,8 @@ static bool is_straggler(const struct hd_reader *r, const struct hd_part *p)
 {
     for (size_t i = 0; i < HD_READER_STREAMS_MAX; i++) {
         const struct hd_kept_stream *k = &r->streams[i];
-        uint64_t pos = k->busy ? k->busy_end : k->pos;
-        if (k->open && is_of_block(k, p) && pos > p->offset && pos - p->offset <= STRAGGLER_BYTES) {
+        uint64_t pos = k->busy ? k->busy_end : k->pos; /* 0: closed */
+        if (is_of_block(k, p) && pos > p->offset && pos - p->offset <= STRAGGLER_BYTES) {
             return true;
         }
     }
