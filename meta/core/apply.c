@@ -27,7 +27,7 @@ static void touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool there)
         return;
     }
     HD_MEM_GROW(v->dentries, v->dentry_count, v->dentry_capacity);
-    char *name = hd_arena_copy(&v->arena, i->name, i->name_size);
+    char *name = hd_arena_copy(&v->arena, hd_inode_name(i), i->name_size);
     hd_assert(name != NULL);
     v->dentries[v->dentry_count++] = (struct hd_dentry_change){
         .parent = i->parent->ino,
@@ -170,7 +170,7 @@ static void drop_inode(struct hd_ns *ns, struct hd_inode *i)
 static void unlink_inode(struct hd_ns *ns, struct hd_inode *i)
 {
     touch_dentry(ns, i, false);
-    hd_children_remove(&i->parent->u.children, i);
+    hd_ns_unlink(ns, i);
 }
 
 static void drop_tree(struct hd_ns *ns, struct hd_inode *top)
@@ -183,11 +183,8 @@ static void drop_tree(struct hd_ns *ns, struct hd_inode *top)
         HD_MEM_GROW(all, count, capacity);
         all[count++] = i;
     }
-    unlink_inode(ns, top);
-    for (size_t n = 1; n < count; n++) {
-        touch_dentry(ns, all[n], false);
-    }
-    for (size_t n = count; n > 0; n--) { /* children before parents, each directory as a whole */
+    for (size_t n = count; n > 0; n--) { /* children before parents, last names first */
+        unlink_inode(ns, all[n - 1]);
         drop_inode(ns, all[n - 1]);
     }
     free(all);
@@ -265,9 +262,7 @@ static void rename_inode(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__
         charge_subtree(ns, parent, i, 1);
     }
     unlink_inode(ns, i);
-    free(i->name);
-    i->name = hd_mem_str((const char *)op->name.data, op->name.len);
-    i->name_size = (uint8_t)op->name.len;
+    hd_inode_set_name(i, (const char *)op->name.data, op->name.len);
     hd_ns_link(ns, parent, i);
     touch(ns, i);
     touch_dentry(ns, i, true);

@@ -22,7 +22,7 @@ int hd_name_compare(const char *a, size_t a_size, const char *b, size_t b_size)
 
 static int compare(const struct hd_inode *child, const char *name, size_t name_size)
 {
-    return hd_name_compare(child->name, child->name_size, name, name_size);
+    return hd_name_compare(hd_inode_name(child), child->name_size, name, name_size);
 }
 
 void hd_children_done(struct hd_children *c)
@@ -117,8 +117,8 @@ void hd_children_insert(struct hd_children *c, struct hd_inode *child)
         first->count = 0;
         insert_chunk(c, 0, first);
     }
-    uint32_t at = find_chunk(c, child->name, child->name_size);
-    uint32_t index = lower_bound(c->chunks[at], child->name, child->name_size);
+    uint32_t at = find_chunk(c, hd_inode_name(child), child->name_size);
+    uint32_t index = lower_bound(c->chunks[at], hd_inode_name(child), child->name_size);
     if (c->chunks[at]->count == CHUNK_MAX) {
         split_chunk(c, at, index == CHUNK_MAX && at + 1 == c->chunk_count);
         if (index > c->chunks[at]->count) {
@@ -132,7 +132,7 @@ void hd_children_insert(struct hd_children *c, struct hd_inode *child)
         c->chunks[at] = chunk;
     }
     hd_assert(index == chunk->count ||
-              compare(chunk->items[index], child->name, child->name_size) != 0);
+              compare(chunk->items[index], hd_inode_name(child), child->name_size) != 0);
     memmove(&chunk->items[index + 1], &chunk->items[index],
             sizeof(chunk->items[0]) * (chunk->count - index));
     chunk->items[index] = child;
@@ -174,9 +174,9 @@ static void join_chunks(struct hd_children *c, uint32_t at)
 void hd_children_remove(struct hd_children *c, struct hd_inode *child)
 {
     hd_assert(c->chunk_count > 0);
-    uint32_t at = find_chunk(c, child->name, child->name_size);
+    uint32_t at = find_chunk(c, hd_inode_name(child), child->name_size);
     struct hd_children_chunk *chunk = c->chunks[at];
-    uint32_t index = lower_bound(chunk, child->name, child->name_size);
+    uint32_t index = lower_bound(chunk, hd_inode_name(child), child->name_size);
     hd_assert(index < chunk->count && chunk->items[index] == child);
     chunk->count--;
     c->count--;

@@ -83,15 +83,36 @@ uint64_t hd_file_space(const struct hd_inode *file)
     return size * file->replication;
 }
 
+static void drop_name(struct hd_inode *i)
+{
+    if (i->name_size >= HD_NAME_INLINE) {
+        free(i->name.many);
+    }
+    i->name_size = 0;
+}
+
+void hd_inode_set_name(struct hd_inode *i, const char *name, size_t name_size)
+{
+    hd_assert(name_size <= HD_NAME_MAX_BYTES);
+    drop_name(i);
+    if (name_size >= HD_NAME_INLINE) {
+        i->name.many = hd_mem_str(name, name_size);
+    } else {
+        if (name_size > 0) {
+            memcpy(i->name.few, name, name_size); /* of an empty protobuf field: NULL */
+        }
+        i->name.few[name_size] = '\0';
+    }
+    i->name_size = (uint8_t)name_size;
+}
+
 struct hd_inode *hd_inode_new(struct hd_ino ino, enum hd_inode_type type, const char *name,
                               size_t name_size)
 {
-    hd_assert(name_size <= HD_NAME_MAX_BYTES);
     struct hd_inode *i = HD_MEM_NEW(struct hd_inode);
     i->ino = ino;
     i->type = (uint8_t)type;
-    i->name = hd_mem_str(name, name_size);
-    i->name_size = (uint8_t)name_size;
+    hd_inode_set_name(i, name, name_size);
     return i;
 }
 
@@ -113,7 +134,7 @@ void hd_inode_free(struct hd_inode *i)
         free(i->u.target);
         break;
     }
-    free(i->name);
+    drop_name(i);
     free(i);
 }
 
@@ -141,7 +162,7 @@ const char *hd_inode_path(const struct hd_inode *i, struct hd_arena *arena)
     char *end = path + size;
     for (const struct hd_inode *p = i; p->parent != NULL; p = p->parent) {
         end -= p->name_size;
-        memcpy(end, p->name, p->name_size);
+        memcpy(end, hd_inode_name(p), p->name_size);
         *--end = '/';
     }
     return path;

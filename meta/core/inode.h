@@ -40,7 +40,7 @@ struct hd_replica {
     uint8_t epoch;    /* of the storage's full report that named it last */
 };
 
-enum { HD_REPLICAS_INLINE = 4 };
+enum { HD_REPLICAS_INLINE = 4, HD_NAME_INLINE = 24 };
 
 struct hd_repair;
 
@@ -74,11 +74,11 @@ struct hd_file_body {
 
 struct hd_inode {
     struct hd_ino ino;
-    struct hd_inode *parent; /* NULL: the root */
-    char *name;              /* heap, owned; NUL behind it */
-    int64_t mtime_ms;        /* wall */
-    int64_t atime_ms;        /* wall; 0 of a directory */
-    uint32_t user;           /* numbers of ns->names */
+    struct hd_inode *parent;    /* NULL: the root */
+    struct hd_inode *hash_next; /* of ns->dentries */
+    int64_t mtime_ms;           /* wall */
+    int64_t atime_ms;           /* wall; 0 of a directory */
+    uint32_t user;              /* numbers of ns->names */
     uint32_t group;
     uint16_t mode; /* 01777 bits */
     uint16_t replication;
@@ -86,6 +86,10 @@ struct hd_inode {
     uint8_t flags;     /* enum hd_inode_flag */
     uint8_t policy;    /* storage policy; 0: inherited */
     uint8_t name_size; /* at most 255 */
+    union {
+        char few[HD_NAME_INLINE]; /* NUL behind it, as behind the other */
+        char *many;               /* heap, owned, when name_size >= HD_NAME_INLINE */
+    } name;
     union {
         struct hd_children children; /* of a directory */
         struct hd_file_body file;
@@ -107,6 +111,15 @@ static inline bool hd_inode_is_open(const struct hd_inode *i)
 {
     return (i->flags & HD_INODE_OPEN) != 0;
 }
+
+/* The name in its directory, NUL-terminated; "" of the root. */
+static inline const char *hd_inode_name(const struct hd_inode *i)
+{
+    return i->name_size < HD_NAME_INLINE ? i->name.few : i->name.many;
+}
+
+/* Must be in no directory meanwhile. */
+void hd_inode_set_name(struct hd_inode *i, const char *name, size_t name_size);
 
 /* The n-th block of a file. */
 struct hd_blk *hd_file_block(const struct hd_inode *file, uint32_t index);

@@ -113,7 +113,7 @@ static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const s
     Hdm__OpenFile open;
     m.ino = i->ino.v;
     m.parent = i->parent != NULL ? i->parent->ino.v : 0;
-    m.name.data = (uint8_t *)i->name;
+    m.name.data = (uint8_t *)(uintptr_t)hd_inode_name(i);
     m.name.len = i->name_size;
     m.type = (Hdm__InodeType)i->type;
     m.mode = i->mode;
@@ -178,8 +178,8 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
     for (struct hd_inode *i = ns->root; i != NULL; i = hd_ns_walk(ns->root, i)) {
         put_inode(ns, e, i);
         if (i->parent != NULL) {
-            put_dentry(e,
-                       &(struct hd_dentry_change){i->parent->ino, i->ino, i->name, i->name_size});
+            put_dentry(e, &(struct hd_dentry_change){i->parent->ino, i->ino, hd_inode_name(i),
+                                                     i->name_size});
         }
     }
 }
@@ -323,8 +323,8 @@ static int link_inode(struct hd_ns *ns, struct hd_inode *i, uint64_t parent_ino)
         return hd_fail(-HD_E_CORRUPT, "view: inode %llu is in %llu, which is no directory",
                        (unsigned long long)i->ino.v, (unsigned long long)parent_ino);
     }
-    if (hd_children_find(&parent->u.children, i->name, i->name_size) != NULL) {
-        return hd_fail(-HD_E_CORRUPT, "view: two inodes are called %s in %llu", i->name,
+    if (hd_ns_child(ns, parent, hd_inode_name(i), i->name_size) != NULL) {
+        return hd_fail(-HD_E_CORRUPT, "view: two inodes are called %s in %llu", hd_inode_name(i),
                        (unsigned long long)parent_ino);
     }
     hd_ns_link(ns, parent, i);

@@ -64,6 +64,7 @@ void hd_ns_done(struct hd_ns *ns)
     for (cursor = 0; hd_map_next(&ns->inodes, &cursor, &key, &value);) {
         hd_inode_free(value);
     }
+    free(ns->dentries.buckets);
     hd_map_done(&ns->inodes);
     hd_map_done(&ns->blocks);
     hd_map_done(&ns->open);
@@ -142,7 +143,8 @@ struct hd_inode *hd_ns_walk(const struct hd_inode *top, struct hd_inode *at)
     }
     for (; at != top; at = at->parent) {
         const struct hd_children *siblings = &at->parent->u.children;
-        struct hd_children_at behind = hd_children_after(siblings, at->name, at->name_size);
+        struct hd_children_at behind =
+            hd_children_after(siblings, hd_inode_name(at), at->name_size);
         struct hd_inode *next = hd_children_next(siblings, &behind);
         if (next != NULL) {
             return next;
@@ -168,12 +170,78 @@ struct hd_usage_sum hd_ns_usage(struct hd_inode *top)
     return sum;
 }
 
+/* ---- entries of directories ---- */
+
+enum { SMALL_DIRECTORY = 16, FIRST_BUCKETS = 64 };
+
+static struct hd_inode **bucket_of(const struct hd_dentries *d, const struct hd_inode *parent,
+                                   const char *name, size_t name_size)
+{
+    uint64_t hash = hd_hash_bytes(name, name_size) ^ hd_hash_u64(parent->ino.v);
+    return &d->buckets[hd_hash_u64(hash) & (d->bucket_count - 1)];
+}
+
+static void hash_inode(struct hd_dentries *d, struct hd_inode *i)
+{
+    struct hd_inode **bucket = bucket_of(d, i->parent, hd_inode_name(i), i->name_size);
+    i->hash_next = *bucket;
+    *bucket = i;
+}
+
+static void grow_buckets(struct hd_dentries *d)
+{
+    struct hd_dentries more = {.count = d->count};
+    more.bucket_count = d->bucket_count == 0 ? FIRST_BUCKETS : d->bucket_count * 2;
+    more.buckets = hd_mem_new(sizeof(struct hd_inode *) * more.bucket_count);
+    for (size_t n = 0; n < d->bucket_count; n++) {
+        for (struct hd_inode *i = d->buckets[n]; i != NULL;) {
+            struct hd_inode *next = i->hash_next;
+            hash_inode(&more, i);
+            i = next;
+        }
+    }
+    free(d->buckets);
+    *d = more;
+}
+
+struct hd_inode *hd_ns_child(const struct hd_ns *ns, const struct hd_inode *parent,
+                             const char *name, size_t name_size)
+{
+    if (parent->u.children.count <= SMALL_DIRECTORY) {
+        return hd_children_find(&parent->u.children, name, name_size);
+    }
+    struct hd_inode *i = *bucket_of(&ns->dentries, parent, name, name_size);
+    while (i != NULL && (i->parent != parent || i->name_size != name_size ||
+                         memcmp(hd_inode_name(i), name, name_size) != 0)) {
+        i = i->hash_next;
+    }
+    return i;
+}
+
 void hd_ns_link(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child)
 {
-    (void)ns;
     hd_assert(hd_inode_is_dir(parent));
     child->parent = parent;
     hd_children_insert(&parent->u.children, child);
+    if (ns->dentries.count == ns->dentries.bucket_count) {
+        grow_buckets(&ns->dentries);
+    }
+    hash_inode(&ns->dentries, child);
+    ns->dentries.count++;
+}
+
+void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child)
+{
+    struct hd_inode **at =
+        bucket_of(&ns->dentries, child->parent, hd_inode_name(child), child->name_size);
+    while (*at != child) {
+        hd_assert(*at != NULL);
+        at = &(*at)->hash_next;
+    }
+    *at = child->hash_next;
+    child->hash_next = NULL;
+    ns->dentries.count--;
+    hd_children_remove(&child->parent->u.children, child);
 }
 
 void hd_ns_register(struct hd_ns *ns, struct hd_inode *i)

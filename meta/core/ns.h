@@ -60,8 +60,17 @@ struct hd_view_changes {
     size_t gone_count, gone_capacity;
 };
 
+/* Every inode but the root by its parent and name: one look for a name in a directory of any size.
+ */
+struct hd_dentries {
+    struct hd_inode **buckets; /* chained by hash_next */
+    size_t bucket_count;       /* a power of two, or 0 */
+    size_t count;
+};
+
 struct hd_ns {
     struct hd_inode *root;
+    struct hd_dentries dentries;
     struct hd_map inodes; /* ino -> hd_inode */
     struct hd_map blocks; /* block id -> hd_blk */
     struct hd_map open;   /* ino -> hd_open_file */
@@ -90,6 +99,10 @@ void hd_ns_format(struct hd_ns *ns, const char *user, const char *group, int64_t
 
 void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *record);
 
+/* The child of a directory by its name; NULL: none. */
+struct hd_inode *hd_ns_child(const struct hd_ns *ns, const struct hd_inode *parent,
+                             const char *name, size_t name_size);
+
 struct hd_inode *hd_ns_inode(const struct hd_ns *ns, uint64_t ino);        /* NULL: none */
 struct hd_blk *hd_ns_block(const struct hd_ns *ns, struct hd_block_id id); /* NULL: none */
 struct hd_open_file *hd_ns_open_file(const struct hd_ns *ns, const struct hd_inode *file);
@@ -113,6 +126,7 @@ uint8_t hd_ns_policy(const struct hd_inode *i);
 /* ---- pieces shared by apply.c and keys.c ---- */
 
 void hd_ns_link(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child);
+void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child); /* its parent pointer stays */
 void hd_ns_register(struct hd_ns *ns, struct hd_inode *i);
 struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hdm__StoredBlock *b);
 void hd_ns_open(struct hd_ns *ns, struct hd_inode *file, const char *holder, const char *machine);

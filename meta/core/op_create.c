@@ -196,7 +196,7 @@ int hd_op_create(struct hd_call *c)
     if (w.inode == NULL) {
         parent = make_parents(c, &w, w.parent->mode, &name, &name_size);
     } else {
-        name = hd_call_printf(c, "%s", w.inode->name); /* it is about to be freed */
+        name = hd_call_printf(c, "%s", hd_inode_name(w.inode)); /* it is about to be freed */
     }
     Hdm__NewInode n = hd_new_inode(c->ns, parent, name, name_size, q->masked->perm, c->event->user);
     n.has_replaces = w.inode != NULL;

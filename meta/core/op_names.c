@@ -82,7 +82,7 @@ static int resolve_target(struct hd_call *c, const char *dst, const struct hd_in
     if (err < 0 || ret->inode == NULL || !hd_inode_is_dir(ret->inode) || ret->inode == src) {
         return err;
     }
-    const char *into = hd_call_printf(c, "%s/%s", dst, src->name);
+    const char *into = hd_call_printf(c, "%s/%s", dst, hd_inode_name(src));
     return hd_resolve(c, into, HD_BLOCKED, ret);
 }
 
@@ -193,7 +193,7 @@ int hd_op_rename2(struct hd_call *c)
     if (err < 0) {
         return err;
     }
-    const char *name = to.inode != NULL ? to.inode->name : to.name;
+    const char *name = to.inode != NULL ? hd_inode_name(to.inode) : to.name;
     size_t name_size = to.inode != NULL ? to.inode->name_size : to.name_size;
     move(c, from.inode, to.parent, name, name_size, to.inode);
     return hd_call_done(c, &HD_MSG(c->m, Hdw__Rename2Response, hdw__rename2_response)->base);

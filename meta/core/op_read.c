@@ -88,7 +88,7 @@ static int start_name(struct hd_call *c, const ProtobufCBinaryData *after, const
                             (int)after->len, (char *)after->data);
     }
     if (err == 0) {
-        *ret_name = w.inode->name;
+        *ret_name = hd_inode_name(w.inode);
         *ret_size = w.inode->name_size;
     }
     return err;

@@ -119,7 +119,7 @@ static int walk(struct hd_call *c, struct hd_inode *at, const char *p, unsigned 
         if (err < 0) {
             return err;
         }
-        struct hd_inode *child = hd_children_find(&at->u.children, p, size);
+        struct hd_inode *child = hd_ns_child(c->ns, at, p, size);
         if (child == NULL) {
             missing_from(w, at, p);
             return 0;
@@ -157,7 +157,7 @@ int hd_resolve(struct hd_call *c, const char *path, unsigned flags, struct hd_wh
     }
     set_name(&w, w.by_inode ? rest : path);
     if (w.inode != NULL && w.name_size == 0) {
-        w.name = w.inode->name;
+        w.name = hd_inode_name(w.inode);
         w.name_size = w.inode->name_size;
     }
     if (w.inode != NULL && w.inode->type == HD_INODE_SYMLINK && (flags & HD_FOLLOW) != 0 &&

@@ -25,7 +25,9 @@ void hd_repairs_done(struct hd_repairs *r)
     for (int i = 0; i < HD_REPAIR_CLASSES; i++) {
         HD_LIST_FOR_SAFE(it, &r->queues[i])
         {
-            free(HD_LIST_ENTRY(it, struct hd_repair, link));
+            struct hd_repair *e = HD_LIST_ENTRY(it, struct hd_repair, link);
+            free(e->copies);
+            free(e);
         }
     }
 }
@@ -91,6 +93,7 @@ void hd_repair_forget(struct hd_meta *m, struct hd_blk *b)
     set_low(m, e, false);
     leave_queue(m, e);
     b->repair = NULL;
+    free(e->copies);
     free(e);
 }
 
@@ -320,6 +323,7 @@ static bool order_copy(struct hd_meta *m, struct hd_blk *b)
     HD_MEM_GROW(source->transfers, source->transfer_count, source->transfer_capacity);
     source->transfers[source->transfer_count++] = (struct hd_transfer){b->id, target};
     source->streams++;
+    HD_MEM_GROW(e->copies, e->copy_count, e->copy_capacity);
     e->copies[e->copy_count++] = (struct hd_repair_copy){
         .source = source->index,
         .target = target,

@@ -38,8 +38,9 @@ struct hd_repair {
     enum hd_repair_class class;
     bool low; /* counts as under-replicated */
     struct hd_mono_ms not_before;
-    struct hd_repair_copy copies[HD_REPAIR_COPIES_MAX]; /* ordered, not reported yet */
+    struct hd_repair_copy *copies; /* ordered, not reported yet; heap, owned; few have any */
     uint32_t copy_count;
+    uint32_t copy_capacity;
 };
 
 struct hd_repairs {

@@ -186,7 +186,7 @@ Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *i, bool with_
     Hdw__HdfsFileStatus *s = HD_MSG(c->m, Hdw__HdfsFileStatus, hdw__hdfs_file_status);
     s->file_type = (Hdw__FileType)i->type;
     if (with_name) {
-        s->path.data = (uint8_t *)i->name;
+        s->path.data = (uint8_t *)(uintptr_t)hd_inode_name(i);
         s->path.len = i->name_size;
     }
     s->permission = HD_MSG(c->m, Hdw__FsPermission, hdw__fs_permission);

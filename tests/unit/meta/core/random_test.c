@@ -311,9 +311,9 @@ ATF_TC_BODY(children_stay_in_order, tc)
             count++;
         }
         ATF_REQUIRE_EQ(c.count, count);
-        ATF_REQUIRE((hd_children_find(&c, all[i]->name, 5) == all[i]) == in[i]);
+        ATF_REQUIRE((hd_children_find(&c, hd_inode_name(all[i]), 5) == all[i]) == in[i]);
         if (round % 1000 == 0) {
-            struct hd_children_at at = hd_children_after(&c, all[i]->name, 5);
+            struct hd_children_at at = hd_children_after(&c, hd_inode_name(all[i]), 5);
             uint32_t left = hd_children_remaining(&c, at);
             for (size_t n = i + 1; n < NAMES; n++) {
                 if (in[n]) {
