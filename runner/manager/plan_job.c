@@ -122,17 +122,9 @@ static int add_folder(struct planner *p, const char *path, int depth)
     int rc = 0;
     while (rc == 0 && (got = hd_dir_next(dir, &entry)) == 1) {
         const char *child = join(p, path, entry.name);
-        if (hidden(entry.name)) {
+        if (hidden(entry.name) || entry.type == HD_TYPE_SYMLINK) { /* links as in grep -r */
             hd_stat_done(&entry);
             continue;
-        }
-        if (child != NULL && entry.type == HD_TYPE_SYMLINK) {
-            hd_stat_done(&entry);
-            err = stat_through(p, &child, &entry);
-            if (err < 0) {
-                rc = refuse_error(p, err, child);
-                break;
-            }
         }
         if (child == NULL) {
             rc = refuse(p, EXIT_IO, "no memory for the input files");
