@@ -88,6 +88,19 @@ void hd_node_invalidate(struct hd_node *node, struct hd_invalidate what)
     node->invalidates[node->invalidate_count++] = what;
 }
 
+bool hd_node_is_deleting(const struct hd_node *node, struct hd_block_id id)
+{
+    enum { LOOK_BACK = 4096 };
+    size_t end = node->invalidate_count;
+    size_t start = HD_MAX(node->invalidate_head, end > LOOK_BACK ? end - LOOK_BACK : 0);
+    for (size_t i = start; i < end; i++) {
+        if (node->invalidates[i].block.v == id.v) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- live, stale, dead ---- */
 
 void hd_node_heard(struct hd_meta *m, struct hd_node *node, uint64_t conn_id)

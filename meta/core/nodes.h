@@ -126,6 +126,9 @@ void hd_nodes_closed(struct hd_meta *m, uint64_t conn_id);
 
 void hd_node_invalidate(struct hd_node *node, struct hd_invalidate what);
 
+/* Is a replica of the block waiting to be deleted there (among the newest few thousand)? */
+bool hd_node_is_deleting(const struct hd_node *node, struct hd_block_id id);
+
 /* The message about a node, built once a turn. */
 Hdw__DatanodeInfo *hd_node_info(struct hd_meta *m, struct hd_node *node);
 

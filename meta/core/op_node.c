@@ -270,8 +270,8 @@ static void command_transfer(struct hd_call *c, struct hd_node *node, struct com
     b->target_storage_uuids = HD_TURN_ARRAY(c->m, Hdw__StorageUuids *, node->transfer_count);
     b->target_storage_types = HD_TURN_ARRAY(c->m, Hdw__StorageTypes *, node->transfer_count);
     for (size_t i = 0; i < node->transfer_count; i++) {
-        const struct hd_blk *block = hd_ns_block(c->ns, node->transfers[i].block);
-        if (block != NULL && block->state == HD_BLOCK_COMPLETE) {
+        struct hd_blk *block = hd_ns_block(c->ns, node->transfers[i].block);
+        if (block != NULL && hd_repair_is_ordered(block, node->transfers[i].target)) {
             add_transfer(c, b, block, hd_nodes_storage(&c->m->nodes, node->transfers[i].target));
         }
     }

@@ -30,7 +30,8 @@ static struct hd_storage *choose_storage(const struct search *s, const struct hd
     uint64_t seen = 0;
     for (uint32_t i = 0; i < node->storage_count; i++) {
         struct hd_storage *storage = hd_nodes_storage(&s->m->nodes, node->storages[i]);
-        if (storage->failed || storage->remaining_bytes < s->want->size_bytes) {
+        if (storage->failed || storage->remaining_bytes < s->want->size_bytes ||
+            (s->want->reported_only && !storage->reported)) {
             continue;
         }
         if (hd_prng_below(&s->m->prng, ++seen) == 0) {

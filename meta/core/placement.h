@@ -18,6 +18,7 @@ struct hd_placement {
     const char *writer_host;
     const char *const *favored; /* "host:port", favored_count of them */
     size_t favored_count;
+    bool reported_only;          /* storages whose full report is in: what they hold is known */
     const char *other_than_rack; /* of a copy: prefer another rack; NULL: does not matter */
 };
 

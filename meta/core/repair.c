@@ -8,8 +8,8 @@
 enum {
     ORDERS_PER_TURN = 256,
     LOOKS_PER_TURN = 2048,
-    COPY_TIMEOUT_MS = 30000,
-    COPY_BYTES_PER_MS = 4096, /* the slowest copy that is waited for */
+    COPY_TIMEOUT_MS = 10000,
+    COPY_BYTES_PER_MS = 8192, /* the slowest copy that is waited for */
 };
 
 void hd_repairs_init(struct hd_repairs *r)
@@ -106,6 +106,17 @@ void hd_repair_arrived(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
             return;
         }
     }
+}
+
+bool hd_repair_is_ordered(const struct hd_blk *b, uint16_t storage)
+{
+    const struct hd_repair *e = b->repair;
+    for (uint32_t i = 0; e != NULL && i < e->copy_count; i++) {
+        if (e->copies[i].target == storage) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void hd_repair_drop_node(struct hd_meta *m, uint16_t node)
@@ -303,6 +314,14 @@ static void exclude_holders(struct hd_meta *m, struct hd_blk *b, bool *excluded)
     }
 }
 
+/* Nodes that are about to be told to delete a replica of it would refuse a new one. */
+static void exclude_deleting(struct hd_meta *m, struct hd_blk *b, bool *excluded)
+{
+    for (uint32_t i = 0; i < m->nodes.count; i++) {
+        excluded[i] |= hd_node_is_deleting(m->nodes.all[i], b->id);
+    }
+}
+
 static bool order_copy(struct hd_meta *m, struct hd_blk *b)
 {
     struct hd_repair *e = b->repair;
@@ -312,8 +331,10 @@ static bool order_copy(struct hd_meta *m, struct hd_blk *b)
     }
     bool *excluded = HD_TURN_ARRAY(m, bool, m->nodes.count);
     exclude_holders(m, b, excluded);
+    exclude_deleting(m, b, excluded);
     struct hd_placement want = {.count = 1,
                                 .excluded = excluded,
+                                .reported_only = true,
                                 .size_bytes = b->size_bytes,
                                 .other_than_rack = source->rack};
     uint16_t target;

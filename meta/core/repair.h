@@ -63,6 +63,9 @@ void hd_repair_forget(struct hd_meta *m, struct hd_blk *b);
 /* A replica was reported there: if it was a copy that was ordered, its source has a stream less. */
 void hd_repair_arrived(struct hd_meta *m, struct hd_blk *b, uint16_t storage);
 
+/* Is a copy to that storage still awaited? */
+bool hd_repair_is_ordered(const struct hd_blk *b, uint16_t storage);
+
 /* Copies from or to this node will not come. */
 void hd_repair_drop_node(struct hd_meta *m, uint16_t node);
 
