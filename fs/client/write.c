@@ -400,6 +400,13 @@ static int push_filling(struct hd_writer *w, bool sync)
     return 0;
 }
 
+/* The file by its inode: somebody may have renamed it. */
+static const char *inode_path(const struct hd_writer *w, char out[64])
+{
+    snprintf(out, 64, "/.reserved/.inodes/%llu", (unsigned long long)w->ino);
+    return out;
+}
+
 /* Who flushes is not in a hurry: the memory of the window is given back. */
 static void trim_spare(struct hd_writer *w)
 {
@@ -423,7 +430,8 @@ static int flush(struct hd_writer *w, bool sync)
         err = tell_length(w);
     }
     if (err == 0 && sync && w->unsynced_blocks) {
-        err = hd_sync_blocks(w->fs, w->path, w->chain.open);
+        char path[64];
+        err = hd_sync_blocks(w->fs, inode_path(w, path), w->chain.open);
         if (err == -EOPNOTSUPP) { /* a foreign data node only syncs what is being written */
             err = 0;
         }
@@ -510,7 +518,8 @@ static void give_up_lease(struct hd_writer *w)
     HD_AUTO(hd_arena_done) struct hd_arena arena;
     hd_arena_init(&arena, 0);
     Hdw__RecoverLeaseRequest request = HDW__RECOVER_LEASE_REQUEST__INIT;
-    request.src = w->path;
+    char path[64];
+    request.src = (char *)(uintptr_t)inode_path(w, path);
     request.client_name = w->fs->session->client_name;
     ProtobufCMessage *response;
     (void)hd_call_once(w->fs, NULL, "recoverLease", &request.base,

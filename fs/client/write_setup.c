@@ -19,7 +19,8 @@
 enum {
     CONNECT_TIMEOUT_MS = 2000,
     SETUP_SILENCE_MS = 3000, /* without an answer to op 80: ask the nodes whether they live */
-    SETUP_TRIES = 20,
+    SETUP_PROBES = 20,
+    QUICK_TRIES = 4, /* other nodes at once; then with pauses, until the retry time is used up */
     PROBE_TIMEOUT_MS = 1500,
     TRANSFER_TIMEOUT_MS = 120000,
     RESTARTS_MAX = 16,
@@ -202,7 +203,7 @@ static int await_setup(struct hd_writer *w, int *ret_bad)
             return ready;
         }
         *ret_bad = hd_wchain_probe(w);
-        if (*ret_bad >= 0 || tries == SETUP_TRIES) {
+        if (*ret_bad >= 0 || tries == SETUP_PROBES) {
             *ret_bad = HD_MAX(*ret_bad, 0);
             return hd_fail(-ETIMEDOUT, "%s: no answer to a new block", c->nodes[*ret_bad].address);
         }
@@ -336,10 +337,9 @@ int hd_wchain_begin(struct hd_writer *w)
     struct hd_retry retry;
     int64_t now = hd_clock_mono_ms().v;
     hd_retry_init(&retry, now, w->fs->session->retry_ms, (uint64_t)now);
-    int err = -HD_E_NO_NODES;
-    for (int tries = 0; tries < SETUP_TRIES; tries++) {
+    for (int tries = 1;; tries++) {
         Hdw__LocatedBlock *block = NULL;
-        err = get_block(w, &retry, &block);
+        int err = get_block(w, &retry, &block);
         if (err == 0) {
             err = set_block(w, block);
         }
@@ -359,8 +359,15 @@ int hd_wchain_begin(struct hd_writer *w)
         abandon_block(w);
         c->open = false;
         hd_wchain_drop_node(w, bad);
+        if (tries < QUICK_TRIES) {
+            continue;
+        }
+        int64_t pause = hd_retry_next(&retry, hd_clock_mono_ms().v);
+        if (pause < 0) {
+            return err;
+        }
+        hd_clock_sleep_ms(pause);
     }
-    return err;
 }
 
 /* ---- recovery ---- */
