@@ -1,6 +1,7 @@
 /*
  * A connection of the RPC server. Private to rpc_server.c (listening, answers, what happens at the
- * end of a turn) and rpc_conn.c (what the peer sends: preamble, SASL, context, calls).
+ * end of a turn), rpc_conn.c (the socket) and rpc_input.c (what the peer says: preamble, SASL,
+ * context, calls).
  *
  *   PREAMBLE ──ok──> OPEN ──FATAL──> LINGER ──peer closed or 1 s──> CLOSED
  *      └────refused────────────────────^
@@ -85,6 +86,7 @@ struct hd_rpc_conn {
     int calls;            /* handed over and not answered */
     struct hd_buf in;     /* an incomplete frame, or what waits while stalled */
     struct hd_buf out;
+    size_t out_sent; /* bytes of out that went already */
     char peer_ip[HD_IP_TEXT_BYTES];
 };
 
@@ -95,6 +97,17 @@ void hd_rpc_conn_resume(struct hd_rpc_conn *c); /* takes calls that waited */
 void hd_rpc_conn_close(struct hd_rpc_conn *c);  /* tells on_close; may free */
 void hd_rpc_conn_mark_dirty(struct hd_rpc_conn *c);
 void hd_rpc_conn_release(struct hd_rpc_conn *c); /* frees when closed and without calls */
+
+static inline size_t hd_rpc_conn_unsent(const struct hd_rpc_conn *c)
+{
+    return c->out.size - c->out_sent;
+}
+
+/*
+ * rpc_input.c: takes what is whole off the front of the bytes, as far as the limits allow, and
+ * returns how many it took. Sets stalled, doomed, state.
+ */
+size_t hd_rpc_conn_take(struct hd_rpc_conn *c, struct hd_slice in);
 
 /* rpc_server.c */
 struct hd_rpc_call *hd_rpc_call_new(struct hd_rpc_conn *c);
