@@ -8,6 +8,9 @@
 
 #include "tools/fs_side.h"
 
+struct hd_workers;
+struct hd_copy_tree;
+
 struct hd_copy {
     struct hd_sh *sh;
     struct hd_side from;
@@ -15,6 +18,11 @@ struct hd_copy {
     bool overwrite, direct, recursive, remove_source;
     unsigned keep; /* HD_KEEP_* */
     bool progress; /* on a terminal */
+    int threads;   /* files copied at once, in a tree or of several arguments */
+
+    /* of hd_copy_all, while it runs */
+    struct hd_workers *workers; /* NULL: one thread does */
+    struct hd_copy_tree *tree;  /* what is counted and left for the end; NULL for a single file */
 };
 
 /* What FsShell checks of a destination before it copies anything. False: it was said. */

@@ -6,7 +6,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { APPEND_BYTES = 1 << 20 };
+enum { APPEND_BYTES = 1 << 20, DEFAULT_THREADS = 8, MAX_THREADS = 64 };
+
+/* -t, or the default. 0: it makes no sense, and that was said. */
+static int threads_of(const struct hd_sh_args *args)
+{
+    const char *text = hd_sh_value(args, "t");
+    long n = text != NULL ? atol(text) : DEFAULT_THREADS;
+    if (n < 1 || n > MAX_THREADS) {
+        hd_sh_usage(args, "-t %s: a number from 1 to %d is expected", text, MAX_THREADS);
+        return 0;
+    }
+    return (int)n;
+}
 
 static int local_destination(const char *arg, struct hd_sh_item *ret)
 {
@@ -99,6 +111,9 @@ static int run_put_with(struct hd_sh *sh, struct hd_sh_args *args, bool remove_s
     if (hd_sh_flag(args, "l")) {
         sh->replication = 1;
     }
+    if ((c.threads = threads_of(args)) == 0) {
+        return HD_SH_USAGE;
+    }
     const char *destination = take_destination(args);
     if (args->count == 1 && strcmp(args->list[0], "-") == 0 && !remove_source) {
         put_stdin(&c, destination);
@@ -149,6 +164,9 @@ static int run_get(struct hd_sh *sh, struct hd_sh_args *args)
     struct hd_copy c = new_copy(sh, &hd_side_cluster, &hd_side_local);
     c.overwrite = hd_sh_flag(args, "f");
     c.keep = hd_sh_flag(args, "p") ? HD_KEEP_TIMES | HD_KEEP_OWNER | HD_KEEP_MODE : 0;
+    if ((c.threads = threads_of(args)) == 0) {
+        return HD_SH_USAGE;
+    }
     const char *destination = take_destination(args);
     c.direct = strncmp(destination, "/dev/", 5) == 0;
     c.overwrite = c.overwrite || c.direct;
@@ -198,6 +216,9 @@ static int run_cp(struct hd_sh *sh, struct hd_sh_args *args)
     }
     c.overwrite = hd_sh_flag(args, "f");
     c.direct = hd_sh_flag(args, "d");
+    if ((c.threads = threads_of(args)) == 0) {
+        return HD_SH_USAGE;
+    }
     run_copy(&c, args, args->list[--args->count]);
     return 0;
 }
@@ -282,7 +303,8 @@ static int run_append(struct hd_sh *sh, struct hd_sh_args *args)
 #define PUT_HELP                                                                                   \
     "Copies local files and directories into the file system; - is stdin. -f replaces, -p keeps "  \
     "times, owner\n"                                                                               \
-    "  and mode, -l one replica, -d no temporary name. -t and -q are accepted; one thread copies."
+    "  and mode, -l one replica, -d no temporary name.\n"                                          \
+    "  -t is how many files of a tree are copied at once (8)."
 #define GET_HELP                                                                                   \
     "Copies files and directories to the local file system; - is stdout. -f replaces, -p keeps "   \
     "times, owner\n"                                                                               \
@@ -291,7 +313,8 @@ static int run_append(struct hd_sh *sh, struct hd_sh_args *args)
 const struct hd_sh_verb hd_sh_verbs_copy[] = {
     {"put", "f p l d t= q=", 1, -1, PUT_SYNOPSIS, PUT_HELP, run_put},
     {"copyFromLocal", "f p l d t= q=", 1, -1, PUT_SYNOPSIS, PUT_HELP, run_put},
-    {"moveFromLocal", "f p l d t= q=", 1, -1, "[-f] [-p] [-l] [-d] <localsrc> ... <dst>",
+    {"moveFromLocal", "f p l d t= q=", 1, -1,
+     "[-f] [-p] [-l] [-d] [-t <thread count>] <localsrc> ... <dst>",
      "The same as -put, and removes the source.", run_move_from_local},
     {"get", "f p crc ignoreCrc t= q=", 1, -1, GET_SYNOPSIS, GET_HELP, run_get},
     {"copyToLocal", "f p crc ignoreCrc t= q=", 1, -1, GET_SYNOPSIS, GET_HELP, run_get},

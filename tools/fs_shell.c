@@ -3,6 +3,7 @@
 #include "fs/base/error.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -89,6 +90,9 @@ int hd_sh_usage(const struct hd_sh_args *args, const char *fmt, ...)
 
 /* ---- errors ---- */
 
+static pthread_mutex_t error_lock =
+    PTHREAD_MUTEX_INITIALIZER; /* workers fail too: of exit_code and lines */
+
 /* What Hadoop says for an error of a path; NULL when the server's own text is better. */
 static const char *path_reason(int err)
 {
@@ -112,19 +116,22 @@ static const char *path_reason(int err)
 void hd_sh_fail(struct hd_sh *sh, const char *shown, int err)
 {
     const char *reason = path_reason(err);
+    const char *text = hd_fail_describe(err); /* only its first line, as Hadoop */
+    pthread_mutex_lock(&error_lock);
     fflush(stdout);
     sh->exit_code = HD_SH_FAILED;
     if (reason != NULL) {
         fprintf(stderr, "%s: `%s': %s\n", sh->verb, shown, reason);
-        return;
+    } else {
+        fprintf(stderr, "%s: %.*s\n", sh->verb, (int)strcspn(text, "\n"), text);
     }
-    const char *text = hd_fail_describe(err); /* only its first line, as Hadoop */
-    fprintf(stderr, "%s: %.*s\n", sh->verb, (int)strcspn(text, "\n"), text);
+    pthread_mutex_unlock(&error_lock);
 }
 
 void hd_sh_say(struct hd_sh *sh, const char *fmt, ...)
 {
     va_list ap;
+    pthread_mutex_lock(&error_lock);
     fflush(stdout);
     sh->exit_code = HD_SH_FAILED;
     fprintf(stderr, "%s: ", sh->verb);
@@ -132,6 +139,7 @@ void hd_sh_say(struct hd_sh *sh, const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     fputc('\n', stderr);
+    pthread_mutex_unlock(&error_lock);
 }
 
 void hd_sh_fail_full(struct hd_sh *sh, const struct hd_sh_item *item)

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -48,14 +49,24 @@ static int local_stat(const struct hd_side *s, const char *path, struct hd_stat 
         .mtime_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000,
         .atime_ms = (int64_t)st.st_atim.tv_sec * 1000 + st.st_atim.tv_nsec / 1000000,
     };
-    id_names(&st, ret);
     return 0;
+}
+
+/* The same with owner and group, which only sources need. Not for workers: getpwuid(3). */
+static int stat_with_owner(const char *path, struct hd_stat *ret)
+{
+    struct stat st;
+    int rc = local_stat(NULL, path, ret);
+    if (rc == 0 && stat(path, &st) == 0) {
+        id_names(&st, ret);
+    }
+    return rc;
 }
 
 static int add_item(struct hd_sh_items *out, const char *path)
 {
     struct hd_sh_item item = {.shown = strdup(path), .path = strdup(path)};
-    int rc = item.shown != NULL && item.path != NULL ? local_stat(NULL, path, &item.st) : -ENOMEM;
+    int rc = item.shown != NULL && item.path != NULL ? stat_with_owner(path, &item.st) : -ENOMEM;
     item.exists = rc == 0;
     if (rc < 0 && rc != -ENOENT) {
         hd_sh_item_done(&item);
@@ -107,14 +118,30 @@ static int local_rename(const struct hd_side *s, const char *from, const char *t
                : 0;
 }
 
+/* The numbers of owner and group; false when this machine does not know them. Any thread. */
+static bool find_ids(const struct hd_stat *st, uid_t *ret_uid, gid_t *ret_gid)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* getpwnam(3) */
+    pthread_mutex_lock(&lock);
+    const struct passwd *pw = getpwnam(st->owner);
+    const struct group *gr = getgrnam(st->group);
+    bool found = pw != NULL && gr != NULL;
+    if (found) {
+        *ret_uid = pw->pw_uid;
+        *ret_gid = gr->gr_gid;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
 static int local_set_attr(const struct hd_side *s, const char *path, const struct hd_stat *st,
                           unsigned keep)
 {
     (void)s;
-    if ((keep & HD_KEEP_OWNER) != 0) {
-        const struct passwd *pw = getpwnam(st->owner);
-        const struct group *gr = getgrnam(st->group);
-        if (geteuid() == 0 && pw != NULL && gr != NULL && chown(path, pw->pw_uid, gr->gr_gid) < 0) {
+    if ((keep & HD_KEEP_OWNER) != 0 && geteuid() == 0) {
+        uid_t uid;
+        gid_t gid;
+        if (find_ids(st, &uid, &gid) && chown(path, uid, gid) < 0) {
             return fail_at(path);
         }
     }
