@@ -140,6 +140,7 @@ static void meta_start(struct meta *m, const char *address)
         "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol", NULL};
     struct hd_rpc_server_options o = {
         .protocols = protocols, .on_call = on_call, .on_close = on_close, .ctx = m};
+    quiet_once();
     *m = (struct meta){.cluster_id = "CID-test"};
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);
@@ -180,7 +181,6 @@ static void on_fatal(void *ctx)
 static void start_node(struct node *n, const struct meta *m, atomic_bool *fatal)
 {
     memset(n, 0, sizeof(*n));
-    hd_log_init("test", HD_LOG_ERROR);
     struct hd_data_options o = {.heartbeat_ms = 50, .max_transfer_threads = 10};
     snprintf(o.address, sizeof(o.address), "127.0.0.1:0");
     snprintf(o.ipc_address, sizeof(o.ipc_address), "127.0.0.1:0");

@@ -29,6 +29,16 @@ struct node {
     char dir[64];
 };
 
+/* Before the first thread: the level is not guarded. */
+static inline void quiet_once(void)
+{
+    static bool done;
+    if (!done) {
+        hd_log_init("test", HD_LOG_ERROR);
+        done = true;
+    }
+}
+
 static void *node_main(void *ctx)
 {
     hd_loop_run(ctx);
@@ -39,7 +49,7 @@ static void *node_main(void *ctx)
 static inline void node_start_in(struct node *n, const char *pool_id, const char *dir)
 {
     memset(n, 0, sizeof(*n));
-    hd_log_init("test", HD_LOG_ERROR);
+    quiet_once();
     signal(SIGPIPE, SIG_IGN);
     snprintf(n->dir, sizeof(n->dir), "%s", dir[0] != '\0' ? dir : "node.XXXXXX");
     if (dir[0] == '\0') {
