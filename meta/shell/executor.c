@@ -192,6 +192,7 @@ static void step(struct hd_executor *x, struct hd_meta_event *event)
 {
     event->now = hd_loop_now(x->loop);
     event->wall = hd_clock_wall_ms();
+    event->durable = x->durable; /* what the log lost at a crash must not cost a replica */
     hd_meta_effects_reset(&x->effects);
     hd_meta_step(x->store->meta, event, &x->effects);
     carry_out(x);
