@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    BLOCKS_MAX = 256,
+    BLOCKS_MAX = 128, /* two descriptors each */
+    UNUSED_MS = 60000,
     REFUSED_MS = 30000,
     SOCKET_TIMEOUT_MS = 1000,
     SHORT_CIRCUIT_VERSION = 1,
@@ -65,10 +66,33 @@ static struct hd_local_block *lookup(struct hd_local_cache *c, uint64_t id, uint
             hd_list_remove(it);
             hd_list_push_front(&c->blocks, it);
             b->refs++;
+            b->used_ms = hd_clock_mono_ms().v;
             return b;
         }
     }
     return NULL;
+}
+
+void hd_local_cache_trim(struct hd_local_cache *c)
+{
+    struct hd_list gone;
+    hd_list_init(&gone);
+    int64_t now = hd_clock_mono_ms().v;
+    pthread_mutex_lock(&c->lock);
+    while (!hd_list_empty(&c->blocks)) { /* the one used longest ago is last */
+        struct hd_local_block *b = HD_LIST_ENTRY(c->blocks.prev, struct hd_local_block, link);
+        if (now - b->used_ms < UNUSED_MS) {
+            break;
+        }
+        if (unlink_block(c, b)) {
+            hd_list_push_back(&gone, &b->link);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    struct hd_list *node;
+    while ((node = hd_list_pop_front(&gone)) != NULL) {
+        block_free(HD_LIST_ENTRY(node, struct hd_local_block, link));
+    }
 }
 
 static bool is_refused(const struct hd_local_cache *c, int port, int64_t now)
@@ -230,6 +254,7 @@ int hd_local_cache_get(struct hd_local_cache *c, const char *socket_path, int po
     if (refused) {
         return -ENOENT;
     }
+    hd_local_cache_trim(c);
     struct hd_local_block *b;
     int err = fetch(socket_path, port, block, token, &b);
     struct hd_local_block *oldest = NULL;
@@ -239,6 +264,7 @@ int hd_local_cache_get(struct hd_local_cache *c, const char *socket_path, int po
             refuse(c, port, now);
         }
     } else {
+        b->used_ms = now;
         hd_list_push_front(&c->blocks, &b->link);
         if (++c->count > BLOCKS_MAX) {
             oldest = HD_LIST_ENTRY(c->blocks.prev, struct hd_local_block, link);

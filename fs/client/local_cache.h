@@ -17,6 +17,7 @@ struct hd_local_block {
     struct hd_list link; /* in the cache, most recently used first */
     uint64_t id;
     uint64_t genstamp;
+    int64_t used_ms;
     uint32_t refs; /* under the cache's lock; the cache holds one */
     int data_fd;
     int sums_fd;
@@ -50,6 +51,12 @@ int hd_local_cache_get(struct hd_local_cache *c, const char *socket_path, int po
                        const Hdw__ExtendedBlock *block, Hdw__Token *token,
                        struct hd_local_block **ret);
 void hd_local_cache_put(struct hd_local_cache *c, struct hd_local_block *b);
+
+/*
+ * Closes what nobody used for a minute: an open descriptor keeps the space of a deleted block.
+ * Called by get, and by whoever has done with a file.
+ */
+void hd_local_cache_trim(struct hd_local_cache *c);
 
 /* Forgets a block, for instance when its bytes proved bad. The caller's reference stays. */
 void hd_local_cache_drop(struct hd_local_cache *c, struct hd_local_block *b);

@@ -336,6 +336,7 @@ void hd_reader_close(struct hd_reader *r)
     for (size_t i = 0; i < HD_READER_STREAMS_MAX; i++) {
         hd_reader_drop_stream(r, &r->streams[i]);
     }
+    hd_local_cache_trim(&r->fs->session->locals);
     hd_blocks_unref(r->blocks);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);

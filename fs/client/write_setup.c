@@ -331,6 +331,31 @@ static void abandon_block(struct hd_writer *w)
     (void)HD_CALL(w->fs, "abandonBlock", abandon_block, &request, &arena, &response);
 }
 
+/*
+ * Excludes nodes of an offer that failed somebody else just now, so that a node that hangs costs
+ * its seconds once and not in every file. False when none did, or nothing would be left.
+ */
+static bool exclude_suspects(struct hd_writer *w)
+{
+    struct hd_wchain *c = &w->chain;
+    bool suspect[HD_CHAIN_NODES_MAX] = {false};
+    size_t count = HD_MIN(c->node_count, (size_t)HD_CHAIN_NODES_MAX);
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        suspect[i] = hd_session_node_suspect(w->fs->session, c->nodes[i].info->id->datanode_uuid);
+        found += suspect[i];
+    }
+    if (found == 0 || found == count) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (suspect[i]) {
+            exclude(w, c->nodes[i].info);
+        }
+    }
+    return true;
+}
+
 int hd_wchain_begin(struct hd_writer *w)
 {
     struct hd_wchain *c = &w->chain;
@@ -347,6 +372,11 @@ int hd_wchain_begin(struct hd_writer *w)
             return err;
         }
         c->open = true;
+        if (tries == 1 && exclude_suspects(w)) {
+            abandon_block(w);
+            c->open = false;
+            continue;
+        }
         int bad;
         err = hd_wchain_connect(w, HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_CREATE, 0, &bad);
         if (err == 0) {
