@@ -113,6 +113,8 @@ static int ask_all(struct recovery *r)
                                                r->order->new_gen_stamp, &r->answers[i])
                       : ask_peer(r, l->node, &r->answers[i]);
         if (err == -HD_E_RECOVERY) {
+            hd_log_debug("recovery gives way", "block=%" PRIu64 " node=%s:%u", b->block_id,
+                         l->node->id->ip_addr, l->node->id->ipc_port);
             return err; /* somebody newer is at it */
         }
         if (err < 0) {
@@ -232,6 +234,21 @@ static void recovery_run(void *ctx)
     recovery_free(r);
 }
 
+/* A node counts once, however often it is named. */
+static void add_location(struct recovery *r, const Hdw__DatanodeInfo *node)
+{
+    const char *uuid = node->id->datanode_uuid;
+    for (int i = 0; i < r->count; i++) {
+        if (strcmp(r->locations[i].node->id->datanode_uuid, uuid) == 0) {
+            return;
+        }
+    }
+    if (r->count < LOCATIONS_MAX) {
+        bool self = strcmp(uuid, hd_store_node_uuid(r->data->store)) == 0;
+        r->locations[r->count++] = (struct location){.node = node, .self = self};
+    }
+}
+
 void hd_recover_order(struct hd_data *d, const Hdw__RecoveringBlock *block)
 {
     const Hdw__LocatedBlock *lb = block->block;
@@ -251,13 +268,8 @@ void hd_recover_order(struct hd_data *d, const Hdw__RecoveringBlock *block)
     hdw__recovering_block__pack(block, bytes);
     r->order = hdw__recovering_block__unpack(NULL, size, bytes);
     free(bytes);
-    if (r->order != NULL) {
-        for (size_t i = 0; i < lb->n_locs && r->count < LOCATIONS_MAX; i++) {
-            const Hdw__DatanodeInfo *node = r->order->block->locs[i];
-            r->locations[r->count++] = (struct location){
-                .node = node,
-                .self = strcmp(node->id->datanode_uuid, hd_store_node_uuid(d->store)) == 0};
-        }
+    for (size_t i = 0; r->order != NULL && i < lb->n_locs; i++) {
+        add_location(r, r->order->block->locs[i]);
     }
     if (r->order == NULL || hd_workers_run(d->recovery_workers, recovery_run, r) < 0) {
         recovery_free(r);
