@@ -253,7 +253,11 @@ static void print_members(const struct hd_cluster *c)
 {
     for (size_t i = 0; i < c->member_count; i++) {
         const struct hd_member *m = &c->members[i];
-        printf("  %-12s pid %-8d %-22s %s\n", m->name, (int)hd_process_find(c, m), m->address,
+        pid_t pid = hd_process_find(c, m);
+        if (pid == 0) {
+            continue; /* --no-mount */
+        }
+        printf("  %-12s pid %-8d %-22s %s\n", m->name, (int)pid, m->address,
                m->role == HD_ROLE_MOUNT ? "" : m->dirs);
     }
 }
@@ -304,9 +308,9 @@ static int run_up(const struct hd_command *self, int argc, char **argv)
     }
     hd_fd_done(&ports_fd);
     hd_fd_done(&lock_fd);
-    printf("%s%s%s, %d of %zu daemons started in %" PRId64 " ms\n", c.uri,
-           c.mount[0] != '\0' ? " on " : "", c.mount, started, c.member_count,
-           hd_clock_mono_ms().v - begin_ms);
+    bool mounted = c.mount[0] != '\0' && hd_probe_mounted(c.mount);
+    printf("%s%s%s, %d of %zu daemons started in %" PRId64 " ms\n", c.uri, mounted ? " on " : "",
+           mounted ? c.mount : "", started, c.member_count, hd_clock_mono_ms().v - begin_ms);
     print_members(&c);
     return up.foreground ? stay(self, &c, signal_fd) : HD_EXIT_OK;
 }
