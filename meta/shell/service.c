@@ -219,6 +219,9 @@ static void on_timer(void *ctx)
 {
     struct hd_meta_service *s = ctx;
     struct hd_mono_ms now = hd_loop_now(s->x->loop);
+    if (s->x->stopping) {
+        return;
+    }
     hd_service_fetches_tick(s, now);
     hd_service_checkpoint_tick(s, now);
     hd_loop_timer_set(s->timer, TIMER_MS);
@@ -245,6 +248,9 @@ int hd_service_new(struct hd_executor *x, struct hd_meta_service **ret)
     if (err == 0) {
         err = hd_loop_timer_add(x->loop, TIMER_MS, on_timer, s, &s->timer);
     }
+    if (err == 0) {
+        err = hd_loop_timer_add(x->loop, -1, hd_service_fetches_timer, s, &s->fetch_timer);
+    }
     if (err < 0) {
         hd_service_free(s);
         return err;
@@ -270,8 +276,7 @@ void hd_service_free(struct hd_meta_service *s)
     hd_service_stop(s);
     hd_service_fetches_end(s);
     hd_service_checkpoints_end(s);
-    if (s->timer != NULL) {
-        hd_loop_timer_remove(s->timer);
-    }
+    hd_loop_timer_remove(s->timer);
+    hd_loop_timer_remove(s->fetch_timer);
     free(s);
 }

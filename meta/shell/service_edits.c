@@ -10,7 +10,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { FETCH_MAX_BYTES = 4 << 20, FETCH_WAIT_MAX_MS = 60000 };
+enum {
+    FETCH_MAX_BYTES = 4 << 20,
+    FETCH_WAIT_MAX_MS = 60000,
+    FETCH_GAP_MS = 10, /* between two answers with records: under load they come in batches */
+};
 
 /* One fetchEdits: parked while there is nothing for it, then a job that reads the segments. */
 struct fetch {
@@ -74,6 +78,7 @@ static void read_done(struct hd_job *job)
 static void start_read(struct fetch *f)
 {
     f->limit = f->s->x->durable;
+    f->s->fetch_at = hd_loop_now(f->s->x->loop);
     f->job = (struct hd_job){.run = run_read, .done = read_done};
     hd_worker_add(f->s->files, &f->job);
 }
@@ -114,17 +119,29 @@ void hd_service_fetch_edits(struct hd_meta_service *s, struct hd_rpc_call *call)
                         .deadline_ms = hd_loop_now(s->x->loop).v +
                                        HD_MIN(q->wait_ms, (uint32_t)FETCH_WAIT_MAX_MS)};
     hd_list_init(&f->node);
-    if (f->from.v <= s->x->durable.v) {
-        start_read(f);
-    } else if (q->wait_ms == 0 || s->ask_secondary) {
+    if (f->from.v > s->x->durable.v && (q->wait_ms == 0 || s->ask_secondary)) {
         answer(f, false);
-    } else {
-        hd_list_push_back(&s->fetches, &f->node);
+        return;
     }
+    hd_list_push_back(&s->fetches, &f->node);
+    hd_service_fetches_wake(s);
+}
+
+void hd_service_fetches_timer(void *service)
+{
+    hd_service_fetches_wake(service);
 }
 
 void hd_service_fetches_wake(struct hd_meta_service *s)
 {
+    if (hd_list_empty(&s->fetches) || s->x->stopping) {
+        return;
+    }
+    int64_t since_ms = hd_loop_now(s->x->loop).v - s->fetch_at.v;
+    if (since_ms < FETCH_GAP_MS) {
+        hd_loop_timer_set(s->fetch_timer, FETCH_GAP_MS - since_ms);
+        return;
+    }
     HD_LIST_FOR_SAFE(it, &s->fetches)
     {
         struct fetch *f = HD_LIST_ENTRY(it, struct fetch, node);

@@ -244,6 +244,16 @@ static void refill(struct bench *b, struct conn *c)
     flush(b, c);
 }
 
+/* What is text in the response's header: exception class and message. */
+static void print_error(const uint8_t *p, size_t size)
+{
+    fputs("bench-meta-bench: first error: ", stderr);
+    for (size_t i = 0; i < size; i++) {
+        fputc(p[i] >= ' ' && p[i] < 127 ? p[i] : '.', stderr);
+    }
+    fputc('\n', stderr);
+}
+
 /* The head of a response: call id and status come first in RpcResponseHeader, always. */
 static void answer(struct bench *b, struct conn *c, const uint8_t *p, size_t size)
 {
@@ -258,8 +268,7 @@ static void answer(struct bench *b, struct conn *c, const uint8_t *p, size_t siz
     b->answered++;
     if (status != 0) {
         if (b->errors++ == 0) {
-            fprintf(stderr, "bench-meta-bench: first error: %.*s\n", (int)HD_MIN(header_size, 300u),
-                    (const char *)p + n);
+            print_error(p + n, (size_t)header_size);
         }
         return;
     }
