@@ -373,8 +373,12 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
 {
     const struct hd_replica *known = hd_blk_find_replica(b, s->index);
     if (b->state == HD_BLOCK_OPEN) {
+        const struct hd_early_report *early =
+            find_early(hd_ns_open_file(&m->ns, b->file), s->index);
+        bool crossed = known != NULL && known->state == HD_REPLICA_FINALIZED && early != NULL &&
+                       early->gs.v >= r->gs.v;
         if (r->gs.v >= b->gs.v) {
-            hd_blk_set_replica(m, b, s->index, HD_REPLICA_WRITING);
+            hd_blk_set_replica(m, b, s->index, crossed ? HD_REPLICA_FINALIZED : HD_REPLICA_WRITING);
         }
     } else if (r->gs.v < b->gs.v || (restarted && r->size_bytes != b->size_bytes)) {
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
@@ -433,8 +437,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* The blocks for which `wants` is true, in the order of their ids: no order of the map gets out. */
-static uint64_t *collect(struct hd_meta *m,
-                         bool (*wants)(struct hd_meta *, struct hd_blk *, uint16_t), uint16_t node,
+static uint64_t *collect(struct hd_meta *m, bool (*wants)(struct hd_meta *, struct hd_blk *),
                          size_t *ret_count)
 {
     uint64_t *ids = NULL;
@@ -444,7 +447,7 @@ static uint64_t *collect(struct hd_meta *m,
     uint64_t id;
     void *value;
     while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
-        if (wants(m, value, node)) {
+        if (wants(m, value)) {
             HD_MEM_GROW(ids, count, capacity);
             ids[count++] = id;
         }
@@ -465,9 +468,8 @@ static bool replica_is_lost(const struct hd_meta *m, const struct hd_blk *b,
     return s->reporting && r->epoch != s->epoch && r->state != HD_REPLICA_EXPECTED && !settling;
 }
 
-static bool was_not_named(struct hd_meta *m, struct hd_blk *b, uint16_t node)
+static bool was_not_named(struct hd_meta *m, struct hd_blk *b)
 {
-    (void)node;
     for (uint16_t i = 0; i < b->replica_count; i++) {
         if (replica_is_lost(m, b, &hd_blk_replicas(b)[i])) {
             return true;
@@ -505,7 +507,7 @@ static void drop_not_named(struct hd_meta *m, struct hd_blk *b)
 void hd_block_map_report_end(struct hd_meta *m)
 {
     size_t count;
-    uint64_t *ids = collect(m, was_not_named, 0, &count);
+    uint64_t *ids = collect(m, was_not_named, &count);
     for (size_t i = 0; i < count; i++) {
         struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[i]});
         drop_not_named(m, b);
@@ -517,35 +519,55 @@ void hd_block_map_report_end(struct hd_meta *m)
     }
 }
 
-static bool is_on_node(struct hd_meta *m, struct hd_blk *b, uint16_t node)
+static bool is_on_losing(struct hd_meta *m, struct hd_blk *b)
 {
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
-        if (hd_nodes_storage(&m->nodes, r[i].storage)->node == node) {
+        if (hd_nodes_storage(&m->nodes, r[i].storage)->losing) {
             return true;
         }
     }
     const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
     for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
-        if (hd_nodes_storage(&m->nodes, bad->items[i].storage)->node == node) {
+        if (hd_nodes_storage(&m->nodes, bad->items[i].storage)->losing) {
             return true;
         }
     }
     return false;
 }
 
-void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node)
+/* Drops what is on storages that are marked as losing, and ends the marks. */
+static void drop_losing(struct hd_meta *m, const struct hd_node *node)
 {
-    hd_repair_drop_node(m, node->index);
     size_t count;
-    uint64_t *ids = collect(m, is_on_node, node->index, &count);
+    uint64_t *ids = collect(m, is_on_losing, &count);
     for (size_t i = 0; i < count; i++) {
         struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[i]});
         for (uint32_t n = 0; n < node->storage_count; n++) {
-            hd_blk_drop_replica(m, b, node->storages[n]);
-            hd_blk_drop_bad(m, b, node->storages[n]);
+            if (hd_nodes_storage(&m->nodes, node->storages[n])->losing) {
+                hd_blk_drop_replica(m, b, node->storages[n]);
+                hd_blk_drop_bad(m, b, node->storages[n]);
+            }
         }
         hd_repair_check(m, b);
     }
     free(ids);
+    for (uint32_t n = 0; n < node->storage_count; n++) {
+        hd_nodes_storage(&m->nodes, node->storages[n])->losing = false;
+    }
+}
+
+void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node)
+{
+    hd_repair_drop_node(m, node->index);
+    for (uint32_t n = 0; n < node->storage_count; n++) {
+        hd_nodes_storage(&m->nodes, node->storages[n])->losing = true;
+    }
+    drop_losing(m, node);
+}
+
+void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s)
+{
+    s->losing = true;
+    drop_losing(m, m->nodes.all[s->node]);
 }

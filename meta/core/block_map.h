@@ -50,8 +50,9 @@ void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_blo
 void hd_block_map_report_begin(struct hd_storage *s);
 void hd_block_map_report_end(struct hd_meta *m);
 
-/* All replicas of a dead node (or of one storage) leave the map. */
+/* All replicas of a dead node, or of a storage that failed, leave the map. */
 void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node);
+void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s);
 
 /* The namespace changed a block: its size was committed, or its chain is another one. */
 void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b);

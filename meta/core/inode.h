@@ -60,7 +60,8 @@ struct hd_blk {
     uint8_t state;     /* enum hd_block_state */
     bool awaited;      /* a parked call waits for it to be complete */
     bool has_corrupt;  /* the block map knows corrupt replicas of it */
-    bool counted_safe; /* counted by safe mode */
+    bool wanted_safe;  /* safe mode waits for a replica of it */
+    bool counted_safe; /* and has seen one */
 };
 
 struct hd_file_body {

@@ -332,12 +332,23 @@ static void take_storage_reports(struct hd_call *c, struct hd_node *node,
         if (s == NULL) {
             continue;
         }
-        s->failed = r->has_failed && r->failed;
+        s->listed = r->has_failed && r->failed ? 0 : c->m->turn;
+        s->failed = s->failed && s->listed == 0;
         s->capacity_bytes = r->capacity;
         s->used_bytes = r->dfs_used;
         s->remaining_bytes = r->remaining;
         s->pool_used_bytes = r->block_pool_used;
         s->non_dfs_used_bytes = r->has_non_dfs_used ? r->non_dfs_used : 0;
+    }
+    for (uint32_t i = 0; count > 0 && i < node->storage_count; i++) {
+        struct hd_storage *s = hd_nodes_storage(&c->m->nodes, node->storages[i]);
+        if (s->listed != c->m->turn && !s->failed) {
+            hd_meta_trace(c->m, "node %s:%u has lost storage %s", node->ip, node->xfer_port,
+                          s->uuid);
+            s->failed = true;
+            s->capacity_bytes = s->used_bytes = s->remaining_bytes = 0;
+            hd_block_map_drop_storage(c->m, s);
+        }
     }
 }
 

@@ -21,6 +21,7 @@ void hd_safe_mode_start(struct hd_meta *m, struct hd_mono_ms now)
     while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
         struct hd_blk *b = value;
         if (b->state == HD_BLOCK_COMPLETE) {
+            b->wanted_safe = true;
             s->total++;
         }
     }
@@ -31,7 +32,7 @@ void hd_safe_mode_start(struct hd_meta *m, struct hd_mono_ms now)
 
 void hd_safe_mode_block_safe(struct hd_meta *m, struct hd_blk *b)
 {
-    if (m->safe.starting && !b->counted_safe) {
+    if (m->safe.starting && b->wanted_safe && !b->counted_safe) {
         b->counted_safe = true;
         m->safe.safe++;
     }

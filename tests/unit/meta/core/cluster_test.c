@@ -413,6 +413,44 @@ ATF_TC_BODY(reports_before_a_commit_with_another_size_are_bad, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_late_report_of_writing_does_not_undo_a_whole_replica);
+ATF_TC_BODY(a_late_report_of_writing_does_not_undo_a_whole_replica, tc)
+{
+    struct world w;
+    some_nodes(&w, 3);
+    do_create(&w, "/f", "c");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "c", NULL);
+    l->b->num_bytes = 100;
+    node_received(&w, 1, l->b->block_id, l->b->generation_stamp, 100);
+    node_says(&w, 1, HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING, l->b->block_id,
+              l->b->generation_stamp, 100);
+    ATF_CHECK(do_complete(&w, "/f", "c", l->b));
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_storage_that_is_no_longer_listed_is_lost);
+ATF_TC_BODY(a_storage_that_is_no_longer_listed_is_lost, tc)
+{
+    struct world w;
+    some_nodes(&w, 3);
+    do_write(&w, "/f", 10);
+    struct registration r;
+    registration_init(&r, 2);
+    Hdw__StorageReport other = HDW__STORAGE_REPORT__INIT;
+    Hdw__StorageReport *all[] = {&other};
+    other.storage_uuid = S("DS-2-b");
+    Hdw__SendHeartbeatRequest q = HDW__SEND_HEARTBEAT_REQUEST__INIT;
+    q.registration = &r.g;
+    q.n_reports = 1;
+    q.reports = all;
+    node_send(&w, 2, "sendHeartbeat", &q);
+    ATF_CHECK_EQ(locations(&w, "/f"), 2);
+    ATF_CHECK_EQ(stats(&w).blocks_under_replicated, 1);
+    node_beat(&w, 2); /* it is back: its replicas come with a report */
+    ATF_CHECK_EQ(locations(&w, "/f"), 2);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(nodes_on_one_machine_share_the_first_replicas);
 ATF_TC_BODY(nodes_on_one_machine_share_the_first_replicas, tc)
 {
@@ -480,6 +518,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, the_last_reports_are_waited_for_a_little);
     ATF_TP_ADD_TC(tp, safe_mode_can_be_entered_by_hand);
     ATF_TP_ADD_TC(tp, reports_before_a_commit_with_another_size_are_bad);
+    ATF_TP_ADD_TC(tp, a_late_report_of_writing_does_not_undo_a_whole_replica);
+    ATF_TP_ADD_TC(tp, a_storage_that_is_no_longer_listed_is_lost);
     ATF_TP_ADD_TC(tp, nodes_on_one_machine_share_the_first_replicas);
     ATF_TP_ADD_TC(tp, block_reports_that_are_cut_are_refused);
     return atf_no_error();
