@@ -155,7 +155,7 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
                                      .reserved_bytes = d->options.reserved_bytes,
                                      .failed_volumes_tolerated =
                                          (int)d->options.failed_volumes_tolerated};
-    int err = hd_store_open(&store, &d->store);
+    int err = hd_store_new(&store, &d->store);
     if (err == 0) {
         err = start_workers(d);
     }
@@ -198,7 +198,7 @@ void hd_data_stop(struct hd_data *d)
     }
     hd_fd_done(&d->unix_fd);
     if (d->conns.count == 0) {
-        hd_store_close(d->store);
+        hd_store_free(d->store);
     }
     hd_data_options_done(&d->options);
 }

@@ -16,9 +16,9 @@ struct hd_receive;
 
 struct hd_conn {
     struct hd_data *data;
-    struct hd_list link;     /* data->conns.list; conns.lock */
-    struct hd_stream stream; /* stream.fd may be shut down by others while the conn is listed */
-    struct hd_arena arena;   /* of the request under way */
+    struct hd_list link;        /* data->conns.list; conns.lock */
+    struct hd_stream stream;    /* stream.fd may be shut down by others while the conn is listed */
+    struct hd_arena arena;      /* of the request under way */
     struct hd_receive *receive; /* of a write under way, so that stopping can cut it; conns.lock */
     bool is_unix;
     bool own_client;                 /* the last request came from a client of ours */

@@ -50,7 +50,7 @@ static uint64_t need_bytes(const struct hd_write_setup *s)
 /* Free space is asked before the lock is taken; a little stale is fine. */
 static int choose_volume(struct hd_store *s, uint64_t need, struct hd_volume **ret)
 {
-    struct hd_placement_volume free_space[HD_STORE_VOLUMES_MAX];
+    struct hd_volume_space_left free_space[HD_STORE_VOLUMES_MAX];
     for (int i = 0; i < s->volume_count; i++) {
         uint64_t capacity;
         uint64_t available = 0;
@@ -63,7 +63,7 @@ static int choose_volume(struct hd_store *s, uint64_t need, struct hd_volume **r
         uint64_t kept = s->reserved_bytes + s->volumes[i].promised_bytes;
         free_space[i].free_bytes -= HD_MIN(kept, free_space[i].free_bytes);
     }
-    int at = hd_placement_choose(free_space, s->volume_count, need, &s->cursor);
+    int at = hd_volume_pick(free_space, s->volume_count, need, &s->cursor);
     if (at >= 0) {
         s->volumes[at].promised_bytes += need;
     }

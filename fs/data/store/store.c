@@ -197,7 +197,7 @@ static int load_all(struct hd_store *s)
     return check_failures(s);
 }
 
-int hd_store_open(const struct hd_store_options *options, struct hd_store **ret)
+int hd_store_new(const struct hd_store_options *options, struct hd_store **ret)
 {
     struct hd_store *s = calloc(1, sizeof(*s));
     if (s == NULL) {
@@ -227,14 +227,14 @@ int hd_store_open(const struct hd_store_options *options, struct hd_store **ret)
         hd_random_uuid(s->node_uuid);
     }
     if (err < 0) {
-        hd_store_close(s);
+        hd_store_free(s);
         return err;
     }
     *ret = s;
     return 0;
 }
 
-void hd_store_close(struct hd_store *s)
+void hd_store_free(struct hd_store *s)
 {
     if (s == NULL) {
         return;

@@ -30,8 +30,8 @@ struct hd_store_options {
  * Locks the directories and loads what is there. A directory that cannot be used counts as failed;
  * more of those than tolerated, or none left, is an error with a failure text.
  */
-int hd_store_open(const struct hd_store_options *options, struct hd_store **ret);
-void hd_store_close(struct hd_store *s); /* takes NULL; no writer may be left */
+int hd_store_new(const struct hd_store_options *options, struct hd_store **ret);
+void hd_store_free(struct hd_store *s); /* takes NULL; no writer may be left */
 
 /* Who meta says we are. */
 struct hd_store_identity {

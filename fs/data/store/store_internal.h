@@ -10,7 +10,7 @@
 #define HD_DATA_STORE_STORE_INTERNAL_H
 
 #include "fs/base/map.h"
-#include "fs/data/core/placement.h"
+#include "fs/data/core/volume_pick.h"
 #include "fs/data/store/block_writer.h"
 #include "fs/data/store/store.h"
 

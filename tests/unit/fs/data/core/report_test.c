@@ -1,6 +1,6 @@
 /* Block reports have Hadoop's bytes; directories are chosen in turn. */
 #include "fs/data/core/report.h"
-#include "fs/data/core/placement.h"
+#include "fs/data/core/volume_pick.h"
 
 #include <atf-c.h>
 #include <errno.h>
@@ -19,21 +19,21 @@ ATF_TC_BODY(a_replica_in_a_report_is_four_varints, tc)
 ATF_TC_WITHOUT_HEAD(directories_take_turns_and_full_ones_are_passed_over);
 ATF_TC_BODY(directories_take_turns_and_full_ones_are_passed_over, tc)
 {
-    struct hd_placement_volume v[] = {{true, 1000}, {true, 10}, {false, 5000}, {true, 2000}};
+    struct hd_volume_space_left v[] = {{true, 1000}, {true, 10}, {false, 5000}, {true, 2000}};
     unsigned cursor = 0;
-    ATF_CHECK_EQ(hd_placement_choose(v, 4, 100, &cursor), 0);
-    ATF_CHECK_EQ(hd_placement_choose(v, 4, 100, &cursor), 3);
-    ATF_CHECK_EQ(hd_placement_choose(v, 4, 100, &cursor), 0);
-    ATF_CHECK_EQ(hd_placement_choose(v, 4, 5000, &cursor), -ENOSPC);
+    ATF_CHECK_EQ(hd_volume_pick(v, 4, 100, &cursor), 0);
+    ATF_CHECK_EQ(hd_volume_pick(v, 4, 100, &cursor), 3);
+    ATF_CHECK_EQ(hd_volume_pick(v, 4, 100, &cursor), 0);
+    ATF_CHECK_EQ(hd_volume_pick(v, 4, 5000, &cursor), -ENOSPC);
 }
 
 ATF_TC_WITHOUT_HEAD(the_emptiest_directory_is_taken_while_they_lie_far_apart);
 ATF_TC_BODY(the_emptiest_directory_is_taken_while_they_lie_far_apart, tc)
 {
-    struct hd_placement_volume v[] = {{true, (uint64_t)1 << 30}, {true, (uint64_t)100 << 30}};
+    struct hd_volume_space_left v[] = {{true, (uint64_t)1 << 30}, {true, (uint64_t)100 << 30}};
     unsigned cursor = 0;
     for (int i = 0; i < 3; i++) {
-        ATF_CHECK_EQ(hd_placement_choose(v, 2, 1, &cursor), 1);
+        ATF_CHECK_EQ(hd_volume_pick(v, 2, 1, &cursor), 1);
     }
 }
 

@@ -25,7 +25,7 @@ static struct hd_store *open_store(const char *dirs, int tolerated)
     struct hd_store_options o = {.dirs = dirs, .failed_volumes_tolerated = tolerated};
     struct hd_store *s;
     hd_log_init("test", HD_LOG_ERROR);
-    ATF_REQUIRE_EQ_MSG(hd_store_open(&o, &s), 0, "%s", hd_fail_text());
+    ATF_REQUIRE_EQ_MSG(hd_store_new(&o, &s), 0, "%s", hd_fail_text());
     ATF_REQUIRE_EQ_MSG(hd_store_bind(s, &identity), 0, "%s", hd_fail_text());
     return s;
 }
@@ -97,7 +97,7 @@ ATF_TC_BODY(a_finished_replica_is_there_after_a_restart, tc)
     hd_block_writer_close(w);
     char uuid[HD_LAYOUT_ID_BYTES];
     snprintf(uuid, sizeof(uuid), "%s", hd_store_node_uuid(s));
-    hd_store_close(s);
+    hd_store_free(s);
     struct stat st;
     ATF_CHECK_EQ(stat("d/current/BP-1-127.0.0.1-2/current/finalized/subdir0/subdir0/"
                       "blk_1073741825_1001.meta",
@@ -108,7 +108,7 @@ ATF_TC_BODY(a_finished_replica_is_there_after_a_restart, tc)
     ATF_CHECK_STREQ(hd_store_node_uuid(s), uuid);
     ATF_CHECK(get(s).state == HD_REPLICA_FINALIZED && get(s).gs.v == 1001);
     check_bytes(s, data, sizeof(data));
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(an_unfinished_replica_comes_back_as_far_as_its_sums_agree);
@@ -121,7 +121,7 @@ ATF_TC_BODY(an_unfinished_replica_comes_back_as_far_as_its_sums_agree, tc)
     ATF_REQUIRE_EQ(write_packet(w, data, 0, sizeof(data)), 0);
     hd_block_writer_close(w);
     ATF_CHECK_EQ(get(s).state, HD_REPLICA_RBW);
-    hd_store_close(s);
+    hd_store_free(s);
     /* The power went: a page of the data never reached the disk. */
     int fd = open("d/current/BP-1-127.0.0.1-2/current/rbw/blk_1073741825", O_WRONLY);
     ATF_REQUIRE(fd >= 0);
@@ -137,7 +137,7 @@ ATF_TC_BODY(an_unfinished_replica_comes_back_as_far_as_its_sums_agree, tc)
     ATF_REQUIRE_EQ(hd_block_writer_finish(w), 0);
     hd_block_writer_close(w);
     check_bytes(s, data, 5000);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(a_crash_between_two_renames_is_healed);
@@ -150,7 +150,7 @@ ATF_TC_BODY(a_crash_between_two_renames_is_healed, tc)
     ATF_REQUIRE_EQ(write_packet(w, data, 0, sizeof(data)), 0);
     ATF_REQUIRE_EQ(hd_block_writer_finish(w), 0);
     hd_block_writer_close(w);
-    hd_store_close(s);
+    hd_store_free(s);
 #define POOL "d/current/BP-1-127.0.0.1-2/current/"
     ATF_REQUIRE_EQ(rename(POOL "finalized/subdir0/subdir0/blk_1073741825_1001.meta",
                           POOL "rbw/blk_1073741825_1001.meta"),
@@ -158,7 +158,7 @@ ATF_TC_BODY(a_crash_between_two_renames_is_healed, tc)
     s = open_store("d", 0);
     ATF_CHECK_EQ(get(s).state, HD_REPLICA_FINALIZED);
     check_bytes(s, data, sizeof(data));
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(copies_on_their_way_are_gone_after_a_restart);
@@ -174,7 +174,7 @@ ATF_TC_BODY(copies_on_their_way_are_gone_after_a_restart, tc)
     ATF_CHECK_EQ(hd_store_view(s, id, &v), -HD_E_REPLICA_NOT_FOUND); /* not for readers */
     hd_block_writer_close(w);
     ATF_CHECK_EQ(hd_store_get(s, id, &r), -HD_E_REPLICA_NOT_FOUND);
-    hd_store_close(s);
+    hd_store_free(s);
     ATF_CHECK(access("d/current/BP-1-127.0.0.1-2/tmp/blk_1073741825", F_OK) < 0);
 }
 
@@ -192,7 +192,7 @@ ATF_TC_BODY(a_wrong_sum_is_refused_and_nothing_is_written, tc)
     ATF_CHECK_EQ(write_packet(w, data, 0, 0), 0);
     ATF_CHECK_EQ(get(s).size_bytes, 0);
     hd_block_writer_close(w);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(sums_are_translated_when_an_append_uses_another_format);
@@ -220,7 +220,7 @@ ATF_TC_BODY(sums_are_translated_when_an_append_uses_another_format, tc)
     ATF_REQUIRE_EQ(hd_block_writer_finish(w), 0);
     hd_block_writer_close(w);
     check_bytes(s, data, 3000);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 struct interrupted {
@@ -269,10 +269,10 @@ ATF_TC_BODY(recovery_stops_the_writer_cuts_and_finalizes, tc)
     ATF_CHECK_EQ(strncmp(storage_id, "DS-", 3), 0);
     ATF_CHECK(get(s).state == HD_REPLICA_FINALIZED && get(s).gs.v == 1005);
     check_bytes(s, data, 3000);
-    hd_store_close(s);
+    hd_store_free(s);
     s = open_store("d", 0);
     check_bytes(s, data, 3000);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(a_delete_wants_the_right_stamp_and_leaves_readers_alone);
@@ -300,7 +300,7 @@ ATF_TC_BODY(a_delete_wants_the_right_stamp_and_leaves_readers_alone, tc)
     ATF_CHECK_EQ(hd_fd_pread(v.data_fd, got, 1000, 0), 0);
     ATF_CHECK_EQ(memcmp(got, data, 1000), 0);
     hd_block_view_done(&v);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(a_full_directory_refuses_new_blocks);
@@ -312,12 +312,12 @@ ATF_TC_BODY(a_full_directory_refuses_new_blocks, tc)
     struct hd_store *s;
     struct hd_block_writer *w;
     struct hd_volume_info info;
-    ATF_REQUIRE_EQ(hd_store_open(&so, &s), 0);
+    ATF_REQUIRE_EQ(hd_store_new(&so, &s), 0);
     ATF_REQUIRE_EQ(hd_store_bind(s, &identity), 0);
     ATF_CHECK_EQ(hd_block_writer_open(s, &o, &w), -ENOSPC);
     ATF_REQUIRE_EQ(hd_store_volumes(s, &info, 1), 1);
     ATF_CHECK_EQ(info.free_bytes, 0);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(directories_of_another_cluster_are_refused);
@@ -335,8 +335,8 @@ ATF_TC_BODY(directories_of_another_cluster_are_refused, tc)
     ATF_CHECK_EQ(hd_store_bind(s, &other), -HD_E_INCORRECT_VERSION);
     struct hd_store_options so = {.dirs = "d"};
     struct hd_store *second;
-    ATF_CHECK_EQ(hd_store_open(&so, &second), -EBUSY); /* one process a directory */
-    hd_store_close(s);
+    ATF_CHECK_EQ(hd_store_new(&so, &second), -EBUSY); /* one process a directory */
+    hd_store_free(s);
 }
 
 ATF_TC_WITHOUT_HEAD(a_lost_directory_takes_only_its_own_replicas);
@@ -368,7 +368,7 @@ ATF_TC_BODY(a_lost_directory_takes_only_its_own_replicas, tc)
     ATF_CHECK_EQ(hd_store_report(s, info[0].storage_id, &report), 2);
     ATF_REQUIRE_EQ(rename("d2", "gone2"), 0);
     ATF_CHECK_EQ(hd_store_check(s), -HD_E_IO);
-    hd_store_close(s);
+    hd_store_free(s);
 }
 
 ATF_TP_ADD_TCS(tp)

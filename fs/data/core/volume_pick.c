@@ -1,17 +1,17 @@
-/* Choice of a directory. See placement.h. */
-#include "fs/data/core/placement.h"
+/* Choice of a directory. See volume_pick.h. */
+#include "fs/data/core/volume_pick.h"
 
 #include <errno.h>
 
-int hd_placement_choose(const struct hd_placement_volume *volumes, int count, uint64_t need_bytes,
-                        unsigned *cursor)
+int hd_volume_pick(const struct hd_volume_space_left *volumes, int count, uint64_t need_bytes,
+                   unsigned *cursor)
 {
     int emptiest = -1;
     int next = -1;
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < count; i++) {
         int at = (int)((*cursor + (unsigned)i) % (unsigned)count);
-        const struct hd_placement_volume *v = &volumes[at];
+        const struct hd_volume_space_left *v = &volumes[at];
         if (!v->usable || v->free_bytes < need_bytes) {
             continue;
         }
@@ -26,7 +26,7 @@ int hd_placement_choose(const struct hd_placement_volume *volumes, int count, ui
     if (next < 0) {
         return -ENOSPC;
     }
-    if (volumes[emptiest].free_bytes - least > HD_PLACEMENT_BALANCE_BYTES) {
+    if (volumes[emptiest].free_bytes - least > HD_VOLUME_BALANCE_BYTES) {
         return emptiest;
     }
     *cursor = (unsigned)next + 1;
