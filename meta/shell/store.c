@@ -152,8 +152,25 @@ static bool view_exists(const char *path)
     return stat(current, &st) == 0;
 }
 
+/* One put-aside view is evidence, more of them are lost disk space. */
+static void remove_older_asides(const char *dir)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
+        char path[HD_LOG_PATH_BYTES];
+        if (strncmp(e->d_name, "view.bad-", 9) == 0 &&
+            snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < (int)sizeof(path)) {
+            (void)hd_dir_remove(path);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+}
+
 static int put_aside(const char *dir, const char *path)
 {
+    remove_older_asides(dir);
     char to[HD_LOG_PATH_BYTES];
     snprintf(to, sizeof(to), "%s/view.bad-%" PRId64, dir, hd_clock_wall_ms().v);
     if (rename(path, to) < 0 && errno != ENOENT) {
