@@ -15,7 +15,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { RETRY_MIN_MS = 20, RETRY_MAX_MS = 1000, STOP_WAIT_MS = 3000 };
+enum {
+    RETRY_MIN_MS = 20,
+    RETRY_MAX_MS = 1000,
+    STOP_WAIT_MS = 3000,
+    SILENCE_MS = 30000, /* the manager answers a parked call at least every five seconds */
+};
 
 /* ---- jobs ---- */
 
@@ -129,12 +134,9 @@ static int register_agent(struct hd_agent *a)
     if (err < 0) {
         return err;
     }
-    if (strcmp(a->manager_incarnation, response->manager) != 0) {
-        if (a->manager_incarnation[0] != '\0') {
-            hd_log_warn("manager restarted, dropping its tasks", "manager=%s", response->manager);
-        }
+    if (a->id != 0) { /* the manager counts our tasks as lost */
+        hd_log_warn("registered again, dropping tasks", "manager=%s", a->settings.manager_address);
         drop_everything(a);
-        snprintf(a->manager_incarnation, sizeof(a->manager_incarnation), "%s", response->manager);
     }
     a->id = response->agent_id;
     hd_log_info("registered", "manager=%s agent=%llu", a->settings.manager_address,

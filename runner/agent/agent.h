@@ -33,7 +33,6 @@ struct hd_agent {
     struct hd_fs *fs;
     struct hd_rpc_client *manager;
     char incarnation[HD_UUID_TEXT_BYTES];
-    char manager_incarnation[HD_UUID_TEXT_BYTES];
     uint64_t id;       /* given by the manager */
     int shuffle_fd;    /* listening */
     char address[300]; /* of the shuffle server, as told to the manager */
@@ -42,7 +41,7 @@ struct hd_agent {
     struct hd_list jobs;          /* struct hd_agent_job; under lock */
     struct hd_list attempts;      /* struct hd_attempt; under lock */
     uint32_t shuffle_connections; /* under lock */
-    bool stopping;                /* under lock */
+    uint64_t jobs_seen;           /* under lock */
 };
 
 /* A job as an agent knows it. */

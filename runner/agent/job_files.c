@@ -60,7 +60,11 @@ int hd_agent_job_new(struct hd_agent *a, const Hdw__RunnerAssignment *work,
     pthread_mutex_init(&job->files_lock, NULL);
     snprintf(job->id, sizeof(job->id), "%.23s", work->key->job);
     job->setup = hd_message_copy(&work->setup->base, &job->arena);
-    if (job->setup == NULL || asprintf(&job->dir, "%s/jobs/%s", a->dir, job->id) < 0) {
+    pthread_mutex_lock(&a->lock);
+    uint64_t turn = ++a->jobs_seen; /* a job dropped and taken up again has another folder */
+    pthread_mutex_unlock(&a->lock);
+    if (job->setup == NULL ||
+        asprintf(&job->dir, "%s/jobs/%s.%llu", a->dir, job->id, (unsigned long long)turn) < 0) {
         hd_agent_job_free(job);
         return -ENOMEM;
     }

@@ -56,9 +56,11 @@ static struct hd_magent *record_of(struct hd_manager *m, const Hdw__RegisterRequ
     {
         struct hd_magent *a = HD_LIST_ENTRY(it, struct hd_magent, link);
         if (strcmp(a->name, q->name) == 0) {
-            if (strcmp(a->incarnation, q->incarnation) != 0) {
-                lose_agent(m, a, "it was started anew");
-            }
+            /* Also the same process on a new connection: what the broken one carried is unknown,
+             * so both sides begin anew (the agent drops its tasks when its id changes). */
+            lose_agent(m, a,
+                       strcmp(a->incarnation, q->incarnation) != 0 ? "it was started anew"
+                                                                   : "its connection broke");
             return a;
         }
     }
@@ -93,9 +95,6 @@ static int enlist(struct hd_manager *m, struct hd_magent *a, const Hdw__Register
     a->slots = HD_MIN(HD_MAX(q->slots, 1u), 1024u);
     a->pid = q->pid;
     snprintf(a->incarnation, sizeof(a->incarnation), "%s", q->incarnation);
-    if (!a->lost) { /* the same process on a new connection: its tasks go on */
-        return 0;
-    }
     uint32_t node =
         a->data_node[0] != '\0' ? hd_manager_node(m, a->data_node, "") : (uint32_t)HD_SCHED_NO_NODE;
     a->id = ++m->next_agent;

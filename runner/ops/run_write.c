@@ -39,6 +39,12 @@ int hd_run_writer_new(const char *path, uint32_t partitions, struct hd_run_write
     w->fd = -1;
     w->path = strdup(path);
     int err = w->path != NULL ? hd_run_index_init(&w->index, partitions) : -ENOMEM;
+    if (err == 0) { /* so that even empty records have an address */
+        err = hd_buf_reserve(&w->held, 64);
+    }
+    if (err == 0) {
+        err = hd_buf_reserve(&w->last_key, 64);
+    }
     if (err < 0) {
         goto fail;
     }
