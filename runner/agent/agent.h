@@ -142,6 +142,7 @@ struct hd_output {
     struct hd_kv_rule in;   /* how a line is cut */
     struct hd_kv_rule text; /* how it is written */
     bool discard;           /* count nothing, write nothing */
+    bool lazy;              /* the file is made with its first bytes (-lazyOutput) */
     uint64_t bytes;
     uint64_t records;
     char path[HD_AGENT_PATH_BYTES];

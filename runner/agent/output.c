@@ -11,13 +11,9 @@
 
 enum { BUF_BYTES = 256 * 1024 };
 
-int hd_output_open(struct hd_output *o, struct hd_attempt *t, const struct hd_kv_rule *in)
+static int create_file(struct hd_output *o)
 {
-    char name[HD_NAME_BYTES];
-    *o = (struct hd_output){.attempt = t, .in = *in, .text = t->job->io.text_output};
-    o->text.key_only = in->key_only;
-    hd_attempt_part_name(t->work->key, name);
-    snprintf(o->path, sizeof(o->path), "%s/%s", t->job->setup->staging, name);
+    const struct hd_attempt *t = o->attempt;
     struct hd_create_options create = {
         .mode = 0644,
         .overwrite = true,
@@ -26,9 +22,23 @@ int hd_output_open(struct hd_output *o, struct hd_attempt *t, const struct hd_kv
     return hd_file_create(t->job->fs, o->path, &create, &o->file);
 }
 
+int hd_output_open(struct hd_output *o, struct hd_attempt *t, const struct hd_kv_rule *in)
+{
+    char name[HD_NAME_BYTES];
+    *o = (struct hd_output){.attempt = t, .in = *in, .text = t->job->io.text_output};
+    o->text.key_only = in->key_only;
+    hd_attempt_part_name(t->work->key, name);
+    snprintf(o->path, sizeof(o->path), "%s/%s", t->job->setup->staging, name);
+    o->lazy = hd_props_bool(&t->job->props, "stream.lazyoutput", false);
+    return o->lazy ? 0 : create_file(o);
+}
+
 static int flush(struct hd_output *o)
 {
-    int err = hd_file_write(o->file, o->buf.data, o->buf.size);
+    int err = o->file == NULL ? create_file(o) : 0;
+    if (err == 0) {
+        err = hd_file_write(o->file, o->buf.data, o->buf.size);
+    }
     o->bytes += o->buf.size;
     hd_buf_clear(&o->buf);
     return err;
@@ -61,6 +71,10 @@ int hd_output_commit(struct hd_output *o)
     char part[HD_AGENT_PATH_BYTES];
     char name[HD_NAME_BYTES];
     int err = o->buf.size > 0 ? flush(o) : 0;
+    if (err == 0 && o->file == NULL) { /* lazy, and nothing was written: no part */
+        hd_buf_done(&o->buf);
+        return 0;
+    }
     if (err == 0) {
         err = hd_file_close(HD_TAKE_PTR(o->file));
     }
