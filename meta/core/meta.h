@@ -95,7 +95,8 @@ struct hd_meta_reply {
     struct hd_txid after;
     int err; /* 0, or an error code: then text, and no response */
     const char *text;
-    const ProtobufCMessage *response; /* in the effects' arena */
+    /* In the effects' arena, but its strings may be the core's own: encode before the next step. */
+    const ProtobufCMessage *response;
 };
 
 /* What a step wants done. Arrays and contents live in the arena until hd_meta_effects_reset. */
