@@ -136,7 +136,10 @@ static int connect_one(const struct addrinfo *a, int64_t deadline_ms, int *ret_f
 int hd_addr_connect(const char *host, int port, int timeout_ms, int *ret_fd)
 {
     struct addrinfo *list;
-    int err = resolve(host, port, AI_ADDRCONFIG, &list);
+    int err = resolve(host, port, AI_NUMERICHOST, &list); /* asks nobody */
+    if (err < 0) {
+        err = resolve(host, port, AI_ADDRCONFIG, &list);
+    }
     if (err < 0) {
         return err;
     }
