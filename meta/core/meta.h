@@ -66,7 +66,8 @@ struct hd_meta_event {
     const uint8_t *body;
     size_t body_size;
     const char *user;
-    const char *const *groups; /* of the user, NULL-terminated */
+    const char *const *groups; /* of the user, NULL-terminated, the primary one first */
+    bool posix; /* a POSIX session: what it makes gets the user's primary group, not the parent's */
     const char *peer_ip;
     const char *peer_host; /* name of peer_ip as far as known; else the ip */
     const uint8_t *client_id;

@@ -31,7 +31,7 @@ static struct hd_inode *make_parents(struct hd_call *c, const struct hd_where *w
     const char *p = w->rest + strspn(w->rest, "/");
     for (unsigned left = w->missing; left > 1; left--) {
         size_t size = strcspn(p, "/");
-        Hdm__NewInode n = hd_new_inode(c->ns, parent, p, size, mode | 0300, c->event->user);
+        Hdm__NewInode n = hd_new_inode(c, parent, p, size, mode | 0300);
         Hdm__MakeDirectory op = HDM__MAKE_DIRECTORY__INIT;
         op.inode = &n;
         uint64_t ino = n.ino;
@@ -81,7 +81,7 @@ int hd_op_mkdirs(struct hd_call *c)
     const char *name;
     size_t name_size;
     struct hd_inode *parent = make_parents(c, &w, q->masked->perm, &name, &name_size);
-    Hdm__NewInode n = hd_new_inode(c->ns, parent, name, name_size, q->masked->perm, c->event->user);
+    Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, q->masked->perm);
     Hdm__MakeDirectory op = HDM__MAKE_DIRECTORY__INIT;
     op.inode = &n;
     HD_COMMIT(c->m, make_directory, MAKE_DIRECTORY, &op);
@@ -198,7 +198,7 @@ int hd_op_create(struct hd_call *c)
     } else {
         name = hd_call_printf(c, "%s", hd_inode_name(w.inode)); /* it is about to be freed */
     }
-    Hdm__NewInode n = hd_new_inode(c->ns, parent, name, name_size, q->masked->perm, c->event->user);
+    Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, q->masked->perm);
     n.has_replaces = w.inode != NULL;
     n.replaces = w.inode != NULL ? w.inode->ino.v : 0;
     Hdm__CreateFile op = HDM__CREATE_FILE__INIT;
@@ -252,7 +252,7 @@ int hd_op_create_symlink(struct hd_call *c)
     const char *name;
     size_t name_size;
     struct hd_inode *parent = make_parents(c, &w, w.parent->mode, &name, &name_size);
-    Hdm__NewInode n = hd_new_inode(c->ns, parent, name, name_size, 0777, c->event->user);
+    Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, 0777);
     Hdm__MakeSymlink op = HDM__MAKE_SYMLINK__INIT;
     op.inode = &n;
     op.target = q->target;

@@ -3,7 +3,7 @@
 #ifndef HD_META_CORE_RECORD_MAKE_H
 #define HD_META_CORE_RECORD_MAKE_H
 
-#include "meta/core/state.h"
+#include "meta/core/op.h"
 
 /* Commits a record of one operation, a struct that is filled already. */
 #define HD_COMMIT(m, field, CASE, op)                                                              \
@@ -14,19 +14,29 @@
         hd_meta_commit((m), &record_);                                                             \
     } while (0)
 
-/* A NewInode that is filled from where it goes. */
-static inline Hdm__NewInode hd_new_inode(const struct hd_ns *ns, const struct hd_inode *parent,
-                                         const char *name, size_t name_size, uint32_t mode,
-                                         const char *user)
+/*
+ * The group of what the call makes: in HDFS, as on BSD, the parent's; in a POSIX session the user's
+ * primary one, when it is known.
+ */
+static inline const char *hd_new_group(const struct hd_call *c, const struct hd_inode *parent)
+{
+    const char *const *groups = c->event->groups;
+    return c->event->posix && groups != NULL && groups[0] != NULL ? groups[0]
+                                                                  : hd_ns_group(c->ns, parent);
+}
+
+/* A NewInode of the caller's that is filled from where it goes. */
+static inline Hdm__NewInode hd_new_inode(const struct hd_call *c, const struct hd_inode *parent,
+                                         const char *name, size_t name_size, uint32_t mode)
 {
     Hdm__NewInode n = HDM__NEW_INODE__INIT;
-    n.ino = ns->next_ino;
+    n.ino = c->ns->next_ino;
     n.parent = parent->ino.v;
     n.name.data = (uint8_t *)(uintptr_t)name;
     n.name.len = name_size;
     n.mode = mode & 01777;
-    n.user = hd_unconst(user);
-    n.group = hd_unconst(hd_ns_group(ns, parent)); /* as on BSD and in HDFS: the parent's group */
+    n.user = hd_unconst(c->event->user);
+    n.group = hd_unconst(hd_new_group(c, parent));
     return n;
 }
 

@@ -234,6 +234,7 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
         .body_size = call->body_size,
         .user = call->user,
         .groups = hd_groups_of(&x->groups, call->user, hd_loop_now(x->loop)),
+        .posix = c->relaxed,
         .peer_ip = call->peer_ip,
         .peer_host = c->peer_host,
         .client_id = call->client_id,

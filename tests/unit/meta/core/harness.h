@@ -49,6 +49,7 @@ struct world {
     uint64_t next_token;
     const char *user;
     const char *const *groups;
+    bool posix;
     const char *peer_ip;
     int32_t call_id; /* < 0: none */
     struct bytes *records;
@@ -245,6 +246,7 @@ static inline uint64_t world_send(struct world *w, const char *protocol, const c
         .body_size = size,
         .user = w->user,
         .groups = w->groups,
+        .posix = w->posix,
         .peer_ip = w->peer_ip,
         .peer_host = w->peer_ip,
         .client_id = (const uint8_t *)"0123456789abcdef",

@@ -209,6 +209,39 @@ ATF_TC_BODY(permissions_have_hadoops_words, tc)
     world_done(&w);
 }
 
+static void make_link(struct world *w, const char *link)
+{
+    Hdw__FsPermission p = HDW__FS_PERMISSION__INIT;
+    CALL(w, "createSymlink", CreateSymlink, create_symlink, .target = S("x"), .link = S(link),
+         .dir_perm = &p);
+}
+
+ATF_TC_WITHOUT_HEAD(a_posix_session_makes_files_of_the_callers_group);
+ATF_TC_BODY(a_posix_session_makes_files_of_the_callers_group, tc)
+{
+    static const char *const groups[] = {"staff", "wheel", NULL};
+    struct world w;
+    world_init(&w);
+    do_mkdirs(&w, "/d", 0777);
+    w.groups = groups;
+    w.user = "ann";
+    do_mkdirs(&w, "/d/hdfs", 0755);
+    ATF_CHECK_STREQ(do_stat(&w, "/d/hdfs")->group, "supergroup");
+    w.posix = true;
+    do_mkdirs(&w, "/d/a/b", 0755);
+    do_create(&w, "/d/f", "writer");
+    make_link(&w, "/d/l");
+    ATF_CHECK_STREQ(do_stat(&w, "/d/a")->group, "staff");
+    ATF_CHECK_STREQ(do_stat(&w, "/d/a/b")->group, "staff");
+    ATF_CHECK_STREQ(do_stat(&w, "/d/f")->group, "staff");
+    ATF_CHECK_STREQ(do_stat(&w, "/d/l")->group, "staff");
+    w.groups = no_groups;
+    do_mkdirs(&w, "/d/stranger", 0755);
+    ATF_CHECK_STREQ(do_stat(&w, "/d/stranger")->group, "supergroup");
+    world_check(&w);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(inode_paths_name_inodes);
 ATF_TC_BODY(inode_paths_name_inodes, tc)
 {
@@ -362,6 +395,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, rename_moves_into_directories_and_says_false);
     ATF_TP_ADD_TC(tp, delete_wants_recursive_for_full_directories);
     ATF_TP_ADD_TC(tp, permissions_have_hadoops_words);
+    ATF_TP_ADD_TC(tp, a_posix_session_makes_files_of_the_callers_group);
     ATF_TP_ADD_TC(tp, inode_paths_name_inodes);
     ATF_TP_ADD_TC(tp, symlinks_are_followed_by_clients);
     ATF_TP_ADD_TC(tp, xattrs_have_flags_and_limits);
