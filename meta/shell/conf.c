@@ -21,6 +21,16 @@ static bool is_loopback(const char *address)
            strncmp(address, "[::1]", 5) == 0;
 }
 
+/* The secondary finds meta where every client does; what meta itself listens on may be 0.0.0.0. */
+static const char *meta_address(struct hd_config_at cluster, struct hd_config_at meta)
+{
+    static const char scheme[] = "hdfs://";
+    const char *uri = hd_config_str(cluster, "uri", NULL);
+    return uri != NULL && strncmp(uri, scheme, sizeof(scheme) - 1) == 0
+               ? uri + sizeof(scheme) - 1
+               : hd_config_str(meta, "rpc_address", "127.0.0.1:8020");
+}
+
 static int load_names(struct hd_config_at at, struct hd_config_at cluster, struct hd_meta_conf *c)
 {
     const struct hd_config_at meta = {at.config, NULL, "meta"};
@@ -40,9 +50,8 @@ static int load_names(struct hd_config_at at, struct hd_config_at cluster, struc
                    "rpc_address");
     if (err == 0) {
         err = copy(c->meta_address, sizeof(c->meta_address),
-                   c->secondary ? hd_config_str(meta, "rpc_address", "127.0.0.1:8020")
-                                : c->rpc_address,
-                   "rpc_address");
+                   c->secondary ? meta_address(cluster, meta) : c->rpc_address, "rpc_address");
+        c->meta_address[strcspn(c->meta_address, "/")] = '\0';
     }
     if (err == 0) {
         err = copy(c->supergroup, sizeof(c->supergroup),
