@@ -5,16 +5,15 @@
  */
 #include "fs/base/error.h"
 #include "fs/os/file.h"
-#include "runner/agent/agent.h"
+#include "runner/agent/split_reader.h"
 #include "runner/core/command.h"
-#include "runner/ops/line_split.h"
 #include "runner/ops/partition.h"
 #include "runner/ops/sorter.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 1 << 20, EDGE_BYTES = 64 * 1024, COMBINE_BYTES = 256 * 1024 };
+enum { COMBINE_BYTES = 256 * 1024 };
 
 struct map_task {
     struct hd_attempt *t;
@@ -23,81 +22,6 @@ struct map_task {
     bool has_output;
     bool offset_keys; /* no mapper: the key is the line's offset */
 };
-
-/* ---- the split as a stream of bytes ---- */
-
-struct split_reader {
-    struct hd_attempt *t;
-    struct hd_file *file;
-    const Hdw__RunnerSplit *split;
-    struct hd_line_split lines;
-    uint64_t offset; /* next byte to read */
-    uint8_t *chunk;
-    struct hd_buf scratch;
-    bool end_line; /* an LF behind a last line without one, as Hadoop's reader does */
-};
-
-static int reader_open(struct split_reader *r, struct hd_attempt *t, const Hdw__RunnerSplit *split)
-{
-    *r = (struct split_reader){.t = t, .split = split, .offset = split->start};
-    r->end_line = hd_props_bool(&t->job->props, "howdah.input.end.line", false);
-    hd_line_split_init(&r->lines, split->start, split->start + split->length);
-    r->lines.done = split->length == 0;
-    r->chunk = malloc(CHUNK_BYTES);
-    if (r->chunk == NULL) {
-        return -ENOMEM;
-    }
-    return r->lines.done ? 0 : hd_file_open(t->job->fs, split->path, &r->file);
-}
-
-static void reader_close(struct split_reader *r)
-{
-    if (r->file != NULL) {
-        (void)hd_file_close(r->file);
-    }
-    free(r->chunk);
-    hd_buf_done(&r->scratch);
-}
-
-/* How much to read next: up to the end of the split, then a little for its last line. */
-static size_t next_size(const struct split_reader *r)
-{
-    uint64_t end = r->lines.end;
-    return r->offset < end ? (size_t)HD_MIN(end - r->offset + EDGE_BYTES, (uint64_t)CHUNK_BYTES)
-                           : (size_t)EDGE_BYTES;
-}
-
-/* The next bytes for the mapper: 1, or 0 at the end. */
-static int reader_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
-{
-    struct split_reader *r = ctx;
-    *ret_size = 0;
-    while (!r->lines.done && *ret_size == 0) {
-        int64_t n = hd_file_pread(r->file, r->chunk, next_size(r), r->offset);
-        if (n < 0) {
-            return (int)n;
-        }
-        if (n == 0) {
-            r->lines.done = true;
-            if (r->lines.unterminated && r->end_line) {
-                *ret_data = (const uint8_t *)"\n";
-                *ret_size = 1;
-            }
-            r->t->records_in += r->lines.unterminated;
-            break;
-        }
-        r->offset += (uint64_t)n;
-        uint64_t before = r->lines.lines;
-        int err =
-            hd_line_split_feed(&r->lines, r->chunk, (size_t)n, &r->scratch, ret_data, ret_size);
-        if (err < 0) {
-            return err;
-        }
-        r->t->records_in += r->lines.lines - before;
-        r->t->bytes_in += *ret_size;
-    }
-    return *ret_size > 0;
-}
 
 /* ---- what a mapper writes ---- */
 
@@ -138,13 +62,13 @@ static int identity_line(struct identity *id, const uint8_t *line, size_t size)
  */
 static int map_identity(struct map_task *m, const Hdw__RunnerSplit *split)
 {
-    struct split_reader r;
+    struct hd_split_reader r;
     struct identity id = {.m = m};
     const uint8_t *data;
     size_t size;
-    int got = reader_open(&r, m->t, split);
+    int got = hd_split_reader_open(&r, m->t, split);
     bool placed = false;
-    while (got == 0 && (got = reader_fill(&r, &data, &size)) == 1) {
+    while (got == 0 && (got = hd_split_reader_fill(&r, &data, &size)) == 1) {
         if (!placed) { /* where the first line of the split begins */
             id.offset = r.lines.pos - size;
             placed = true;
@@ -164,7 +88,7 @@ static int map_identity(struct map_task *m, const Hdw__RunnerSplit *split)
         got = identity_line(&id, id.line.data, id.line.size);
     }
     hd_buf_done(&id.line);
-    reader_close(&r);
+    hd_split_reader_close(&r);
     return got;
 }
 
@@ -177,11 +101,11 @@ static uint32_t partition_offset(const uint8_t *key, size_t size, uint32_t parti
 
 static int map_command(struct map_task *m, const Hdw__RunnerSplit *split)
 {
-    struct split_reader r;
-    int err = reader_open(&r, m->t, split);
+    struct hd_split_reader r;
+    int err = hd_split_reader_open(&r, m->t, split);
     if (err == 0) {
         struct hd_process p = {.command = m->t->job->setup->spec->mapper,
-                               .fill = reader_fill,
+                               .fill = hd_split_reader_fill,
                                .fill_ctx = &r,
                                .on_line = m->sorter != NULL ? sort_line : hd_output_line,
                                .line_ctx = m->sorter != NULL ? (void *)m : (void *)&m->output,
@@ -193,7 +117,7 @@ static int map_command(struct map_task *m, const Hdw__RunnerSplit *split)
                           (unsigned long long)split->start, (unsigned long long)split->length);
         }
     }
-    reader_close(&r);
+    hd_split_reader_close(&r);
     return err;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "fs/base/error.h"
 #include "runner/manager/manager.h"
+#include "runner/ops/codec.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -58,6 +59,11 @@ static int refuse_error(struct planner *p, int err, const char *path)
 
 static int add_file(struct planner *p, const char *path, uint64_t size)
 {
+    if (hd_codec_of_name(path) == HD_CODEC_UNKNOWN) {
+        return refuse(p, EXIT_IO,
+                      "%s: input compressed as %s cannot be read; .gz, .deflate, .bz2 and .zst can",
+                      path, strrchr(path, '.'));
+    }
     if (p->count == FILES_MAX) {
         return refuse(p, EXIT_IO, "more than %d input files", FILES_MAX);
     }
@@ -348,7 +354,10 @@ static int cut(struct planner *p)
         return refuse(p, EXIT_IO, "no memory for the input files");
     }
     for (size_t i = 0; i < p->count; i++) {
-        files[i] = (struct hd_plan_file){.path = p->inputs[i].path, .size = p->inputs[i].size};
+        files[i] =
+            (struct hd_plan_file){.path = p->inputs[i].path,
+                                  .size = p->inputs[i].size,
+                                  .whole = hd_codec_of_name(p->inputs[i].path) != HD_CODEC_PLAIN};
         total += files[i].size;
         int err = fill_blocks(p, &p->inputs[i], &files[i]);
         if (err < 0) {

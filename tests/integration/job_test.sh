@@ -66,7 +66,35 @@ a_killed_agent_changes_no_byte_body() {
 }
 a_killed_agent_changes_no_byte_cleanup() { cluster_cleanup; }
 
+atf_test_case compressed_input_is_read_as_text cleanup
+compressed_input_is_read_as_text_head() {
+    atf_set require.user root
+    atf_set require.progs jq gzip bzip2 zstd
+}
+compressed_input_is_read_as_text_body() {
+    cluster_up
+    mkdir "$M/in"
+    seq 1 300000 >lines
+    { gzip -c lines && echo last | gzip -c; } >"$M/in/a.gz"
+    bzip2 -c lines >"$M/in/b.bz2"
+    zstd -qc lines >"$M/in/c.zst"
+    atf_check -s exit:0 -e ignore -o ignore runner streaming -input /in -output /o -mapper cat -numReduceTasks 0
+    { cat lines lines lines && echo last; } | sort >want
+    sed 's/\t$//' "$M"/o/part-* | sort | cmp - want || atf_fail "lines differ"
+    head -c 100000 "$M/in/a.gz" >"$M/cut.gz"
+    atf_check -s exit:1 -e match:'/cut.gz: compressed data ends early' \
+        runner streaming -input /cut.gz -output /o2 -mapper cat -numReduceTasks 0
+    cp lines "$M/plain.bz2"
+    atf_check -s exit:1 -e match:'/plain.bz2: damaged bzip2 data' \
+        runner streaming -input /plain.bz2 -output /o3 -mapper cat -numReduceTasks 0
+    cp lines "$M/x.snappy"
+    atf_check -s exit:5 -e match:'/x.snappy: input compressed as .snappy cannot be read' \
+        runner streaming -input /x.snappy -output /o4 -mapper cat -numReduceTasks 0
+}
+compressed_input_is_read_as_text_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case compressed_input_is_read_as_text
     atf_add_test_case word_count_equals_sort_and_uniq
     atf_add_test_case failures_have_their_exit_codes
     atf_add_test_case a_killed_agent_changes_no_byte
