@@ -10,6 +10,7 @@
  * status, op_* (calls); nodes, block_map, placement, repair, safe_mode (the cluster); retry_cache.
  */
 #include "meta/core/meta.h"
+#include "fs/wire/explain.h"
 #include "meta/core/mem.h"
 #include "meta/core/op.h"
 #include "ha.pb-c.h"
@@ -465,9 +466,10 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
     c.request =
         protobuf_c_message_unpack(method->request, &allocator, event->body_size, event->body);
     if (c.request == NULL) {
-        reply_error(m, event, -HD_E_BAD_MESSAGE,
-                    hd_call_printf(&c, "Message of %s does not decode or misses required fields",
-                                   method->name));
+        char *text = hd_meta_alloc(m, HD_EXPLAIN_TEXT_BYTES);
+        hd_explain_undecodable(method->request, (struct hd_slice){event->body, event->body_size},
+                               text, HD_EXPLAIN_TEXT_BYTES);
+        reply_error(m, event, -HD_E_BAD_MESSAGE, text);
         return;
     }
     m->call = &c;

@@ -114,11 +114,22 @@ struct hd_exec_conn *hd_executor_conn(struct hd_executor *x, const struct hd_rpc
     return c;
 }
 
+static bool is_superuser(struct hd_executor *x, const char *user)
+{
+    return strcmp(user, x->conf->superuser) == 0 ||
+           hd_groups_has(hd_groups_of(&x->groups, user, hd_loop_now(x->loop)), x->conf->supergroup);
+}
+
 bool hd_executor_is_superuser(struct hd_executor *x, const struct hd_rpc_call *call)
 {
-    return strcmp(call->user, x->conf->superuser) == 0 ||
-           hd_groups_has(hd_groups_of(&x->groups, call->user, hd_loop_now(x->loop)),
-                         x->conf->supergroup);
+    return is_superuser(x, call->user);
+}
+
+/* Who can do everything anyway may do it in another's name. */
+static bool may_impersonate(void *ctx, const char *real_user, const char *user)
+{
+    (void)user;
+    return is_superuser(ctx, real_user);
 }
 
 /* --- effects --- */
@@ -383,8 +394,11 @@ int hd_executor_listen(struct hd_executor *x)
         "howdah.MetaProtocol",
         NULL,
     };
-    const struct hd_rpc_server_options o = {
-        .protocols = protocols, .on_call = on_call, .on_close = on_close, .ctx = x};
+    const struct hd_rpc_server_options o = {.protocols = protocols,
+                                            .on_call = on_call,
+                                            .may_impersonate = may_impersonate,
+                                            .on_close = on_close,
+                                            .ctx = x};
     return hd_rpc_server_new(x->loop, x->conf->rpc_address, &o, &x->server);
 }
 

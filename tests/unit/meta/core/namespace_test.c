@@ -359,6 +359,8 @@ ATF_TC_BODY(unknown_methods_and_messages_are_told, tc)
     ATF_CHECK_STREQ(a->text, "Unknown method noSuch called on " CLIENT_PROTOCOL " protocol.");
     a = world_call(&w, "create", &q); /* an empty body: required fields are missing */
     ATF_CHECK_EQ(a->err, -HD_E_BAD_MESSAGE);
+    ATF_CHECK_STREQ(a->text, "Message missing required fields: src, masked, clientName, "
+                             "createFlag, createParent, replication, blockSize");
     world_done(&w);
 }
 
