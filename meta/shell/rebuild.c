@@ -4,9 +4,14 @@
 #include "fs/os/log.h"
 #include "meta/log/image.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
-enum { IMAGES_MAX = 64, BATCH_BYTES = 1 << 20 };
+enum {
+    IMAGES_MAX = 64,
+    BATCH_BYTES = 1 << 20,
+    REMEMBERED_RECORDS = 32768, /* before those to replay: as many as the retry cache holds */
+};
 
 static int flush(struct hd_kv *view, struct hd_kv_batch *b, size_t threshold)
 {
@@ -168,11 +173,42 @@ static int replay_one(void *ctx, const struct hd_record *r)
     return err;
 }
 
+static int remember_one(void *ctx, const struct hd_record *r)
+{
+    struct replaying *p = ctx;
+    if (r->txid.v > p->s->applied.v) {
+        return -ECANCELED; /* that was all of them */
+    }
+    hd_meta_effects_reset(&p->effects);
+    return hd_meta_replay(p->s->meta, r->data, r->size, &p->effects);
+}
+
+/*
+ * What the view has already, only for the retry cache: a client that lost the answer to its call
+ * when meta died asks again. The view does not need these records, so damage in them is no reason
+ * not to start.
+ */
+static void remember_calls(struct replaying *p)
+{
+    uint64_t applied = p->s->applied.v;
+    uint64_t from = applied > REMEMBERED_RECORDS ? applied - REMEMBERED_RECORDS + 1 : 1;
+    from = HD_MAX(from, hd_edit_log_first(p->s->log).v);
+    if (from > applied) {
+        return;
+    }
+    int err = hd_edit_log_replay(p->s->log, (struct hd_txid){from}, remember_one, p);
+    if (err < 0 && err != -ECANCELED) {
+        hd_log_warn("calls before the restart are forgotten", "from=%" PRIu64 " reason=\"%s\"",
+                    from, hd_fail_describe(err));
+    }
+}
+
 int hd_rebuild_replay(struct hd_store *s)
 {
     struct replaying p = {.s = s};
     struct hd_txid from = {s->applied.v + 1};
     hd_meta_effects_init(&p.effects);
+    remember_calls(&p);
     int err = hd_edit_log_replay(s->log, from, replay_one, &p);
     if (err == 0 && p.records > 0) {
         err = hd_view_batch_applied(&p.batch, s->applied);

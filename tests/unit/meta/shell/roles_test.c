@@ -11,10 +11,12 @@
 #include "fs/os/daemon.h"
 #include "fs/os/file.h"
 #include "fs/os/log.h"
+#include "fs/wire/frame.h"
 #include "meta/log/image.h"
 
 #include "client_namenode.pb-c.h"
 #include "howdah.pb-c.h"
+#include "rpc.pb-c.h"
 
 #include <atf-c.h>
 #include <errno.h>
@@ -23,6 +25,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -352,6 +355,108 @@ ATF_TC_BODY(checkpoint_and_edits_are_the_superusers, tc)
     ATF_CHECK_EQ(stop(primary, SIGTERM), 0);
 }
 
+/* What the server answers to a connection of real_user in the name of "ann". */
+static struct hd_rpc_response_header connect_as_proxy(const char *real_user, struct hd_buf *in)
+{
+    Hdw__IpcConnectionContext context = HDW__IPC_CONNECTION_CONTEXT__INIT;
+    Hdw__UserInformation who = HDW__USER_INFORMATION__INIT;
+    Hdw__RpcRequestHeader header = HDW__RPC_REQUEST_HEADER__INIT;
+    uint8_t id[HD_RPC_CLIENT_ID_BYTES] = {1};
+    HD_AUTO(hd_buf_done) struct hd_buf out = {0};
+    HD_AUTO(hd_fd_done) int fd = -1;
+    who.effective_user = (char *)(uintptr_t) "ann";
+    who.real_user = (char *)(uintptr_t)real_user;
+    context.user_info = &who;
+    header.has_rpc_kind = header.has_rpc_op = true;
+    header.rpc_kind = HDW__RPC_KIND__RPC_PROTOCOL_BUFFER;
+    header.call_id = HD_RPC_CALL_CONTEXT;
+    header.client_id = (ProtobufCBinaryData){sizeof(id), id};
+    size_t header_size = protobuf_c_message_get_packed_size(&header.base);
+    size_t context_size = protobuf_c_message_get_packed_size(&context.base);
+    ATF_REQUIRE(header_size < 128 && context_size < 128); /* lengths of one byte */
+    uint8_t packed[256];
+    ATF_REQUIRE_EQ(hd_rpc_preamble_add(&out, HD_RPC_AUTH_SIMPLE), 0);
+    hd_buf_add_be32(&out, (uint32_t)(header_size + context_size + 2));
+    hd_buf_add_varint(&out, header_size);
+    hd_buf_add(&out, packed, protobuf_c_message_pack(&header.base, packed));
+    hd_buf_add_varint(&out, context_size);
+    hd_buf_add(&out, packed, protobuf_c_message_pack(&context.base, packed));
+    ATF_REQUIRE_EQ(hd_rpc_ping_add(&out, id), 0);
+    ATF_REQUIRE_EQ(hd_addr_connect_text(address, 1000, &fd), 0);
+    ATF_REQUIRE_EQ(hd_fd_write(fd, out.data, out.size), 0);
+    ATF_REQUIRE_EQ(shutdown(fd, SHUT_WR), 0);
+    ATF_REQUIRE_EQ(hd_fd_read_all(fd, in), 0);
+    struct hd_rpc_response_header ret = {0};
+    struct hd_slice body;
+    if (hd_frame_take((struct hd_slice){in->data, in->size}, 1 << 20, &body) > 0) {
+        ATF_REQUIRE_EQ(hd_rpc_response_decode(&body, &ret), 0);
+    }
+    return ret;
+}
+
+ATF_TC_WITHOUT_HEAD(only_superusers_call_in_anothers_name);
+ATF_TC_BODY(only_superusers_call_in_anothers_name, tc)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf in = {0};
+    configure();
+    pid_t primary = start(false);
+    struct hd_rpc_response_header r = connect_as_proxy("somebody-else", &in);
+    ATF_CHECK(
+        hd_slice_equals(r.error_msg, "User: somebody-else is not allowed to impersonate ann"));
+    in.size = 0;
+    r = connect_as_proxy(user, &in);
+    ATF_CHECK_EQ(r.error_msg.size, 0);
+    ATF_CHECK_EQ(stop(primary, SIGTERM), 0);
+}
+
+static int create_file(struct hd_rpc_client *c, int64_t call_id, uint64_t *ret_ino)
+{
+    Hdw__CreateRequest q = HDW__CREATE_REQUEST__INIT;
+    Hdw__FsPermission perm = HDW__FS_PERMISSION__INIT;
+    ProtobufCMessage *r = NULL;
+    perm.perm = 0644;
+    q.src = (char *)(uintptr_t) "/file";
+    q.masked = &perm;
+    q.client_name = (char *)(uintptr_t) "holder";
+    q.create_flag = HDW__CREATE_FLAG__CREATE_FLAG_CREATE;
+    q.replication = 1;
+    q.block_size = 128 << 20;
+    hd_arena_reset(&arena);
+    const struct hd_rpc_args args = {.method = "create",
+                                     .request = &q.base,
+                                     .response_type = &hdw__create_response__descriptor,
+                                     .arena = &arena,
+                                     .call_id = call_id};
+    int err = hd_rpc_call(c, &args, &r, NULL);
+    if (err == 0) {
+        *ret_ino = ((Hdw__CreateResponse *)r)->fs->file_id;
+    }
+    return err;
+}
+
+/* The view had the record already when meta was killed: nothing is replayed. */
+ATF_TC_WITHOUT_HEAD(repeated_call_gets_its_first_answer_after_a_restart);
+ATF_TC_BODY(repeated_call_gets_its_first_answer_after_a_restart, tc)
+{
+    configure();
+    pid_t primary = start(false);
+    struct hd_rpc_client *c = connect_to(address, user);
+    int64_t id = hd_rpc_call_id_new(c);
+    uint64_t first = 0;
+    uint64_t again = 0;
+    ATF_REQUIRE_EQ(create_file(c, id, &first), 0);
+    for (int round = 0; round < 2; round++) { /* also when it is a segment further back */
+        make_dirs(c, 1, 5);
+        ATF_REQUIRE_EQ(stop(primary, SIGTERM), 0);
+        primary = start(false);
+        hd_rpc_client_disconnect(c);
+        ATF_REQUIRE_EQ_MSG(create_file(c, id, &again), 0, "%s", hd_fail_text());
+        ATF_CHECK_EQ(first, again);
+    }
+    hd_rpc_client_free(c);
+    ATF_CHECK_EQ(stop(primary, SIGTERM), 0);
+}
+
 /* Two checkpoints with changes between and behind them: 30 directories in all. */
 static void make_two_checkpoints(void)
 {
@@ -513,6 +618,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, written_changes_of_a_session_survive_kill);
     ATF_TP_ADD_TC(tp, sync_txid_covers_what_the_session_saw);
     ATF_TP_ADD_TC(tp, checkpoint_and_edits_are_the_superusers);
+    ATF_TP_ADD_TC(tp, only_superusers_call_in_anothers_name);
+    ATF_TP_ADD_TC(tp, repeated_call_gets_its_first_answer_after_a_restart);
     ATF_TP_ADD_TC(tp, lost_view_and_rotten_image_lose_nothing);
     ATF_TP_ADD_TC(tp, log_that_ends_before_the_view_is_refused);
     ATF_TP_ADD_TC(tp, second_process_on_the_directory_is_refused);
