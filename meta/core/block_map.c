@@ -21,6 +21,19 @@ struct hd_replica *hd_blk_find_replica(struct hd_blk *b, uint16_t storage)
     return NULL;
 }
 
+/* The replica on any storage of that storage's node; NULL: none. */
+static struct hd_replica *find_on_node(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
+{
+    struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (hd_nodes_storage(&m->nodes, r[i].storage)->node ==
+            hd_nodes_storage(&m->nodes, storage)->node) {
+            return &r[i];
+        }
+    }
+    return NULL;
+}
+
 static struct hd_replica *add_replica(struct hd_blk *b, uint16_t storage)
 {
     if (b->replica_count == b->replica_capacity) {
@@ -52,7 +65,11 @@ void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, u
 {
     struct hd_storage *s = hd_nodes_storage(&m->nodes, storage);
     struct hd_replica *r = hd_blk_find_replica(b, storage);
-    if (r == NULL) {
+    if (r == NULL && (r = find_on_node(m, b, storage)) != NULL) {
+        /* The node has put it elsewhere than it was told, or moved it: there is one on a node. */
+        count_storage(hd_nodes_storage(&m->nodes, r->storage), r->state, HD_REPLICA_EXPECTED);
+        *r = (struct hd_replica){.storage = storage, .state = HD_REPLICA_EXPECTED};
+    } else if (r == NULL) {
         r = add_replica(b, storage);
     }
     count_storage(s, r->state, state);
@@ -258,9 +275,14 @@ static bool contains(const uint16_t *storages, size_t count, uint16_t storage)
 }
 
 void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
-                        const uint16_t *storages, size_t count)
+                        const uint16_t *told, size_t count)
 {
     struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
+    uint16_t *storages = HD_TURN_ARRAY(m, uint16_t, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct hd_replica *known = find_on_node(m, b, told[i]);
+        storages[i] = known != NULL ? known->storage : told[i]; /* a node may choose another one */
+    }
     for (uint16_t i = b->replica_count; i > 0; i--) {
         struct hd_replica r = hd_blk_replicas(b)[i - 1];
         if (contains(storages, count, r.storage)) {

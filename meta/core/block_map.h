@@ -27,7 +27,7 @@ struct hd_reported {
 struct hd_replica *hd_blk_replicas(struct hd_blk *b);
 struct hd_replica *hd_blk_find_replica(struct hd_blk *b, uint16_t storage); /* NULL: none */
 
-/* Puts a replica there, or changes the state of the one that is. */
+/* Puts a replica there, or changes the state of the one that is. A node has one at most. */
 void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, uint8_t state);
 void hd_blk_drop_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage);
 

@@ -499,8 +499,8 @@ static inline void node_start(struct world *w, int n)
     node_report(w, n, NULL, 0);
 }
 
-static inline void node_says(struct world *w, int n, Hdw__BlockStatus status, uint64_t id,
-                             uint64_t gs, uint64_t size)
+static inline void node_says_on(struct world *w, int n, const char *storage,
+                                Hdw__BlockStatus status, uint64_t id, uint64_t gs, uint64_t size)
 {
     struct registration r;
     registration_init(&r, n);
@@ -515,7 +515,7 @@ static inline void node_says(struct world *w, int n, Hdw__BlockStatus status, ui
     i.status = status;
     Hdw__StorageReceivedDeletedBlocks s = HDW__STORAGE_RECEIVED_DELETED_BLOCKS__INIT;
     Hdw__StorageReceivedDeletedBlocks *all[] = {&s};
-    s.storage_uuid = r.t.storage;
+    s.storage_uuid = S(storage);
     s.n_blocks = 1;
     s.blocks = infos;
     Hdw__BlockReceivedAndDeletedRequest q = HDW__BLOCK_RECEIVED_AND_DELETED_REQUEST__INIT;
@@ -524,6 +524,13 @@ static inline void node_says(struct world *w, int n, Hdw__BlockStatus status, ui
     q.n_blocks = 1;
     q.blocks = all;
     node_send(w, n, "blockReceivedAndDeleted", &q);
+}
+
+static inline void node_says(struct world *w, int n, Hdw__BlockStatus status, uint64_t id,
+                             uint64_t gs, uint64_t size)
+{
+    struct node_texts t = node_texts(n);
+    node_says_on(w, n, t.storage, status, id, gs, size);
 }
 
 static inline void node_received(struct world *w, int n, uint64_t id, uint64_t gs, uint64_t size)

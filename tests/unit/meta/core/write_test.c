@@ -230,6 +230,24 @@ ATF_TC_BODY(a_broken_chain_gets_a_new_stamp, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(an_abandoned_block_is_deleted_where_it_may_have_been_written);
+ATF_TC_BODY(an_abandoned_block_is_deleted_where_it_may_have_been_written, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_create(&w, "/f", "c1");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "c1", NULL);
+    CALL(&w, "abandonBlock", AbandonBlock, abandon_block, .src = S("/f"), .holder = S("c1"),
+         .b = l->b);
+    for (int n = 1; n <= 3; n++) {
+        Hdw__SendHeartbeatResponse *r = node_beat(&w, n);
+        ATF_REQUIRE_EQ(r->n_cmds, 1);
+        ATF_CHECK_EQ(r->cmds[0]->blk_cmd->action, HDW__BLOCK_COMMAND_ACTION__BLOCK_INVALIDATE);
+        ATF_CHECK_EQ(r->cmds[0]->blk_cmd->blocks[0]->block_id, l->b->block_id);
+    }
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(append_reopens_a_partial_block);
 ATF_TC_BODY(append_reopens_a_partial_block, tc)
 {
@@ -350,6 +368,36 @@ ATF_TC_BODY(truncate_inside_a_block_goes_through_recovery, tc)
     ATF_CHECK(TRUNCATE(0));
     ATF_CHECK_EQ(do_stat(&w, "/f")->length, 0);
     world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_node_that_chooses_another_storage_is_named_once);
+ATF_TC_BODY(a_node_that_chooses_another_storage_is_named_once, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_create(&w, "/f", "c1");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "c1", NULL);
+    node_says_on(&w, 1, "DS-1-b", HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING, l->b->block_id, 1001,
+                 100);
+    ATF_CHECK_EQ(do_locate(&w, "/f")->blocks[0]->n_locs, 3);
+    /* The chain breaks, and its writer only knows what it was told. */
+    Hdw__LocatedBlock *fresh =
+        CALL(&w, "updateBlockForPipeline", UpdateBlockForPipeline, update_block_for_pipeline,
+             .block = l->b, .client_name = S("c1"))
+            ->block;
+    Hdw__DatanodeID *ids[] = {l->locs[0]->id, l->locs[1]->id, l->locs[2]->id};
+    node_says_on(&w, 1, "DS-1-b", HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED, l->b->block_id, 1002,
+                 100);
+    fresh->b->num_bytes = 100;
+    CALL(&w, "updatePipeline", UpdatePipeline, update_pipeline, .client_name = S("c1"),
+         .old_block = l->b, .new_block = fresh->b, .n_new_nodes = 3, .new_nodes = ids,
+         .n_storage_i_ds = 3, .storage_i_ds = l->storage_i_ds);
+    ATF_CHECK(do_complete(&w, "/f", "c1", fresh->b)); /* the report has come already */
+    ATF_CHECK(!CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 50,
+                    .client_name = S("c1"))
+                   ->result);
+    ATF_CHECK_EQ(do_locate(&w, "/f")->blocks[0]->n_locs, 3); /* as the recovery names them */
     world_done(&w);
 }
 
@@ -485,6 +533,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, replicas_are_deleted_only_after_the_record_is_durable);
     ATF_TP_ADD_TC(tp, no_node_left_is_said_as_hadoop_says_it);
     ATF_TP_ADD_TC(tp, a_broken_chain_gets_a_new_stamp);
+    ATF_TP_ADD_TC(tp, a_node_that_chooses_another_storage_is_named_once);
+    ATF_TP_ADD_TC(tp, an_abandoned_block_is_deleted_where_it_may_have_been_written);
     ATF_TP_ADD_TC(tp, append_reopens_a_partial_block);
     ATF_TP_ADD_TC(tp, append_behind_a_full_block_starts_a_new_one);
     ATF_TP_ADD_TC(tp, truncate_inside_a_block_goes_through_recovery);
