@@ -263,10 +263,12 @@ void hd_rpc_conn_close(struct hd_rpc_conn *c)
     hd_buf_done(&c->out);
     s->open_count--;
     if (!s->freed) {
+        c->calls++; /* held: on_close may answer its last call, or free the server */
         hd_rpc_server_accept_more(s);
         if (s->options.on_close != NULL) {
             s->options.on_close(s->options.ctx, c->id);
         }
+        c->calls--;
     }
     hd_rpc_conn_release(c);
 }

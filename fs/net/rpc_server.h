@@ -44,7 +44,8 @@ struct hd_rpc_server_options {
     void (*on_call)(void *ctx, struct hd_rpc_call *call);
     /* Whether a connection of real_user may call as user; NULL: every one may. */
     bool (*may_impersonate)(void *ctx, const char *real_user, const char *user);
-    void (*on_close)(void *ctx, uint64_t conn_id); /* may be NULL */
+    /* A connection ended; may answer its calls (the answers go nowhere) and others. NULL: none. */
+    void (*on_close)(void *ctx, uint64_t conn_id);
     void *ctx;
 };
 

@@ -249,6 +249,47 @@ ATF_TC_BODY(answer_after_the_peer_went_harms_nobody, tc)
     test_server_stop(&s);
 }
 
+static void answer_all_on_close(void *ctx, uint64_t conn_id HD_UNUSED)
+{
+    struct handler *h = ctx;
+    answer_all(h);
+    h->closed++;
+}
+
+ATF_TC_WITHOUT_HEAD(a_close_may_answer_the_calls_of_its_connection);
+ATF_TC_BODY(a_close_may_answer_the_calls_of_its_connection, tc)
+{
+    struct handler h = {0};
+    struct test_server s;
+    struct hd_stream peer;
+    struct hd_buf b = {0};
+    struct hd_rpc_server_options o = options_for(&h);
+    o.on_close = answer_all_on_close;
+    test_server_start(&s, &o);
+    for (int round = 0; round < 20; round++) {
+        peer_connect(&s, &peer);
+        peer_add_greeting(&b, "alice");
+        peer_add_call(&b, 1, "park", NULL, 0);
+        peer_add_call(&b, 2, "park", "xyz", 3);
+        send_all(&peer, &b);
+        while (h.parked_count < 2) {
+            sched_yield();
+        }
+        hd_stream_done(&peer);
+        while (h.closed == round) {
+            sched_yield();
+        }
+        ATF_CHECK_EQ(h.parked_count, 0);
+    }
+    peer_connect(&s, &peer); /* and the server is well */
+    peer_add_greeting(&b, "bob");
+    peer_add_call(&b, 3, "echo", "abc", 3);
+    send_all(&peer, &b);
+    expect_answer(&peer, 3, 3);
+    hd_stream_done(&peer);
+    test_server_stop(&s);
+}
+
 static void answer_parked(void *ctx)
 {
     answer_all(ctx);
@@ -418,6 +459,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, peer_that_does_not_read_is_not_read_from);
     ATF_TP_ADD_TC(tp, peer_that_never_reads_is_dropped_at_the_ceiling);
     ATF_TP_ADD_TC(tp, answer_after_the_peer_went_harms_nobody);
+    ATF_TP_ADD_TC(tp, a_close_may_answer_the_calls_of_its_connection);
     ATF_TP_ADD_TC(tp, answer_after_the_server_went_harms_nobody);
     ATF_TP_ADD_TC(tp, connections_above_the_ceiling_wait_for_their_turn);
     ATF_TP_ADD_TC(tp, last_word_arrives_though_the_peer_went_on);
