@@ -15,7 +15,7 @@ word_count_equals_sort_and_uniq_body() {
     cluster_up
     make_text 150000000 text
     mkdir "$M/in" && cp text "$M/in/a" && cp text.base "$M/in/b"
-    cat text text.base >all
+    { cat text && echo && cat text.base; } >all # a file's end is the end of a word
     runner streaming -input /in -output /out -mapper 'tr -cs A-Za-z \n' -reducer 'uniq -c' -numReduceTasks 2 2>job ||
         { cat job; atf_fail "job failed"; }
     cat job

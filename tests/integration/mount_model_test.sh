@@ -99,7 +99,7 @@ without_meta_calls_wait_and_then_fail_cleanup() {
 
 atf_test_case an_ordinary_user_mounts cleanup
 an_ordinary_user_mounts_head() {
-    needs
+    atf_set require.user root
     atf_set require.progs "jq python3 su unshare fusermount3"
 }
 an_ordinary_user_mounts_body() {
