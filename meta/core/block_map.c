@@ -378,6 +378,7 @@ static void report_finalized(struct hd_meta *m, struct hd_storage *s, struct hd_
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
     } else if (bad != NULL && bad->gs.v == b->gs.v && bad->size_bytes == b->size_bytes) {
         bad->epoch = s->epoch; /* a reader found it corrupt: a report does not heal it */
+        bad->ordered = false;  /* and it is still there */
     } else {
         hd_blk_drop_bad(m, b, s->index);
         hd_blk_set_replica(m, b, s->index, HD_REPLICA_FINALIZED);

@@ -9,6 +9,7 @@ enum {
     ORDERS_PER_TURN = 256,
     LOOKS_PER_TURN = 2048,
     COPY_TIMEOUT_MS = 10000,
+    DELETION_TIMEOUT_MS = 30000,
     COPY_BYTES_PER_MS = 8192, /* the slowest copy that is waited for */
 };
 
@@ -140,7 +141,7 @@ void hd_repair_drop_node(struct hd_meta *m, uint16_t node)
     }
 }
 
-/* ---- too many, and bad ones ---- */
+/* ---- too many ---- */
 
 static uint32_t count_rack(struct hd_meta *m, struct hd_blk *b, const char *rack)
 {
@@ -195,23 +196,87 @@ static bool trim(struct hd_meta *m, struct hd_blk *b)
     return false;
 }
 
+/* ---- where a copy could go ---- */
+
+static void exclude_holders(struct hd_meta *m, struct hd_blk *b, bool *excluded)
+{
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        excluded[hd_nodes_storage(&m->nodes, hd_blk_replicas(b)[i].storage)->node] = true;
+    }
+    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
+    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
+        excluded[hd_nodes_storage(&m->nodes, bad->items[i].storage)->node] = true;
+    }
+    for (uint32_t i = 0; b->repair != NULL && i < b->repair->copy_count; i++) {
+        excluded[hd_nodes_storage(&m->nodes, b->repair->copies[i].target)->node] = true;
+    }
+}
+
+/* Nodes that are about to be told to delete a replica of it would refuse a new one. */
+static void exclude_deleting(struct hd_meta *m, struct hd_blk *b, bool *excluded)
+{
+    for (uint32_t i = 0; i < m->nodes.count; i++) {
+        excluded[i] |= hd_node_is_deleting(m->nodes.all[i], b->id);
+    }
+}
+
+static bool choose_target(struct hd_meta *m, struct hd_blk *b, const char *source_rack,
+                          uint16_t *ret_storage)
+{
+    bool *excluded = HD_TURN_ARRAY(m, bool, m->nodes.count);
+    exclude_holders(m, b, excluded);
+    exclude_deleting(m, b, excluded);
+    const struct hd_placement want = {.count = 1,
+                                      .excluded = excluded,
+                                      .reported_only = true,
+                                      .size_bytes = b->size_bytes,
+                                      .other_than_rack = source_rack};
+    return hd_placement_choose(m, &want, ret_storage) > 0;
+}
+
+/* ---- bad ones ---- */
+
+/*
+ * Every node that could take a copy has a bad replica: one of them makes room. Not the last but
+ * one of all that is left: while one good replica is known, and nobody has read it lately, a bad
+ * one is what could be salvaged.
+ */
+static bool is_in_the_way(struct hd_meta *m, struct hd_blk *b, uint32_t good)
+{
+    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
+    uint32_t expected = hd_blk_expected(b);
+    uint32_t coming = b->repair != NULL ? b->repair->copy_count : 0;
+    uint32_t ordered = 0;
+    uint16_t storage;
+    for (uint32_t i = 0; i < bad->count; i++) {
+        ordered += bad->items[i].ordered;
+    }
+    bool safe = good >= 1 && (good >= HD_MIN(2u, expected - 1) || good + bad->count - ordered > 2);
+    return safe && good + coming + ordered < expected && !choose_target(m, b, NULL, &storage);
+}
+
 /*
  * A bad replica goes once enough good ones exist; at once when its stamp is old; and when it is in
- * the way: two good ones, and no other node to take a third.
+ * the way. Its mark stays until the node says that it is deleted, so that a report that crosses the
+ * order does not make it a good one; unless the node says nothing for long.
  */
 static void drop_bad(struct hd_meta *m, struct hd_blk *b)
 {
     uint32_t good = hd_blk_live(m, b, true);
     struct hd_bad_replicas *bad;
     for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
-        struct hd_bad_replica item = bad->items[i];
-        bool in_the_way = good >= 2 && hd_nodes_live(&m->nodes) <= good + bad->count;
-        if (good >= hd_blk_expected(b) || (good >= 1 && item.gs.v < b->gs.v) || in_the_way) {
-            hd_block_map_invalidate(m, item.storage, b->id, item.gs, item.size_bytes);
-            hd_blk_drop_bad(m, b, item.storage);
-        } else {
-            i++;
+        struct hd_bad_replica *item = &bad->items[i];
+        if (item->ordered && hd_meta_past(m, item->ordered_at, DELETION_TIMEOUT_MS)) {
+            hd_blk_drop_bad(m, b, item->storage);
+            continue;
         }
+        if (!item->ordered && (good >= hd_blk_expected(b) || (good >= 1 && item->gs.v < b->gs.v) ||
+                               is_in_the_way(m, b, good))) {
+            hd_block_map_invalidate(m, item->storage, b->id, item->gs, item->size_bytes);
+            item->ordered = true;
+            item->ordered_at = m->now;
+        }
+        i++;
     }
 }
 
@@ -231,7 +296,7 @@ static void check(struct hd_meta *m, struct hd_blk *b, int64_t last_delay_ms)
 {
     drop_expected(m, b);
     drop_bad(m, b);
-    bool held_up = trim(m, b);
+    bool held_up = trim(m, b) || b->has_corrupt;
     uint32_t live = hd_blk_live(m, b, false);
     uint32_t copies = b->repair != NULL ? b->repair->copy_count : 0;
     if (live >= hd_blk_expected(b)) {
@@ -300,28 +365,6 @@ static struct hd_node *choose_source(struct hd_meta *m, struct hd_blk *b)
     return best;
 }
 
-static void exclude_holders(struct hd_meta *m, struct hd_blk *b, bool *excluded)
-{
-    for (uint16_t i = 0; i < b->replica_count; i++) {
-        excluded[hd_nodes_storage(&m->nodes, hd_blk_replicas(b)[i].storage)->node] = true;
-    }
-    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
-    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
-        excluded[hd_nodes_storage(&m->nodes, bad->items[i].storage)->node] = true;
-    }
-    for (uint32_t i = 0; i < b->repair->copy_count; i++) {
-        excluded[hd_nodes_storage(&m->nodes, b->repair->copies[i].target)->node] = true;
-    }
-}
-
-/* Nodes that are about to be told to delete a replica of it would refuse a new one. */
-static void exclude_deleting(struct hd_meta *m, struct hd_blk *b, bool *excluded)
-{
-    for (uint32_t i = 0; i < m->nodes.count; i++) {
-        excluded[i] |= hd_node_is_deleting(m->nodes.all[i], b->id);
-    }
-}
-
 static bool order_copy(struct hd_meta *m, struct hd_blk *b)
 {
     struct hd_repair *e = b->repair;
@@ -329,16 +372,8 @@ static bool order_copy(struct hd_meta *m, struct hd_blk *b)
     if (source == NULL || e->copy_count == HD_REPAIR_COPIES_MAX) {
         return false;
     }
-    bool *excluded = HD_TURN_ARRAY(m, bool, m->nodes.count);
-    exclude_holders(m, b, excluded);
-    exclude_deleting(m, b, excluded);
-    struct hd_placement want = {.count = 1,
-                                .excluded = excluded,
-                                .reported_only = true,
-                                .size_bytes = b->size_bytes,
-                                .other_than_rack = source->rack};
     uint16_t target;
-    if (hd_placement_choose(m, &want, &target) == 0) {
+    if (!choose_target(m, b, source->rack, &target)) {
         return false;
     }
     HD_MEM_GROW(source->transfers, source->transfer_count, source->transfer_capacity);

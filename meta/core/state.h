@@ -23,6 +23,8 @@ struct hd_call;
 struct hd_bad_replica {
     uint16_t storage;
     uint8_t epoch;
+    bool ordered; /* its node was told to delete it, at ordered_at: the mark stays until it has */
+    struct hd_mono_ms ordered_at;
     struct hd_genstamp gs;
     uint64_t size_bytes;
 };

@@ -299,6 +299,111 @@ ATF_TC_BODY(corrupt_replicas_stay_until_there_are_enough_good_ones, tc)
     world_done(&w);
 }
 
+/* What a reader says that found the replica on this node corrupt. */
+static void report_bad(struct world *w, const char *path, int node)
+{
+    Hdw__LocatedBlock *l = do_locate(w, path)->blocks[0];
+    Hdw__LocatedBlock report = HDW__LOCATED_BLOCK__INIT;
+    Hdw__LocatedBlock *reports[] = {&report};
+    report.b = l->b;
+    report.block_token = l->block_token;
+    report.n_locs = 1;
+    for (size_t i = 0; i < l->n_locs; i++) {
+        if (node_of(l->locs[i]) == node) {
+            report.locs = &l->locs[i];
+        }
+    }
+    ATF_REQUIRE(report.locs != NULL);
+    CALL(w, "reportBadBlocks", ReportBadBlocks, report_bad_blocks, .n_blocks = 1,
+         .blocks = reports);
+}
+
+/*
+ * Lets nodes 1..count do what they are told until `path` has all its replicas again; how many
+ * replicas were deleted on the way.
+ */
+static int heal(struct world *w, const char *path, int count, size_t expected)
+{
+    int deleted = 0;
+    for (int i = 0; i < 40 && locations(w, path) < expected; i++) {
+        world_pass(w, 1000);
+        for (int n = 1; n <= count; n++) {
+            Hdw__SendHeartbeatResponse *r = node_beat(w, n);
+            Hdw__BlockCommand *gone = find_command(r, HDW__BLOCK_COMMAND_ACTION__BLOCK_INVALIDATE);
+            Hdw__BlockCommand *copy = find_command(r, HDW__BLOCK_COMMAND_ACTION__BLOCK_TRANSFER);
+            for (size_t k = 0; gone != NULL && k < gone->n_blocks; k++, deleted++) {
+                node_says(w, n, HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED, gone->blocks[k]->block_id,
+                          gone->blocks[k]->gen_stamp, gone->blocks[k]->num_bytes);
+            }
+            for (size_t k = 0; copy != NULL && k < copy->n_blocks; k++) {
+                node_received(w, node_of(copy->targets[k]->datanodes[0]), copy->blocks[k]->block_id,
+                              copy->blocks[k]->gen_stamp, copy->blocks[k]->num_bytes);
+            }
+        }
+    }
+    return deleted;
+}
+
+ATF_TC_WITHOUT_HEAD(a_corrupt_replica_makes_room_for_a_copy_when_nobody_else_can);
+ATF_TC_BODY(a_corrupt_replica_makes_room_for_a_copy_when_nobody_else_can, tc)
+{
+    for (int nodes = 2; nodes <= 3; nodes++) { /* as many replicas as nodes */
+        struct world w;
+        some_nodes(&w, nodes);
+        do_write(&w, "/f", 10);
+        CALL(&w, "setReplication", SetReplication, set_replication, .src = S("/f"),
+             .replication = (uint32_t)nodes);
+        nodes_pass(&w, 1, nodes, 6000);
+        report_bad(&w, "/f", 2);
+        ATF_CHECK_EQ(locations(&w, "/f"), nodes - 1);
+        ATF_CHECK_EQ(heal(&w, "/f", nodes, (size_t)nodes), 1);
+        ATF_CHECK_EQ(locations(&w, "/f"), nodes);
+        ATF_CHECK_EQ(stats(&w).blocks_corrupt, 0);
+        ATF_CHECK_EQ(stats(&w).blocks_under_replicated, 0);
+        world_done(&w);
+    }
+}
+
+ATF_TC_WITHOUT_HEAD(two_corrupt_replicas_of_three_make_room_one_after_the_other);
+ATF_TC_BODY(two_corrupt_replicas_of_three_make_room_one_after_the_other, tc)
+{
+    struct world w;
+    some_nodes(&w, 3);
+    Hdw__ExtendedBlock *b = do_write(&w, "/f", 10);
+    nodes_pass(&w, 1, 3, 6000);
+    report_bad(&w, "/f", 1);
+    report_bad(&w, "/f", 2);
+    ATF_CHECK_EQ(locations(&w, "/f"), 1);
+    int told = 0;
+    for (int n = 1; n <= 2; n++) {
+        told += find_command(node_beat(&w, n), HDW__BLOCK_COMMAND_ACTION__BLOCK_INVALIDATE) != NULL;
+    }
+    ATF_CHECK_EQ(told, 1); /* the other may have to be salvaged */
+    node_says(&w, 1, HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED, b->block_id, b->generation_stamp, 10);
+    ATF_CHECK_EQ(heal(&w, "/f", 3, 3), 1);
+    ATF_CHECK_EQ(locations(&w, "/f"), 3);
+    ATF_CHECK_EQ(stats(&w).blocks_corrupt, 0);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_report_that_crosses_the_deletion_does_not_heal_a_corrupt_replica);
+ATF_TC_BODY(a_report_that_crosses_the_deletion_does_not_heal_a_corrupt_replica, tc)
+{
+    struct world w;
+    some_nodes(&w, 3);
+    Hdw__ExtendedBlock *b = do_write(&w, "/f", 10);
+    nodes_pass(&w, 1, 3, 6000);
+    report_bad(&w, "/f", 2);
+    ATF_CHECK(find_command(node_beat(&w, 2), HDW__BLOCK_COMMAND_ACTION__BLOCK_INVALIDATE) != NULL);
+    report_all(&w, 2, (Hdw__ExtendedBlock *[]){b}, 1);
+    ATF_CHECK_EQ(locations(&w, "/f"), 2);
+    ATF_CHECK(find_command(node_beat(&w, 2), HDW__BLOCK_COMMAND_ACTION__BLOCK_INVALIDATE) != NULL);
+    node_says(&w, 2, HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED, b->block_id, b->generation_stamp, 10);
+    ATF_CHECK_EQ(heal(&w, "/f", 3, 3), 0);
+    ATF_CHECK_EQ(locations(&w, "/f"), 3);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(with_all_replicas_corrupt_they_are_listed_as_such);
 ATF_TC_BODY(with_all_replicas_corrupt_they_are_listed_as_such, tc)
 {
@@ -513,6 +618,9 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_full_report_drops_what_it_does_not_name);
     ATF_TP_ADD_TC(tp, unknown_blocks_are_deleted_but_not_those_of_the_future);
     ATF_TP_ADD_TC(tp, corrupt_replicas_stay_until_there_are_enough_good_ones);
+    ATF_TP_ADD_TC(tp, a_corrupt_replica_makes_room_for_a_copy_when_nobody_else_can);
+    ATF_TP_ADD_TC(tp, two_corrupt_replicas_of_three_make_room_one_after_the_other);
+    ATF_TP_ADD_TC(tp, a_report_that_crosses_the_deletion_does_not_heal_a_corrupt_replica);
     ATF_TP_ADD_TC(tp, with_all_replicas_corrupt_they_are_listed_as_such);
     ATF_TP_ADD_TC(tp, safe_mode_ends_when_the_blocks_are_reported);
     ATF_TP_ADD_TC(tp, the_last_reports_are_waited_for_a_little);

@@ -374,7 +374,7 @@ static inline bool do_delete(struct world *w, const char *path, bool recursive)
 /* ---- data nodes ---- */
 
 struct node_texts {
-    char uuid[40], storage[40], ip[16];
+    char uuid[40], storage[40], ip[24];
 };
 
 static inline struct node_texts node_texts(int n)
