@@ -26,7 +26,9 @@ struct hd_block_writer {
     int meta_fd;
     uint64_t size_bytes;     /* of the replica; the writing thread's own copy */
     uint64_t promised_bytes; /* still kept free for this writer; store lock */
-    bool synced;             /* some packet asked for durability */
+    uint64_t synced_bytes;   /* of the data are durable, as far as this writer knows */
+    bool dirty;              /* something was written since */
+    bool names_synced;       /* the directory knows of the files for good */
     bool finished;
     bool discard;     /* the replica goes when the writer does */
     uint8_t *scratch; /* one chunk, and sums of a packet that were made anew */
@@ -129,7 +131,20 @@ static int discard(struct hd_store *s, struct hd_store_replica *r)
     return 0;
 }
 
-static int reopen_files(struct hd_block_writer *w, const struct hd_replica *r,
+static int sync_files(struct hd_block_writer *w)
+{
+    if (fdatasync(w->data_fd) < 0 || fdatasync(w->meta_fd) < 0) {
+        int err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
+        hd_volume_fail(w->store, w->volume, err); /* what was not written is lost: never again */
+        return err;
+    }
+    w->dirty = false;
+    w->synced_bytes = w->size_bytes;
+    return 0;
+}
+
+/* synced: the names of its files are promised, too, so their changes are made durable at once. */
+static int reopen_files(struct hd_block_writer *w, const struct hd_replica *r, bool synced,
                         const struct hd_write_plan *plan)
 {
     struct hd_layout l = hd_store_layout(w->store, w->volume);
@@ -142,7 +157,19 @@ static int reopen_files(struct hd_block_writer *w, const struct hd_replica *r,
     if (err == 0) {
         err = hd_files_cut(w->data_fd, w->meta_fd, w->format, r->size_bytes, plan->keep_bytes);
     }
-    return err < 0 ? err : hd_files_move(&l, r, from, to, plan->gs);
+    if (err == 0 && plan->finalize) { /* what its last packet asked for is not known any more */
+        err = sync_files(w);
+    }
+    if (err == 0) {
+        err = hd_files_move(&l, r, from, to, plan->gs);
+    }
+    if (err == 0 && (synced || plan->finalize)) {
+        err = hd_files_sync_names(&l, r->id, to);
+        if (err == 0 && from != to) {
+            err = hd_files_sync_names(&l, r->id, from);
+        }
+    }
+    return err;
 }
 
 /* An existing replica is opened again: append and the recoveries. Under the lock, r is owned. */
@@ -154,8 +181,9 @@ static int reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     r->writer = w;
     w->replica = r;
     w->volume = r->volume;
+    bool synced = r->synced;
     pthread_mutex_unlock(&s->lock);
-    int err = reopen_files(w, &copy, plan);
+    int err = reopen_files(w, &copy, synced, plan);
     pthread_mutex_lock(&s->lock);
     r->version++;
     if (err < 0) {
@@ -167,6 +195,8 @@ static int reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     r->r.size_bytes = plan->keep_bytes;
     r->r.acked_bytes = plan->keep_bytes;
     w->size_bytes = plan->keep_bytes;
+    w->synced_bytes = synced ? plan->keep_bytes : 0;
+    w->dirty = synced; /* how much of it is durable is not known */
     if (!plan->finalize) {
         hd_replica_move(&r->r, HD_REPLICA_RBW);
     } else if (r->r.state != HD_REPLICA_FINALIZED) {
@@ -367,18 +397,31 @@ static void grown_to(struct hd_block_writer *w, uint64_t end_bytes)
     w->size_bytes = end_bytes;
 }
 
+/*
+ * The bytes first, then their sums: after a crash in between the old sum still tells how much of
+ * the chunk can be trusted. The sum of bytes that were promised to be durable goes over only when
+ * what it will vouch for is durable as well, since a power cut keeps no order of its own.
+ */
 static int store_packet(struct hd_block_writer *w, const struct hd_packet *p, const uint8_t *sums,
                         const uint8_t *data, bool remake)
 {
     uint64_t offset = (uint64_t)p->offset_bytes;
-    int err = 0;
-    /* The shared chunk is read before the data changes. */
-    if (w->format.type != HD_CHECKSUM_NULL && remake) {
-        err = store_remade_sums(w, offset, data, p->data_bytes);
-    } else if (p->sums_bytes > 0) {
-        err = hd_fd_pwrite(w->meta_fd, sums, p->sums_bytes, hd_meta_file_offset(w->format, offset));
+    w->dirty = true;
+    int err = hd_fd_pwrite(w->data_fd, data, p->data_bytes, offset);
+    if (err == 0 && offset - offset % w->format.bytes_per_checksum < w->synced_bytes &&
+        fdatasync(w->data_fd) < 0) {
+        err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
+        hd_volume_fail(w->store, w->volume, err);
     }
-    return err < 0 ? err : hd_fd_pwrite(w->data_fd, data, p->data_bytes, offset);
+    if (err < 0) {
+        return err;
+    }
+    if (w->format.type != HD_CHECKSUM_NULL && remake) {
+        return store_remade_sums(w, offset, data, p->data_bytes);
+    }
+    return p->sums_bytes == 0 ? 0
+                              : hd_fd_pwrite(w->meta_fd, sums, p->sums_bytes,
+                                             hd_meta_file_offset(w->format, offset));
 }
 
 int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, const uint8_t *sums,
@@ -413,15 +456,30 @@ int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, 
     return 0;
 }
 
+/* The names of a replica's files in the place where it is. A failure fails the volume. */
+static int sync_names(struct hd_block_writer *w, enum hd_place place)
+{
+    struct hd_layout l = hd_store_layout(w->store, w->volume);
+    int err = hd_files_sync_names(&l, w->options.setup.id, place);
+    if (err < 0) {
+        hd_volume_fail(w->store, w->volume, err);
+    }
+    return err;
+}
+
 int hd_block_writer_sync(struct hd_block_writer *w)
 {
-    w->synced = true;
-    if (fdatasync(w->data_fd) < 0 || fdatasync(w->meta_fd) < 0) {
-        int err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
-        hd_volume_fail(w->store, w->volume, err); /* what was not written is lost: never again */
-        return err;
+    struct hd_store *s = w->store;
+    pthread_mutex_lock(&s->lock);
+    w->replica->synced = true;
+    struct hd_replica copy = w->replica->r;
+    pthread_mutex_unlock(&s->lock);
+    int err = w->dirty ? sync_files(w) : 0;
+    if (err == 0 && !w->names_synced) {
+        err = sync_names(w, hd_store_place(&copy));
+        w->names_synced = err == 0;
     }
-    return 0;
+    return err;
 }
 
 void hd_block_writer_acked(struct hd_block_writer *w, uint64_t end_bytes)
@@ -440,18 +498,10 @@ void hd_block_writer_acked(struct hd_block_writer *w, uint64_t end_bytes)
 
 /* --- the end --- */
 
-static int sync_finalized_dirs(const struct hd_layout *l, struct hd_block_id id)
-{
-    char dir[HD_LAYOUT_PATH_BYTES];
-    hd_layout_dir(l, HD_PLACE_FINALIZED, id, dir);
-    int err = hd_dir_sync(dir);
-    for (int i = 0; i < 2 && err == 0; i++) { /* the subdirectories may be new themselves */
-        *strrchr(dir, '/') = '\0';
-        err = hd_dir_sync(dir);
-    }
-    return err;
-}
-
+/*
+ * A replica that had durable bytes is finalized durably, all of it: with its size and its place it
+ * would otherwise take those bytes along into a power cut, since meta knows only the whole.
+ */
 int hd_block_writer_finish(struct hd_block_writer *w)
 {
     hd_assert(!w->finished);
@@ -459,10 +509,16 @@ int hd_block_writer_finish(struct hd_block_writer *w)
     bool to_rbw = w->options.setup.stage == HD_STAGE_TRANSFER_RBW;
     enum hd_place to = to_rbw ? HD_PLACE_RBW : HD_PLACE_FINALIZED;
     struct hd_layout l = hd_store_layout(s, w->volume);
-    struct hd_replica copy = hd_block_writer_replica(w);
-    int err = hd_files_move(&l, &copy, hd_store_place(&copy), to, copy.gs);
-    if (err == 0 && w->synced && !to_rbw) {
-        err = sync_finalized_dirs(&l, copy.id);
+    pthread_mutex_lock(&s->lock);
+    struct hd_replica copy = w->replica->r;
+    bool synced = w->replica->synced && !to_rbw;
+    pthread_mutex_unlock(&s->lock);
+    int err = synced && w->dirty ? sync_files(w) : 0;
+    if (err == 0) {
+        err = hd_files_move(&l, &copy, hd_store_place(&copy), to, copy.gs);
+    }
+    if (err == 0 && synced) {
+        err = sync_names(w, to);
     }
     pthread_mutex_lock(&s->lock);
     w->replica->version++;

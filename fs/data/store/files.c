@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SCAN_BYTES = 1 << 20 };
+enum {
+    SCAN_BYTES = 1 << 20,
+    TORN_CHUNK_BYTES_MAX = 4096, /* greater chunks are not searched: it is quadratic */
+};
 
 static int move_file(const char *from, const char *to, const char *to_dir)
 {
@@ -32,6 +35,19 @@ static int move_file(const char *from, const char *to, const char *to_dir)
         }
     }
     return hd_fail_errno(errno, "%s: rename to %s", from, to);
+}
+
+int hd_files_sync_names(const struct hd_layout *l, struct hd_block_id id, enum hd_place place)
+{
+    char dir[HD_LAYOUT_PATH_BYTES];
+    hd_layout_dir(l, place, id, dir);
+    int err = hd_dir_sync(dir);
+    int above = place == HD_PLACE_FINALIZED ? 2 : 0; /* these may be new themselves */
+    for (int i = 0; i < above && err == 0; i++) {
+        *strrchr(dir, '/') = '\0';
+        err = hd_dir_sync(dir);
+    }
+    return err;
 }
 
 int hd_files_move(const struct hd_layout *l, const struct hd_replica *r, enum hd_place from,
@@ -150,6 +166,20 @@ int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size
     return 0;
 }
 
+/*
+ * How much of a chunk its sum covers: all bytes of the chunk may be there already when a crash came
+ * before its new sum.
+ */
+static size_t covered_bytes(struct hd_sum_format f, const uint8_t *chunk, size_t size,
+                            const uint8_t stored[HD_SUM_BYTES])
+{
+    size_t n = f.bytes_per_checksum <= TORN_CHUNK_BYTES_MAX ? size : 0;
+    while (n > 0 && hd_checksum(f.type, chunk, (uint32_t)n) != hd_get_be32(stored)) {
+        n--;
+    }
+    return n;
+}
+
 int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint64_t *ret_bytes)
 {
     struct hd_sum_format f;
@@ -178,7 +208,13 @@ int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint
         /* Chunks without a sum do not count. */
         n = HD_MIN(n, (size_t)got / HD_SUM_BYTES * f.bytes_per_checksum);
         int64_t bad = hd_checksum_verify(f.type, f.bytes_per_checksum, data, n, sums);
-        *ret_bytes = at + (bad < 0 ? n : (size_t)bad * f.bytes_per_checksum);
+        *ret_bytes = at + n;
+        if (bad >= 0) {
+            size_t start = (size_t)bad * f.bytes_per_checksum;
+            size_t chunk_bytes = HD_MIN(n - start, (size_t)f.bytes_per_checksum);
+            *ret_bytes =
+                at + start + covered_bytes(f, data + start, chunk_bytes, sums + bad * HD_SUM_BYTES);
+        }
         if (bad >= 0 || (size_t)got < sums_bytes) {
             break;
         }

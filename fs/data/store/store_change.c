@@ -52,33 +52,55 @@ int hd_store_delete(struct hd_store *s, struct hd_block_id id, struct hd_genstam
     return err;
 }
 
-static int sync_view(struct hd_block_view *v)
+static int sync_view(const struct hd_layout *l, const struct hd_block_view *v)
 {
     if (fsync(v->data_fd) < 0 || fsync(v->meta_fd) < 0) {
         return hd_fail_errno(errno, "%s: fsync", v->data_path);
     }
-    return hd_dir_sync_parent(v->data_path);
+    return hd_files_sync_names(l, v->replica.id, hd_store_place(&v->replica));
+}
+
+/* Marks the replica as promised, so that who moves its files from here on does it durably. */
+static bool promise(struct hd_store *s, struct hd_block_id id, uint32_t *ret_version,
+                    struct hd_volume **ret_volume)
+{
+    pthread_mutex_lock(&s->lock);
+    struct hd_store_replica *r = hd_map_get(&s->replicas, id.v);
+    if (r != NULL) {
+        r->synced = true;
+        *ret_version = r->version;
+        *ret_volume = r->volume;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return r != NULL;
 }
 
 int hd_store_sync(struct hd_store *s, struct hd_block_id id, struct hd_genstamp gs)
 {
-    struct hd_block_view v;
-    int err = hd_store_view(s, id, &v);
-    if (err < 0) {
-        return err;
-    }
-    err = v.replica.gs.v < gs.v ? not_found(id, gs) : sync_view(&v);
-    hd_block_view_done(&v);
-    if (hd_volume_error_is_fatal(err)) {
-        pthread_mutex_lock(&s->lock);
-        const struct hd_store_replica *r = hd_map_get(&s->replicas, id.v);
-        struct hd_volume *volume = r == NULL ? NULL : r->volume;
-        pthread_mutex_unlock(&s->lock);
-        if (volume != NULL) {
-            hd_volume_fail(s, volume, err);
+    struct hd_volume *volume = NULL;
+    uint32_t version;
+    uint32_t after = 0;
+    do { /* again when somebody moved the files meanwhile, who may not have seen the promise */
+        struct hd_block_view v;
+        if (!promise(s, id, &version, &volume)) {
+            return not_found(id, gs);
         }
-    }
-    return err;
+        int err = hd_store_view(s, id, &v);
+        if (err < 0) {
+            return err;
+        }
+        bool old = v.replica.gs.v < gs.v;
+        struct hd_layout l = hd_store_layout(s, volume);
+        err = old ? not_found(id, gs) : sync_view(&l, &v);
+        hd_block_view_done(&v);
+        if (err < 0 && !old) {
+            hd_volume_fail(s, volume, err); /* what was not written is lost: never again */
+        }
+        if (err < 0) {
+            return err;
+        }
+    } while (promise(s, id, &after, &volume) && after != version);
+    return 0;
 }
 
 int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_genstamp block_gs,
@@ -128,7 +150,10 @@ static int cut_and_finalize(const struct hd_layout *l, const struct hd_replica *
     if (err == 0 && (fdatasync(data_fd) < 0 || fdatasync(meta_fd) < 0)) {
         err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, r->id.v);
     }
-    return err < 0 ? err : hd_files_move(l, r, place, HD_PLACE_FINALIZED, new_gs);
+    if (err == 0) {
+        err = hd_files_move(l, r, place, HD_PLACE_FINALIZED, new_gs);
+    }
+    return err < 0 ? err : hd_files_sync_names(l, r->id, HD_PLACE_FINALIZED);
 }
 
 int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t recovery_id,
@@ -169,6 +194,7 @@ int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t
         r->r.size_bytes = new_bytes;
         r->r.gs = new_gs;
         hd_replica_move(&r->r, HD_REPLICA_FINALIZED);
+        r->synced = true;
     }
     r->version++;
     hd_store_disown(s, r);

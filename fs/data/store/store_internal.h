@@ -34,6 +34,7 @@ struct hd_store_replica {
     bool owned;                     /* by a writer or an exclusive operation */
     struct hd_block_writer *writer; /* the writer that owns it, if it is one */
     uint32_t version;               /* counts moves of its files */
+    bool synced; /* somebody was told that its bytes are durable: so every later move is, too */
 };
 
 struct hd_store {
@@ -88,6 +89,9 @@ void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err);
 
 /* --- files of one replica (files.c) --- */
 
+/* fsyncs the directories that a replica's names in this place depend on. */
+int hd_files_sync_names(const struct hd_layout *l, struct hd_block_id id, enum hd_place place);
+
 /* Renames data and sums between places and stamps; crash-safe in every step. */
 int hd_files_move(const struct hd_layout *l, const struct hd_replica *r, enum hd_place from,
                   enum hd_place to, struct hd_genstamp new_gs);
@@ -97,7 +101,10 @@ int hd_files_unlink(const struct hd_layout *l, const struct hd_replica *r, enum 
 int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size_bytes,
                  uint64_t keep_bytes);
 
-/* The longest prefix of whole chunks (and a short last one) whose sums agree. */
+/*
+ * The longest prefix whose sums agree. A last chunk whose sum covers less than there is counts up
+ * to where it does: bytes are written before their sum.
+ */
 int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint64_t *ret_bytes);
 
 int hd_files_open(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place,

@@ -212,6 +212,7 @@ static int load_one(struct load *l, struct hd_block_id id, struct found *f)
     }
     *r = (struct hd_store_replica){
         .volume = l->volume,
+        .synced = true, /* who knows what the process before promised */
         .r = {.id = id,
               .gs = f->gs,
               .state = f->place == HD_PLACE_RBW ? HD_REPLICA_RWR : HD_REPLICA_FINALIZED,

@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,6 +140,58 @@ ATF_TC_BODY(an_unfinished_replica_comes_back_as_far_as_its_sums_agree, tc)
     hd_block_writer_close(w);
     check_bytes(s, data, 5000);
     hd_store_free(s);
+}
+
+ATF_TC_WITHOUT_HEAD(a_crash_before_the_new_sum_of_a_chunk_costs_nothing_older);
+ATF_TC_BODY(a_crash_before_the_new_sum_of_a_chunk_costs_nothing_older, tc)
+{
+    uint8_t data[1000];
+    fill(data, sizeof(data), 4);
+    struct hd_store *s = open_store("d", 0);
+    struct hd_block_writer *w = open_writer(s, HD_STAGE_CREATE, 1001, 0, 0, 0);
+    ATF_REQUIRE_EQ(write_packet(w, data, 0, 700), 0);
+    hd_block_writer_close(w);
+    hd_store_free(s);
+    int fd = open("d/current/BP-1-127.0.0.1-2/current/rbw/blk_1073741825", O_WRONLY | O_APPEND);
+    ATF_REQUIRE(fd >= 0);
+    ATF_REQUIRE_EQ(write(fd, data + 700, 300), 300);
+    close(fd);
+    s = open_store("d", 0);
+    ATF_CHECK_EQ(get(s).size_bytes, 700);
+    check_bytes(s, data, 700);
+    hd_store_free(s);
+}
+
+/* What remains of a replica when a second packet, into its last chunk, cannot be stored. */
+static void check_failed_data_write(uint64_t offset, size_t size)
+{
+    uint8_t data[1000];
+    struct rlimit limit;
+    fill(data, sizeof(data), 5);
+    signal(SIGXFSZ, SIG_IGN);
+    struct hd_store *s = open_store("d", 0);
+    struct hd_block_writer *w = open_writer(s, HD_STAGE_CREATE, 1001, 0, 0, 0);
+    ATF_REQUIRE_EQ(write_packet(w, data, 0, 700), 0);
+    ATF_REQUIRE_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 700; /* stands for a kill between two writes */
+    ATF_REQUIRE_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ATF_CHECK(write_packet(w, data, offset, size) < 0);
+    limit.rlim_cur = before;
+    ATF_REQUIRE_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    hd_block_writer_close(w);
+    hd_store_free(s);
+    s = open_store("d", 0);
+    check_bytes(s, data, 700);
+    hd_store_free(s);
+}
+
+ATF_TC_WITHOUT_HEAD(no_sum_is_written_before_its_bytes);
+ATF_TC_BODY(no_sum_is_written_before_its_bytes, tc)
+{
+    check_failed_data_write(512, 400); /* our clients send the chunk again, with more in it */
+    ATF_REQUIRE_EQ(hd_dir_remove("d"), 0);
+    check_failed_data_write(700, 200); /* Hadoop's go on in the middle */
 }
 
 ATF_TC_WITHOUT_HEAD(a_crash_between_two_renames_is_healed);
@@ -375,6 +429,8 @@ ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, a_finished_replica_is_there_after_a_restart);
     ATF_TP_ADD_TC(tp, an_unfinished_replica_comes_back_as_far_as_its_sums_agree);
+    ATF_TP_ADD_TC(tp, a_crash_before_the_new_sum_of_a_chunk_costs_nothing_older);
+    ATF_TP_ADD_TC(tp, no_sum_is_written_before_its_bytes);
     ATF_TP_ADD_TC(tp, a_crash_between_two_renames_is_healed);
     ATF_TP_ADD_TC(tp, copies_on_their_way_are_gone_after_a_restart);
     ATF_TP_ADD_TC(tp, a_wrong_sum_is_refused_and_nothing_is_written);
