@@ -192,6 +192,11 @@ static int take_ack(struct hd_writer *w, int *ret_bad)
     }
     struct hd_wpacket *p =
         hd_list_empty(&c->queue) ? NULL : HD_LIST_ENTRY(c->queue.next, struct hd_wpacket, link);
+    if (ack.reply_count < c->node_count) {
+        *ret_bad = (int)ack.reply_count;
+        return hd_fail(-HD_E_BAD_MESSAGE, "%s: ack %lld says nothing of this node",
+                       c->nodes[*ret_bad].address, (long long)ack.seqno);
+    }
     if (p == NULL || p->seqno != ack.seqno || p->sent == 0) {
         *ret_bad = 0;
         return hd_fail(-HD_E_BAD_MESSAGE, "%s: ack %lld is not expected", c->conn->address,
