@@ -61,6 +61,12 @@ int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_
     if (reached == 0) {
         return hd_fail(-HD_E_IO, "no location of the block could be reached");
     }
+    if (best == HD_REPLICA_RUR && reached < count) {
+        return hd_fail(-HD_E_IO,
+                       "%d of %d locations have nothing of the block, the others are "
+                       "silent",
+                       reached, count);
+    }
     if (best == HD_REPLICA_RUR) {
         ret->size_bytes = 0;
         ret->delete_block = true;

@@ -32,7 +32,8 @@ struct hd_recovery_choice {
 
 /*
  * Chooses. truncate_bytes: the wanted length of a truncate, or UINT64_MAX. 0, or -HD_E_IO with a
- * failure text when the answers contradict each other or nobody could be reached.
+ * failure text when the answers contradict each other, nobody could be reached, or nobody who could
+ * has a byte while others are silent: what they hold may be acknowledged.
  */
 int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_genstamp block_gs,
                        uint64_t truncate_bytes, struct hd_recovery_choice *ret);

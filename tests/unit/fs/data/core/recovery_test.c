@@ -59,8 +59,9 @@ ATF_TC_BODY(a_block_that_nobody_has_is_deleted_but_silence_is_no_answer, tc)
 {
     struct hd_recovery_answer a[] = {{.reached = true}, answer(HD_REPLICA_RBW, 0), {0}};
     struct hd_recovery_choice c;
-    ATF_REQUIRE_EQ(hd_recovery_choose(a, 3, gs, UINT64_MAX, &c), 0);
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 2, gs, UINT64_MAX, &c), 0);
     ATF_CHECK(c.delete_block && c.parts == 0 && c.size_bytes == 0);
+    ATF_CHECK_EQ(hd_recovery_choose(a, 3, gs, UINT64_MAX, &c), -HD_E_IO);
     ATF_CHECK_EQ(hd_recovery_choose(a + 2, 1, gs, UINT64_MAX, &c), -HD_E_IO);
 }
 
