@@ -18,7 +18,7 @@ static int create_file(struct hd_output *o)
         .mode = 0644,
         .overwrite = true,
         .replication = (uint32_t)hd_props_int(&t->job->props, "dfs.replication", 0),
-        .block_size_bytes = (uint64_t)hd_props_int(&t->job->props, "dfs.blocksize", 0)};
+        .block_size_bytes = (uint64_t)hd_props_bytes(&t->job->props, "dfs.blocksize", 0)};
     return hd_file_create(t->job->fs, o->path, &create, &o->file);
 }
 

@@ -20,17 +20,30 @@ struct map_task {
     struct hd_sorter *sorter; /* NULL without reduces */
     struct hd_output output;
     bool has_output;
-    bool offset_keys; /* no mapper: the key is the line's offset */
+    bool offset_keys;  /* no mapper: the key is the line's offset */
+    struct hd_buf key; /* as it is stored */
 };
 
 /* ---- what a mapper writes ---- */
+
+/* A record into a sorter, its key as the job's order wants it stored. */
+static int sort_kv(const struct hd_io_props *io, struct hd_sorter *sorter, const struct hd_kv *kv,
+                   struct hd_buf *key)
+{
+    if (!io->sort_fields) {
+        return hd_sorter_add(sorter, kv->key, kv->key_size, kv->value, kv->value_size, 1);
+    }
+    int err = hd_key_fields_encode(&io->sort, kv->key, kv->key_size, key);
+    return err == 0 ? hd_sorter_add(sorter, key->data, key->size, kv->value, kv->value_size, 1)
+                    : err;
+}
 
 static int sort_line(void *ctx, const uint8_t *line, size_t size)
 {
     struct map_task *m = ctx;
     struct hd_kv kv;
     hd_kv_split(&m->t->job->io.map_output, line, size, &kv);
-    return hd_sorter_add(m->sorter, kv.key, kv.key_size, kv.value, kv.value_size, 1);
+    return sort_kv(&m->t->job->io, m->sorter, &kv, &m->key);
 }
 
 /* ---- no mapper: offset TAB line ---- */
@@ -92,11 +105,25 @@ static int map_identity(struct map_task *m, const Hdw__RunnerSplit *split)
     return got;
 }
 
-static uint32_t partition_offset(const uint8_t *key, size_t size, uint32_t partitions)
+/* ---- which reduce ---- */
+
+static uint32_t partition_offset(const void *ctx, const uint8_t *key, size_t size,
+                                 uint32_t partitions)
 {
+    (void)ctx;
     char text[24] = {0};
     memcpy(text, key + 1, HD_MIN(size - 1, sizeof(text) - 1));
     return hd_partition_long(strtoll(text, NULL, 10), partitions);
+}
+
+static uint32_t partition_key(const void *ctx, const uint8_t *key, size_t size, uint32_t partitions)
+{
+    const struct hd_io_props *io = ctx;
+    if (io->sort_fields) {
+        hd_key_fields_decode(key, size, &key, &size);
+    }
+    return io->partition_fields ? hd_key_fields_partition(&io->partition, key, size, partitions)
+                                : hd_partition_hash(key, size, partitions);
 }
 
 static int map_command(struct map_task *m, const Hdw__RunnerSplit *split)
@@ -128,6 +155,7 @@ struct combine {
     struct hd_source *in;
     struct hd_sorter *out;
     struct hd_buf buf;
+    struct hd_buf key;
 };
 
 static int combine_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
@@ -138,6 +166,9 @@ static int combine_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
     hd_buf_clear(&c->buf);
     while (c->buf.size < COMBINE_BYTES && (got = c->in->next(c->in, &r)) == 1) {
         struct hd_kv kv = {r.key, r.key_size, r.value, r.value_size};
+        if (c->t->job->io.sort_fields) {
+            hd_key_fields_decode(r.key, r.key_size, &kv.key, &kv.key_size);
+        }
         for (uint64_t i = 0; i < r.repeat; i++) {
             int err = hd_kv_join(&c->t->job->io.reduce_input, &kv, &c->buf);
             if (err < 0) {
@@ -155,7 +186,7 @@ static int combine_line(void *ctx, const uint8_t *line, size_t size)
     struct combine *c = ctx;
     struct hd_kv kv;
     hd_kv_split(&c->t->job->io.reduce_output, line, size, &kv);
-    return hd_sorter_add(c->out, kv.key, kv.key_size, kv.value, kv.value_size, 1);
+    return sort_kv(&c->t->job->io, c->out, &kv, &c->key);
 }
 
 static int combine(void *ctx, struct hd_source *in, struct hd_sorter *out)
@@ -169,6 +200,7 @@ static int combine(void *ctx, struct hd_source *in, struct hd_sorter *out)
                            .line_ctx = &c};
     int err = hd_process_run(t, &p);
     hd_buf_done(&c.buf);
+    hd_buf_done(&c.key);
     return err;
 }
 
@@ -185,8 +217,9 @@ static int open_sorter(struct map_task *m)
                                   .name = m->t->name,
                                   .partitions = spec->reduces,
                                   .budget_bytes = (size_t)HD_MAX(mb, (int64_t)1) << 20,
-                                  .partition =
-                                      m->offset_keys ? partition_offset : hd_partition_hash,
+                                  .factor = job->io.sort_factor,
+                                  .partition = m->offset_keys ? partition_offset : partition_key,
+                                  .partition_ctx = &job->io,
                                   .combine = spec->combiner != NULL ? combine : NULL,
                                   .combine_ctx = m->t};
     return hd_sorter_new(&o, &m->sorter);
@@ -256,5 +289,6 @@ int hd_task_map(struct hd_attempt *t)
         hd_output_abort(&m.output);
     }
     hd_sorter_free(m.sorter);
+    hd_buf_done(&m.key);
     return err < 0 ? hd_fail(err, "%s", sentence) : 0;
 }

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FILL_BYTES = 256 * 1024, FACTOR = 128, INDEX_MAX_BYTES = 16 << 20 };
+enum { FILL_BYTES = 256 * 1024, DEFAULT_FACTOR = 128, INDEX_MAX_BYTES = 16 << 20 };
 
 struct reduce_task {
     struct hd_attempt *t;
@@ -26,6 +26,7 @@ struct reduce_task {
     struct hd_buf fill;
     struct hd_record rest; /* not yet written repeats; repeat 0: none */
     bool offset_keys;
+    uint32_t factor; /* sources merged at once */
 };
 
 /* ---- gathering ---- */
@@ -97,7 +98,7 @@ static int open_source(struct reduce_task *r, const Hdw__RunnerMapOutput *from)
     return err;
 }
 
-/* Merges the oldest FACTOR sources into one run, so that never more are open at the end. */
+/* Merges all sources so far into one run, so that never more are open at the end. */
 static int premerge(struct reduce_task *r)
 {
     char path[HD_AGENT_PATH_BYTES];
@@ -142,11 +143,11 @@ static int premerge(struct reduce_task *r)
 
 static int gather(struct reduce_task *r)
 {
-    r->sources = calloc(FACTOR + 1, sizeof(struct hd_source *));
+    r->sources = calloc((size_t)r->factor + 1, sizeof(struct hd_source *));
     int err = r->sources != NULL ? 0 : -ENOMEM;
     for (size_t i = 0; err == 0 && i < r->t->work->n_output; i++) {
         err = open_source(r, r->t->work->output[i]);
-        if (err == 0 && r->count > FACTOR) {
+        if (err == 0 && r->count > r->factor) {
             err = premerge(r);
         }
         hd_attempt_tick(r->t);
@@ -160,12 +161,23 @@ static int gather(struct reduce_task *r)
 
 /* ---- feeding ---- */
 
+/* Key and value as the mapper wrote them. */
+static struct hd_kv unpack(const struct reduce_task *r, const struct hd_record *x)
+{
+    struct hd_kv kv = {x->key, x->key_size, x->value, x->value_size};
+    if (r->t->job->io.sort_fields) {
+        hd_key_fields_decode(x->key, x->key_size, &kv.key, &kv.key_size);
+    } else if (r->offset_keys && x->key_size > 0) { /* the digit count of task_map.c */
+        kv.key++;
+        kv.key_size--;
+    }
+    return kv;
+}
+
 /* The record as a line of the reducer's stdin. */
 static int join(struct reduce_task *r)
 {
-    const struct hd_record *x = &r->rest;
-    size_t off = r->offset_keys && x->key_size > 0; /* the digit count of task_map.c */
-    struct hd_kv kv = {x->key + off, x->key_size - off, x->value, x->value_size};
+    struct hd_kv kv = unpack(r, &r->rest);
     return hd_kv_join(&r->t->job->io.reduce_input, &kv, &r->fill);
 }
 
@@ -222,8 +234,7 @@ static int reduce_identity(struct reduce_task *r)
     struct hd_record x;
     int got;
     while ((got = r->merged->next(r->merged, &x)) == 1) {
-        size_t off = r->offset_keys && x.key_size > 0;
-        struct hd_kv kv = {x.key + off, x.key_size - off, x.value, x.value_size};
+        struct hd_kv kv = unpack(r, &x);
         r->t->records_in += x.repeat;
         for (uint64_t i = 0; i < x.repeat; i++) {
             int err = hd_output_kv(&r->output, &kv);
@@ -263,6 +274,7 @@ int hd_task_reduce(struct hd_attempt *t)
     struct reduce_task r = {.t = t};
     bool identity = spec->reducer == NULL || hd_command_builtin(spec->reducer) == 'I';
     r.offset_keys = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
+    r.factor = t->job->io.sort_factor != 0 ? t->job->io.sort_factor : DEFAULT_FACTOR;
     int err = gather(&r);
     if (err == 0) {
         err = hd_output_open(&r.output, t,

@@ -211,10 +211,14 @@ static int on_output_format(struct parser *p, const char *v)
 }
 static int on_partitioner(struct parser *p, const char *v)
 {
-    if (strcmp(simple_name(v), "HashPartitioner") == 0) {
-        return 0;
+    if (strcmp(simple_name(v), "HashPartitioner") == 0 ||
+        strcmp(simple_name(v), "KeyFieldBasedPartitioner") == 0) {
+        return set_prop(p, "mapreduce.job.partitioner.class", v);
     }
-    return bad(p, "-partitioner : class not found : %s (HashPartitioner is what there is)", v);
+    return bad(p,
+               "-partitioner : class not found : %s (HashPartitioner and KeyFieldBasedPartitioner "
+               "are what there is)",
+               v);
 }
 static int on_input_reader(struct parser *p, const char *v)
 {

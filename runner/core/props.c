@@ -39,6 +39,18 @@ static const struct {
     {"mapreduce.output.fileoutputformat.outputdir", "mapred.output.dir"},
     {"mapreduce.output.textoutputformat.separator", "mapred.textoutputformat.separator"},
     {"mapreduce.map.output.key.field.separator", "map.output.key.field.separator"},
+    {"mapreduce.job.partitioner.class", "mapred.partitioner.class"},
+    {"mapreduce.input.linerecordreader.line.maxlength", "mapred.linerecordreader.maxlength"},
+    {"mapreduce.output.fileoutputformat.compress", "mapred.output.compress"},
+    {"mapreduce.map.output.key.class", "mapred.mapoutput.key.class"},
+    {"mapreduce.map.output.value.class", "mapred.mapoutput.value.class"},
+    {"mapreduce.job.output.key.class", "mapred.output.key.class"},
+    {"mapreduce.job.output.value.class", "mapred.output.value.class"},
+    {"mapreduce.map.failures.maxpercent", "mapred.max.map.failures.percent"},
+    {"mapreduce.reduce.failures.maxpercent", "mapred.max.reduce.failures.percent"},
+    {"mapreduce.job.cache.files", "mapred.cache.files"},
+    {"mapreduce.job.cache.archives", "mapred.cache.archives"},
+    {"dfs.blocksize", "dfs.block.size"},
     {"mapreduce.job.output.key.comparator.class", "mapred.output.key.comparator.class"},
     {"mapreduce.partition.keycomparator.options", "mapred.text.key.comparator.options"},
     {"mapreduce.partition.keypartitioner.options", "mapred.text.key.partitioner.options"},
@@ -122,6 +134,22 @@ int64_t hd_props_int(const struct hd_props *p, const char *name, int64_t fallbac
     errno = 0;
     long long v = strtoll(value, &end, 10);
     return errno == 0 && end != value && *end == '\0' ? v : fallback;
+}
+
+int64_t hd_props_bytes(const struct hd_props *p, const char *name, int64_t fallback)
+{
+    static const char suffixes[] = "kmgt";
+    const char *value = hd_props_get(p, name, "");
+    char *end;
+    errno = 0;
+    long long v = strtoll(value, &end, 10);
+    const char *suffix = *end != '\0' ? strchr(suffixes, *end | 0x20) : NULL;
+    int shift = suffix != NULL ? 10 * (int)(suffix - suffixes + 1) : 0;
+    if (errno != 0 || end == value || v < 0 || v > INT64_MAX >> shift ||
+        (suffix != NULL ? end[1] : *end) != '\0') {
+        return fallback;
+    }
+    return v << shift;
 }
 
 bool hd_props_bool(const struct hd_props *p, const char *name, bool fallback)

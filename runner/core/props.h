@@ -27,6 +27,9 @@ const char *hd_props_get(const struct hd_props *p, const char *name, const char 
 int64_t hd_props_int(const struct hd_props *p, const char *name, int64_t fallback);
 bool hd_props_bool(const struct hd_props *p, const char *name, bool fallback);
 
+/* A number of bytes, which may end in k, m, g or t. */
+int64_t hd_props_bytes(const struct hd_props *p, const char *name, int64_t fallback);
+
 /* The deprecated twin of a property or NULL; and the other way round. Static memory. */
 const char *hd_props_old_name(const char *name);
 const char *hd_props_new_name(const char *old_name);

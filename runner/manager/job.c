@@ -5,6 +5,7 @@
 #include "fs/os/log.h"
 #include "runner/lib/call.h"
 #include "runner/lib/io_props.h"
+#include "runner/core/command.h"
 #include "runner/manager/manager.h"
 
 #include <errno.h>
@@ -114,7 +115,15 @@ static int read_spec(struct hd_mjob *job)
     if (err == 0 && spec->reduces > REDUCES_MAX) {
         err = hd_fail(-EINVAL, "more than %d reduces", REDUCES_MAX);
     }
-    return err == 0 ? hd_io_props_read(&job->props, &io) : err;
+    if (err == 0) {
+        err = hd_io_props_read(&job->props, &io);
+    }
+    bool offsets = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
+    if (err == 0 && offsets && (io.partition_fields || io.sort_fields)) {
+        err = hd_fail(-EINVAL, "keys have no fields without a mapper: they are offsets; -mapper "
+                               "cat passes lines on");
+    }
+    return err;
 }
 
 static int job_new(struct hd_manager *m, const Hdw__SubmitRequest *request, const char *user,

@@ -30,7 +30,8 @@ struct hd_sorter_options {
     uint32_t partitions; /* at least 1 */
     size_t budget_bytes; /* raised to HD_SORTER_MIN_BUDGET_BYTES, at most 8 GiB */
     uint32_t factor;     /* runs merged at once, 0: 64 */
-    uint32_t (*partition)(const uint8_t *key, size_t size, uint32_t partitions);
+    uint32_t (*partition)(const void *ctx, const uint8_t *key, size_t size, uint32_t partitions);
+    const void *partition_ctx;
     hd_combine_fn combine; /* NULL: none */
     void *combine_ctx;
 };

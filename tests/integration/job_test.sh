@@ -93,7 +93,38 @@ compressed_input_is_read_as_text_body() {
 }
 compressed_input_is_read_as_text_cleanup() { cluster_cleanup; }
 
+atf_test_case keys_are_parted_and_ordered_by_fields cleanup
+keys_are_parted_and_ordered_by_fields_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+keys_are_parted_and_ordered_by_fields_body() {
+    cluster_up
+    seq 1 3000 | awk '{ printf "g%d.%d.%s%d.x\n", $1 % 7, $1 * 7919 % 2000, $1 % 5 == 0 ? "-" : "", $1 * 31 % 100 }' >lines
+    cp lines "$M/in"
+    k=org.apache.hadoop.mapred.lib.KeyFieldBased
+    # every group whole in one part, there by the third field downwards, then the second upwards
+    runner streaming -D stream.map.output.field.separator=. -D stream.num.map.output.key.fields=3 \
+        -D mapreduce.map.output.key.field.separator=. -D mapreduce.partition.keypartitioner.options=-k1,1 \
+        -D mapreduce.job.output.key.comparator.class=${k}Comparator \
+        -D mapreduce.partition.keycomparator.options='-k3,3nr -k2,2n' -D mapreduce.job.reduces=3 \
+        -partitioner ${k}Partitioner -input /in -output /o -mapper cat -reducer cat || atf_fail "job failed"
+    for part in "$M"/o/part-*; do
+        tr '\t' . <"$part" | sort -c -t. -k3,3nr -k2,2n || atf_fail "$part is not in order"
+        cut -d. -f1 <"$part" | sort -u
+    done >groups
+    same "$(wc -l <groups)" 7
+    same "$(sort -u groups | wc -l)" 7
+    same "$(cat "$M"/o/part-* | tr '\t' . | sort | sha256sum)" "$(sort lines | sha256sum)"
+    atf_check -s exit:1 -e match:'expected -k' runner streaming -input /in -output /o2 -mapper cat \
+        -D mapreduce.job.partitioner.class=${k}Partitioner -D mapreduce.partition.keypartitioner.options=-kx
+    atf_check -s exit:1 -e match:'mapreduce.job.partitioner.class = my.Own is not supported' \
+        runner streaming -input /in -output /o2 -mapper cat -D mapred.partitioner.class=my.Own
+}
+keys_are_parted_and_ordered_by_fields_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case keys_are_parted_and_ordered_by_fields
     atf_add_test_case compressed_input_is_read_as_text
     atf_add_test_case word_count_equals_sort_and_uniq
     atf_add_test_case failures_have_their_exit_codes

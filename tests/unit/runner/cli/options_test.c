@@ -114,6 +114,12 @@ ATF_TC_BODY(classes_there_are_and_classes_there_are_not, tc)
     PARSE(b, "-input", "/i", "-output", "/o", "-inputformat", "no.such.Format");
     ATF_CHECK_EQ(b.err, -EINVAL);
     done(&b);
+    PARSE(c, "-input", "/i", "-output", "/o", "-partitioner",
+          "org.apache.hadoop.mapred.lib.KeyFieldBasedPartitioner");
+    ATF_CHECK_EQ(c.err, 0);
+    ATF_CHECK_STREQ(hd_props_get(&c.o.props, "mapreduce.job.partitioner.class", ""),
+                    "org.apache.hadoop.mapred.lib.KeyFieldBasedPartitioner");
+    done(&c);
 }
 
 ATF_TP_ADD_TCS(tp)
