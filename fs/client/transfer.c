@@ -132,20 +132,27 @@ void hd_conn_keep(struct hd_conn_cache *cache, struct hd_conn *c)
     hd_conn_close(surplus);
 }
 
-int hd_transfer_request(struct hd_stream *s, enum hd_transfer_op op, const ProtobufCMessage *m)
+int hd_transfer_request_add(struct hd_buf *out, enum hd_transfer_op op, const ProtobufCMessage *m)
 {
     size_t size = protobuf_c_message_get_packed_size(m);
-    uint8_t *out = malloc(3 + 10 + size);
-    if (out == NULL) {
-        return -ENOMEM;
+    int err = hd_buf_reserve(out, 3 + 10 + size);
+    if (err < 0) {
+        return err;
     }
-    hd_put_be16(out, TRANSFER_VERSION);
-    out[2] = (uint8_t)op;
-    size_t at = 3 + hd_varint_encode(size, out + 3);
-    protobuf_c_message_pack(m, out + at);
-    int err = hd_stream_write(s, out, at + size);
-    free(out);
-    return err;
+    uint8_t *p = out->data + out->size;
+    hd_put_be16(p, TRANSFER_VERSION);
+    p[2] = (uint8_t)op;
+    size_t at = 3 + hd_varint_encode(size, p + 3);
+    protobuf_c_message_pack(m, p + at);
+    out->size += at + size;
+    return 0;
+}
+
+int hd_transfer_request(struct hd_stream *s, enum hd_transfer_op op, const ProtobufCMessage *m)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf out = {0};
+    int err = hd_transfer_request_add(&out, op, m);
+    return err < 0 ? err : hd_stream_write(s, out.data, out.size);
 }
 
 int hd_transfer_response(struct hd_stream *s, struct hd_arena *arena, Hdw__BlockOpResponse **ret)

@@ -5,6 +5,7 @@
 #ifndef HD_CLIENT_TRANSFER_H
 #define HD_CLIENT_TRANSFER_H
 
+#include "fs/base/buf.h"
 #include "fs/base/list.h"
 #include "fs/net/addr.h"
 #include "fs/net/stream.h"
@@ -55,6 +56,9 @@ void hd_conn_keep(struct hd_conn_cache *cache, struct hd_conn *c);
 
 /* Version, opcode and message in one send. */
 int hd_transfer_request(struct hd_stream *s, enum hd_transfer_op op, const ProtobufCMessage *m);
+
+/* The same bytes, put behind what out holds. */
+int hd_transfer_request_add(struct hd_buf *out, enum hd_transfer_op op, const ProtobufCMessage *m);
 
 /* The answer to a request. Its status is for the caller to look at. */
 int hd_transfer_response(struct hd_stream *s, struct hd_arena *arena, Hdw__BlockOpResponse **ret);

@@ -242,6 +242,38 @@ static int queue_last(struct hd_writer *w)
     return 0;
 }
 
+static int finish_block(struct hd_writer *w)
+{
+    struct hd_wchain *c = &w->chain;
+    set_previous(w, &c->block, c->end);
+    w->unsynced_blocks = w->unsynced_blocks || !w->sync_on_close;
+    hd_wchain_keep_conn(w);
+    hd_wchain_done(w);
+    return 0;
+}
+
+/* All of the block is at hand and fits the set-up's message. */
+static bool is_small(const struct hd_writer *w)
+{
+    const struct hd_wpacket *p = w->filling;
+    return p != NULL && p->offset == 0 && p->size > p->kept && p->size <= HD_WRITER_ONE_GO_BYTES;
+}
+
+/* The queue is there before the chain: it goes along with the set-up. */
+static int end_small_block(struct hd_writer *w)
+{
+    w->told_bytes = 0;
+    hd_wchain_queue(w, HD_TAKE_PTR(w->filling));
+    int err = queue_last(w);
+    if (err == 0) {
+        err = hd_wchain_begin(w);
+    }
+    if (err == 0) {
+        err = hd_wchain_pump(w, HD_WAIT_ALL);
+    }
+    return err < 0 ? err : finish_block(w);
+}
+
 /*
  * Finishes the block: everything acknowledged, replicas finalized. While the block can begin anew
  * its last packet goes right behind the data; else only when the data is acknowledged, because
@@ -250,6 +282,9 @@ static int queue_last(struct hd_writer *w)
 static int end_block(struct hd_writer *w)
 {
     struct hd_wchain *c = &w->chain;
+    if (!c->open && is_small(w)) {
+        return end_small_block(w);
+    }
     int err = queue_filling(w, false);
     if (err < 0 || !c->open) {
         return err;
@@ -265,13 +300,7 @@ static int end_block(struct hd_writer *w)
     if (err == 0) {
         err = hd_wchain_pump(w, HD_WAIT_ALL);
     }
-    if (err < 0) {
-        return err;
-    }
-    set_previous(w, &c->block, c->end);
-    w->unsynced_blocks = w->unsynced_blocks || !w->sync_on_close;
-    hd_wchain_done(w);
-    return 0;
+    return err < 0 ? err : finish_block(w);
 }
 
 /* ---- writing ---- */

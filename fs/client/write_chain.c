@@ -114,6 +114,34 @@ static struct hd_list *first_unsent(struct hd_writer *w)
     return at->next; /* the head itself when all is sent */
 }
 
+int hd_wchain_send_all(struct hd_writer *w, const struct hd_buf *head)
+{
+    struct hd_wchain *c = &w->chain;
+    struct iovec iov[1 + 2 * 3] = {{head->data, head->size}};
+    int count = 1;
+    HD_LIST_FOR(it, &c->queue)
+    {
+        if (count + 3 > (int)(sizeof(iov) / sizeof(iov[0]))) {
+            break; /* the rest follows when the node has answered */
+        }
+        struct hd_wpacket *p = HD_LIST_ENTRY(it, struct hd_wpacket, link);
+        count += pieces(w, p, iov + count);
+        p->sent = wire_size(w, p);
+    }
+    c->spoke_ms = hd_clock_mono_ms().v;
+    return hd_stream_writev(&c->conn->stream, iov, count);
+}
+
+void hd_wchain_keep_conn(struct hd_writer *w)
+{
+    struct hd_conn *conn = w->chain.conn;
+    bool ours = atomic_load(&w->fs->session->server_kind) == HD_SERVER_HOWDAH;
+    if (ours && conn != NULL && !w->chain.state.appended && hd_list_empty(&w->chain.queue) &&
+        conn->stream.start == conn->stream.end) {
+        hd_conn_keep(&w->fs->session->conns, HD_TAKE_PTR(w->chain.conn));
+    }
+}
+
 /* Sends what the socket takes. 1: all is sent, 0: the socket is full, < 0: broken. */
 static int send_some(struct hd_writer *w)
 {

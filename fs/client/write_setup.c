@@ -128,6 +128,24 @@ int hd_wchain_probe(struct hd_writer *w)
 
 /* ---- op 80 ---- */
 
+/* Everything in the queue is to be sent (again), under new numbers. */
+static void rewind_queue(struct hd_writer *w)
+{
+    struct hd_wchain *c = &w->chain;
+    HD_LIST_FOR(it, &c->queue)
+    {
+        struct hd_wpacket *p = HD_LIST_ENTRY(it, struct hd_wpacket, link);
+        hd_wpacket_seal(w, p, c->next_seqno++);
+    }
+}
+
+/* Nodes of ours take a small block with the request; others were never asked to. */
+static bool goes_in_one(const struct hd_writer *w)
+{
+    return atomic_load(&w->fs->session->server_kind) == HD_SERVER_HOWDAH &&
+           !hd_list_empty(&w->chain.queue) && w->chain.queue_bytes <= HD_WRITER_ONE_GO_BYTES;
+}
+
 static int send_setup(struct hd_writer *w, Hdw__BlockConstructionStage stage, uint64_t new_genstamp)
 {
     struct hd_wchain *c = &w->chain;
@@ -173,7 +191,13 @@ static int send_setup(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
     request.storage_id = c->nodes[0].storage_id;
     request.n_target_storage_ids = rest;
     request.target_storage_ids = ids;
-    return hd_transfer_request(&c->conn->stream, HD_OP_WRITE_BLOCK, &request.base);
+    HD_AUTO(hd_buf_done) struct hd_buf head = {0};
+    int err = hd_transfer_request_add(&head, HD_OP_WRITE_BLOCK, &request.base);
+    if (err < 0) {
+        return err;
+    }
+    return fresh && goes_in_one(w) ? hd_wchain_send_all(w, &head)
+                                   : hd_stream_write(&c->conn->stream, head.data, head.size);
 }
 
 static int bad_link(const struct hd_wchain *c, const char *name)
@@ -224,25 +248,38 @@ static int await_setup(struct hd_writer *w, int *ret_bad)
     return hd_transfer_error(response, c->nodes[*ret_bad].address, "write");
 }
 
-int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, uint64_t new_genstamp,
-                      int *ret_bad)
+/* Set-up through a connection of the cache (when it has one) or a new one. */
+static int set_up_through(struct hd_writer *w, struct hd_conn_cache *cache,
+                          Hdw__BlockConstructionStage stage, uint64_t new_genstamp, int *ret_bad)
 {
     struct hd_wchain *c = &w->chain;
     hd_conn_close(c->conn);
     c->conn = NULL;
     *ret_bad = 0;
-    if (c->node_count == 0) {
-        *ret_bad = -1;
-        return hd_fail(-HD_E_NO_NODES, "%s: no node is left for the block", w->path);
-    }
-    int err = hd_conn_open(NULL, c->nodes[0].info, CONNECT_TIMEOUT_MS, &c->conn);
+    int err = hd_conn_open(cache, c->nodes[0].info, CONNECT_TIMEOUT_MS, &c->conn);
     if (err < 0) {
         return err;
     }
     c->conn->stream.timeout_ms = SETUP_SILENCE_MS;
     err = send_setup(w, stage, new_genstamp);
-    if (err == 0) {
-        err = await_setup(w, ret_bad);
+    return err < 0 ? err : await_setup(w, ret_bad);
+}
+
+int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, uint64_t new_genstamp,
+                      int *ret_bad)
+{
+    struct hd_wchain *c = &w->chain;
+    if (c->node_count == 0) {
+        *ret_bad = -1;
+        return hd_fail(-HD_E_NO_NODES, "%s: no node is left for the block", w->path);
+    }
+    bool fresh = stage == HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_CREATE;
+    int err =
+        set_up_through(w, fresh ? &w->fs->session->conns : NULL, stage, new_genstamp, ret_bad);
+    if (err == -HD_E_CLOSED && c->conn != NULL && c->conn->reused) {
+        /* It was closed while it was idle: that says nothing about the node. */
+        rewind_queue(w);
+        err = set_up_through(w, NULL, stage, new_genstamp, ret_bad);
     }
     if (err < 0) {
         hd_conn_close(c->conn);
@@ -378,6 +415,8 @@ int hd_wchain_begin(struct hd_writer *w)
             continue;
         }
         int bad;
+        c->next_seqno = 0;
+        rewind_queue(w);
         err = hd_wchain_connect(w, HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_CREATE, 0, &bad);
         if (err == 0) {
             c->state.stage = HD_CHAIN_STREAM;
@@ -603,17 +642,6 @@ static int set_up_again(struct hd_writer *w)
     return err;
 }
 
-/* Everything in the queue is to be sent (again), under new numbers. */
-static void rewind_queue(struct hd_writer *w)
-{
-    struct hd_wchain *c = &w->chain;
-    HD_LIST_FOR(it, &c->queue)
-    {
-        struct hd_wpacket *p = HD_LIST_ENTRY(it, struct hd_wpacket, link);
-        hd_wpacket_seal(w, p, c->next_seqno++);
-    }
-}
-
 static int begin_anew(struct hd_writer *w)
 {
     struct hd_wchain *c = &w->chain;
@@ -627,11 +655,7 @@ static int begin_anew(struct hd_writer *w)
         hd_list_push_front(&c->queue, &p->link);
         c->queue_bytes += p->size;
     }
-    int err = hd_wchain_begin(w);
-    if (err == 0) {
-        rewind_queue(w);
-    }
-    return err;
+    return hd_wchain_begin(w);
 }
 
 /* After close recovery the nodes have finalized: the last packet is not sent again. */

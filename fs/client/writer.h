@@ -20,7 +20,8 @@
 enum {
     HD_WRITER_PACKET_BYTES = 524288,
     HD_WRITER_WINDOW_BYTES = 8 << 20,
-    HD_WRITER_RETAIN_BYTES = 1 << 20, /* a block up to this size can begin anew elsewhere */
+    HD_WRITER_RETAIN_BYTES = 1 << 20,  /* a block up to this size can begin anew elsewhere */
+    HD_WRITER_ONE_GO_BYTES = 32 << 10, /* a block up to this size goes with its request */
     HD_WRITER_EXCLUDED_MAX = 64,
 };
 
@@ -127,7 +128,10 @@ void hd_wchain_drop_node(struct hd_writer *w, int index);
 void hd_writer_forgive(struct hd_writer *w); /* no node is excluded any more */
 int hd_wchain_add_node(struct hd_writer *w, const Hdw__LocatedBlock *from, size_t index);
 
-/* addBlock and set-up, with other nodes as long as meta has any. */
+/*
+ * addBlock and set-up, with other nodes as long as meta has any. What the queue holds is sent along
+ * with the set-up, on every try from its beginning.
+ */
 int hd_wchain_begin(struct hd_writer *w);
 
 /* Set-up on the last block of the file, which is `block` with its length. */
@@ -148,6 +152,12 @@ void hd_wchain_init(struct hd_wchain *c);
 void hd_wchain_done(struct hd_writer *w); /* closes and frees; packets become spare */
 
 void hd_wchain_queue(struct hd_writer *w, struct hd_wpacket *p); /* takes it */
+
+/* Sends `head` and behind it the queue (of a small block): data and the last packet. */
+int hd_wchain_send_all(struct hd_writer *w, const struct hd_buf *head);
+
+/* Every packet is acknowledged: a node of ours may serve another block on the connection. */
+void hd_wchain_keep_conn(struct hd_writer *w);
 
 /* Sends, takes acks, repairs. 0 or a final error. */
 int hd_wchain_pump(struct hd_writer *w, enum hd_wait wait);

@@ -151,6 +151,7 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
     pthread_mutex_init(&d->conns.lock, NULL);
     pthread_cond_init(&d->conns.empty, NULL);
     hd_list_init(&d->conns.list);
+    hd_peers_init(&d->peers);
     struct hd_store_options store = {.dirs = d->options.dirs,
                                      .reserved_bytes = d->options.reserved_bytes,
                                      .failed_volumes_tolerated =
@@ -198,6 +199,7 @@ void hd_data_stop(struct hd_data *d)
     }
     hd_fd_done(&d->unix_fd);
     if (d->conns.count == 0) {
+        hd_peers_done(&d->peers);
         hd_store_free(d->store);
     }
     hd_data_options_done(&d->options);

@@ -15,6 +15,7 @@
 #define HD_DATA_SHELL_DATA_H
 
 #include "fs/base/list.h"
+#include "fs/data/shell/peer.h"
 #include "fs/data/store/store.h"
 #include "fs/net/addr.h"
 
@@ -84,6 +85,7 @@ struct hd_data {
     struct hd_workers *recovery_workers; /* block recovery as primary */
     struct hd_workers *rpc_workers;      /* RPC calls that block */
     struct hd_conns conns;
+    struct hd_peers peers;
     int transfer_port;
     int ipc_port;
     int http_port;

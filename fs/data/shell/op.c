@@ -17,9 +17,9 @@
 enum {
     PROTOCOL_VERSION = 28,
     FIRST_OP_TIMEOUT_MS = 60000,
-    KEEP_ALIVE_MS = 4000,      /* Hadoop's clients drop idle connections after 3 s */
-    OWN_KEEP_ALIVE_MS = 30000, /* ours are patient */
-    READ_BUFFER_BYTES = 8192,
+    KEEP_ALIVE_MS = 4000,          /* Hadoop's clients drop idle connections after 3 s */
+    OWN_KEEP_ALIVE_MS = 30000,     /* ours are patient */
+    READ_BUFFER_BYTES = 40 * 1024, /* a small block with its request fits */
     OP_ARENA_BYTES = 16 << 20,
     STOP_WAIT_S = 20,
 };
@@ -267,6 +267,21 @@ int hd_op_reply(struct hd_conn *c, Hdw__Status status, const char *first_bad_lin
     r.first_bad_link = (char *)(uintptr_t)first_bad_link;
     r.message = (char *)(uintptr_t)message;
     return hd_stream_write_message(&c->stream, &r.base);
+}
+
+int hd_op_reply_add(struct hd_buf *out, Hdw__Status status, const char *first_bad_link)
+{
+    Hdw__BlockOpResponse r = HDW__BLOCK_OP_RESPONSE__INIT;
+    r.status = status;
+    r.first_bad_link = (char *)(uintptr_t)first_bad_link;
+    size_t size = hdw__block_op_response__get_packed_size(&r);
+    int err = hd_buf_add_varint(out, size);
+    err = err < 0 ? err : hd_buf_reserve(out, size);
+    if (err == 0) {
+        hdw__block_op_response__pack(&r, out->data + out->size);
+        out->size += size;
+    }
+    return err;
 }
 
 const char *hd_op_block_text(struct hd_conn *c, const Hdw__ExtendedBlock *b)

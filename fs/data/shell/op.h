@@ -7,12 +7,16 @@
 #ifndef HD_DATA_SHELL_OP_H
 #define HD_DATA_SHELL_OP_H
 
+#include "fs/base/buf.h"
 #include "fs/data/shell/data.h"
 #include "fs/net/stream.h"
 
 #include "data_transfer.pb-c.h"
 
 struct hd_receive;
+
+/* Clients of ours keep connections and send a small block in one go. */
+#define HD_OWN_CLIENT_PREFIX "howdah"
 
 struct hd_conn {
     struct hd_data *data;
@@ -35,6 +39,9 @@ void hd_conns_stop(struct hd_data *d); /* shuts all down and waits for them */
 /* A BlockOpResponse; first_bad_link and message may be NULL (left out). */
 int hd_op_reply(struct hd_conn *c, Hdw__Status status, const char *first_bad_link,
                 const char *message);
+
+/* The same, put behind what `out` holds. */
+int hd_op_reply_add(struct hd_buf *out, Hdw__Status status, const char *first_bad_link);
 
 /* "BP-...:blk_1_1001" in the connection's arena. */
 const char *hd_op_block_text(struct hd_conn *c, const Hdw__ExtendedBlock *b);

@@ -1,12 +1,15 @@
 /*
  * WRITE_BLOCK: set-up of the replica and of the pipeline below, then the packets (receive.c).
  *
- * The order: own replica, connection to the next node, its reply, our reply upwards. A replica that
+ * The order: own replica, connection to the next node, its reply, our reply upwards. Of a block
+ * that came whole with its request (clients of ours send small ones so) everything goes on at once
+ * and the replies come up with the acknowledgements. A replica that
  * cannot be set up because the request does not fit it is closed without a reply, as Hadoop does; a
  * node without room says so, with itself as the bad link.
  */
 #include "fs/base/error.h"
 #include "fs/data/shell/op.h"
+#include "fs/data/shell/packet_io.h"
 #include "fs/data/shell/peer.h"
 #include "fs/data/shell/receive.h"
 #include "fs/os/log.h"
@@ -23,7 +26,9 @@ struct write {
     struct hd_block_writer *writer;
     struct hd_receive *receive;
     struct hd_stream mirror; /* fd -1 until connected */
-    bool replies;            /* a client's pipeline: set-up reply and acknowledgements */
+    const Hdw__DatanodeInfo *next;
+    bool replies; /* a client's pipeline: set-up reply and acknowledgements */
+    bool whole;   /* all of the block came behind the request */
     char bad_link[HD_ADDR_TEXT_BYTES];
 };
 
@@ -63,9 +68,23 @@ static int check(struct write *w)
                                op->requested_checksum->bytes_per_checksum, &w->options.format);
 }
 
+/* Clients of ours, and nodes of ours for them, send a small block along with the request. */
+static bool came_whole(const struct write *w)
+{
+    const struct hd_stream *s = &w->c->stream;
+    return w->replies && w->c->own_client && w->options.setup.stage == HD_STAGE_CREATE &&
+           hd_packets_whole_block(s->buf + s->start, s->end - s->start);
+}
+
+static int settle(void *ctx, struct hd_buf *out);
+
 static int open_replica(struct write *w)
 {
-    struct hd_receive_options options = {.data = w->c->data,
+    w->whole = came_whole(w);
+    struct hd_receive_options options = {.whole = w->whole,
+                                         .settle = settle,
+                                         .settle_ctx = w,
+                                         .data = w->c->data,
                                          .up = &w->c->stream,
                                          .nodes_below = (int)w->op->n_targets,
                                          .acks = w->replies};
@@ -103,26 +122,33 @@ static void shift(Hdw__OpWriteBlock *op)
     }
 }
 
-/* Connects, passes the op on and reads the reply of everybody below. */
+/* Connects, or takes an idle connection, and passes the op on, with the block if it is here. */
 static int open_mirror(struct write *w)
 {
+    const struct hd_stream *s = &w->c->stream;
     const Hdw__DatanodeInfo *next = w->op->targets[0];
     int below = (int)w->op->n_targets;
+    w->next = next;
     snprintf(w->bad_link, sizeof(w->bad_link), "%s:%u", next->id->ip_addr, next->id->xfer_port);
-    int err = hd_peer_connect(next, below, &w->mirror);
+    bool idle = w->replies && w->c->own_client &&
+                hd_peers_take(&w->c->data->peers, next, below, &w->mirror);
+    int err = idle ? 0 : hd_peer_connect(next, below, &w->mirror);
     if (err < 0) {
         w->mirror.fd = -1;
         return err;
     }
     hd_receive_set_mirror(w->receive, &w->mirror);
     shift(w->op);
-    err = hd_peer_send_op(&w->mirror, OP_WRITE, &w->op->base);
-    if (err < 0 || !w->replies) {
-        return err;
-    }
+    return hd_peer_send_op_data(&w->mirror, OP_WRITE, &w->op->base, s->buf + s->start,
+                                w->whole ? s->end - s->start : 0);
+}
+
+/* The reply of everybody below. */
+static int read_reply(struct write *w)
+{
     ProtobufCMessage *m;
-    err = hd_stream_read_message(&w->mirror, &hdw__block_op_response__descriptor,
-                                 HD_DATA_MESSAGE_BYTES_MAX, &w->c->arena, &m);
+    int err = hd_stream_read_message(&w->mirror, &hdw__block_op_response__descriptor,
+                                     HD_DATA_MESSAGE_BYTES_MAX, &w->c->arena, &m);
     if (err < 0) {
         return err;
     }
@@ -136,16 +162,9 @@ static int open_mirror(struct write *w)
     return 0;
 }
 
-/* The pipeline below. Copies between nodes go on without those that cannot be reached. */
-static int set_up_below(struct write *w)
+/* The chain below did not come up. Copies between nodes go on without it. */
+static int below_failed(struct write *w, int err)
 {
-    if (w->op->n_targets == 0) {
-        return 0;
-    }
-    int err = open_mirror(w);
-    if (err == 0) {
-        return 0;
-    }
     hd_log_warn("next node of the pipeline cannot be set up",
                 "block=%" PRIu64 " node=%s error=\"%s\"", w->options.setup.id.v, w->bad_link,
                 hd_fail_describe(err));
@@ -158,6 +177,26 @@ static int set_up_below(struct write *w)
     }
     hd_op_reply(w->c, HDW__STATUS__STATUS_ERROR, w->bad_link, NULL);
     return err;
+}
+
+static int set_up_below(struct write *w)
+{
+    if (w->op->n_targets == 0) {
+        return 0;
+    }
+    int err = open_mirror(w);
+    if (err == 0 && w->replies && !w->whole) {
+        err = read_reply(w);
+    }
+    return err < 0 ? below_failed(w, err) : 0;
+}
+
+/* The set-up reply of a block that came whole. */
+static int settle(void *ctx, struct hd_buf *out)
+{
+    struct write *w = ctx;
+    int err = w->mirror.fd >= 0 ? read_reply(w) : 0;
+    return err < 0 ? below_failed(w, err) : hd_op_reply_add(out, HDW__STATUS__STATUS_SUCCESS, "");
 }
 
 /* No room here is news that the client can act on: it takes this node out and another in. */
@@ -179,6 +218,13 @@ static void say_why(struct write *w, int err)
 static int move_block(struct write *w)
 {
     const struct hd_write_setup *s = &w->options.setup;
+    if (w->whole) {
+        int err = hd_receive_run(w->receive, w->writer);
+        if (err < 0) {
+            say_why(w, err);
+        }
+        return err;
+    }
     if (w->replies) {
         if (s->stage == HD_STAGE_CLOSE_RECOVERY) { /* finalized by the set-up; nothing follows */
             hd_receive_report(w->c->data, w->writer, NULL);
@@ -199,6 +245,8 @@ static int move_block(struct write *w)
 enum hd_op_result hd_op_write(struct hd_conn *c, const Hdw__OpWriteBlock *op)
 {
     struct write w = {.c = c, .op = (Hdw__OpWriteBlock *)(uintptr_t)op, .mirror = {.fd = -1}};
+    c->own_client = strncmp(op->header->client_name, HD_OWN_CLIENT_PREFIX,
+                            sizeof(HD_OWN_CLIENT_PREFIX) - 1) == 0;
     int err = check(&w);
     if (err == 0) {
         err = open_replica(&w);
@@ -218,11 +266,18 @@ enum hd_op_result hd_op_write(struct hd_conn *c, const Hdw__OpWriteBlock *op)
                     op->header->base_header->block->block_id, (int)op->stage, c->peer,
                     hd_fail_describe(err));
     }
+    if (err < 0 && w.replies && c->own_client) { /* data may be under way behind the request */
+        hd_socket_linger(c->stream.fd);
+    }
     hd_block_writer_close(w.writer);
     hd_conn_set_receive(c, NULL);
     hd_receive_free(w.receive);
-    if (w.mirror.fd >= 0) {
+    bool keep = err == 0 && w.replies && c->own_client && !atomic_load(&c->data->stopping) &&
+                w.options.setup.stage == HD_STAGE_CREATE;
+    if (w.mirror.fd >= 0 && keep) {
+        hd_peers_keep(&c->data->peers, w.next, &w.mirror);
+    } else if (w.mirror.fd >= 0) {
         hd_stream_done(&w.mirror);
     }
-    return HD_OP_CLOSE;
+    return keep ? HD_OP_KEEP : HD_OP_CLOSE;
 }

@@ -122,6 +122,28 @@ int hd_packet_reader_next(struct hd_packet_reader *r, struct hd_packet_view *ret
     return 0;
 }
 
+bool hd_packets_whole_block(const uint8_t *data, size_t size)
+{
+    bool last = false;
+    while (!last && size >= HD_PACKET_LENGTHS_BYTES) {
+        uint32_t payload_bytes;
+        struct hd_packet head;
+        int head_bytes = hd_packet_decode_lengths(data, &payload_bytes);
+        if (head_bytes < 0) {
+            return false;
+        }
+        size_t total = HD_PACKET_LENGTHS_BYTES + (size_t)head_bytes + payload_bytes;
+        if (total > size || hd_packet_decode(data + HD_PACKET_LENGTHS_BYTES, (size_t)head_bytes,
+                                             payload_bytes, &head) < 0) {
+            return false;
+        }
+        last = head.last;
+        data += total;
+        size -= total;
+    }
+    return last && size == 0;
+}
+
 int hd_socket_send(int fd, const void *data, size_t size, bool more)
 {
     const uint8_t *p = data;

@@ -34,6 +34,9 @@ int hd_packet_reader_init(struct hd_packet_reader *r, struct hd_stream *s);
 void hd_packet_reader_done(struct hd_packet_reader *r);
 int hd_packet_reader_next(struct hd_packet_reader *r, struct hd_packet_view *ret);
 
+/* Whether the bytes are packets up to the last of a block, and nothing else. */
+bool hd_packets_whole_block(const uint8_t *data, size_t size);
+
 /* Sends all of it; more: further bytes follow at once (MSG_MORE). */
 int hd_socket_send(int fd, const void *data, size_t size, bool more);
 

@@ -22,6 +22,7 @@ struct hd_receive {
     struct hd_receive_options options;
     struct hd_block_writer *writer;
     uint64_t block_id;
+    struct hd_buf held; /* whole: what will be sent up; the one thread's own */
 
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t changed;
@@ -53,6 +54,7 @@ void hd_receive_free(struct hd_receive *r)
     }
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
+    hd_buf_done(&r->held);
     free(r);
 }
 
@@ -98,6 +100,9 @@ static int send_ack(struct hd_receive *r, const struct hd_ack *ack)
 {
     uint8_t bytes[HD_ACK_BYTES_MAX];
     size_t n = hd_ack_encode(ack, bytes);
+    if (r->options.whole) {
+        return hd_buf_add(&r->held, bytes, n);
+    }
     return hd_socket_send(r->options.up->fd, bytes, n, false);
 }
 
@@ -243,6 +248,14 @@ static int respond_one(struct hd_receive *r, bool *ret_last)
     return err;
 }
 
+static int send_held(struct hd_receive *r)
+{
+    int err =
+        r->held.size > 0 ? hd_socket_send(r->options.up->fd, r->held.data, r->held.size, false) : 0;
+    hd_buf_clear(&r->held);
+    return err;
+}
+
 static void *responder_main(void *arg)
 {
     struct hd_receive *r = arg;
@@ -250,6 +263,10 @@ static void *responder_main(void *arg)
     int err = 0;
     while (err == 0 && !last) {
         err = respond_one(r, &last);
+    }
+    if (r->options.whole) {
+        int sent = send_held(r);
+        err = err < 0 ? err : sent;
     }
     pthread_mutex_lock(&r->lock);
     int local_error = r->local_error;
@@ -268,7 +285,7 @@ static void *responder_main(void *arg)
 
 static void pass_on(struct hd_receive *r, const struct hd_packet_view *v)
 {
-    if (r->options.mirror == NULL || is_mirror_broken(r)) {
+    if (r->options.mirror == NULL || r->options.whole || is_mirror_broken(r)) {
         return;
     }
     int err = hd_socket_send(r->options.mirror->fd, v->raw, v->raw_bytes, false);
@@ -356,7 +373,7 @@ static int receive_one(struct hd_receive *r, struct hd_packet_reader *reader, bo
         cut(r->options.mirror);
         pthread_cond_broadcast(&r->changed);
         pthread_mutex_unlock(&r->lock);
-        if (r->options.acks && !responder) {
+        if (r->options.acks && !responder && !r->options.whole) {
             send_own_error(r, err);
         }
         return err;
@@ -383,6 +400,29 @@ static int end_responder(struct hd_receive *r, pthread_t thread, int err)
     return err < 0 ? err : r->responder_error;
 }
 
+/* A block that is all there, by one thread. The reply is the first to go up. */
+static int run_whole(struct hd_receive *r, struct hd_packet_reader *reader)
+{
+    bool below = r->options.mirror != NULL;
+    bool last = false;
+    int err = below ? 0 : r->options.settle(r->options.settle_ctx, &r->held);
+    while (err == 0 && !last) {
+        err = receive_one(r, reader, below, &last);
+    }
+    if (err == 0 && below) {
+        err = r->options.settle(r->options.settle_ctx, &r->held);
+    }
+    if (err < 0) {
+        return err;
+    }
+    if (!below) {
+        return send_held(r);
+    }
+    r->ended = true;
+    responder_main(r);
+    return r->responder_error;
+}
+
 int hd_receive_run(struct hd_receive *r, struct hd_block_writer *writer)
 {
     struct hd_packet_reader reader;
@@ -398,6 +438,11 @@ int hd_receive_run(struct hd_receive *r, struct hd_block_writer *writer)
     }
     int err = hd_packet_reader_init(&reader, r->options.up);
     if (err < 0) {
+        return err;
+    }
+    if (r->options.whole) {
+        err = run_whole(r, &reader);
+        hd_packet_reader_done(&reader);
         return err;
     }
     if (responder) {

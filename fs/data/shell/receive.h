@@ -6,11 +6,12 @@
  *   upstream ◀──acks──── responder thread ◀────acks────── mirror
  *
  * Without a mirror the receiving thread acknowledges itself. In copies between nodes there are no
- * acknowledgements at all.
+ * acknowledgements at all. A small block that came in one go needs no second thread.
  */
 #ifndef HD_DATA_SHELL_RECEIVE_H
 #define HD_DATA_SHELL_RECEIVE_H
 
+#include "fs/base/buf.h"
 #include "fs/data/shell/data.h"
 #include "fs/data/store/block_writer.h"
 #include "fs/net/stream.h"
@@ -24,6 +25,15 @@ struct hd_receive_options {
     int nodes_below;          /* of the pipeline, for timeouts */
     bool acks;                /* a client's pipeline: acknowledge */
     const char *delete_hint;  /* for the report of the finished replica; NULL: none */
+
+    /*
+     * The whole block came with its request and has been sent down: one thread does all, and the
+     * set-up reply and the acknowledgements go up in one send. `settle` puts the reply into `out`
+     * once the next node's has come; its error ends the block with nothing sent.
+     */
+    bool whole;
+    int (*settle)(void *ctx, struct hd_buf *out);
+    void *settle_ctx;
 };
 
 /*

@@ -1,4 +1,9 @@
-/* The thread that sends incremental reports. See reporter.h. */
+/*
+ * Incremental reports. See reporter.h.
+ *
+ * Who waits for a report sends it, with all that is queued, unless somebody is sending already;
+ * then the next batch is his. The thread sends what nobody waits for, and what failed.
+ */
 #include "fs/data/shell/reporter.h"
 #include "fs/base/error.h"
 #include "fs/data/shell/control.h"
@@ -28,21 +33,23 @@ struct item {
 struct hd_reporter {
     struct hd_data *data;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t changed;
-    struct item *queue; /* heap ring of `capacity` */
+    pthread_mutex_t lock;     /* guards all below */
+    pthread_cond_t changed;   /* for the thread */
+    pthread_cond_t sent_some; /* for those who wait */
+    struct item *queue;       /* heap ring of `capacity` */
     size_t capacity;
     uint64_t queued; /* counts for ever; item n is queue[n % capacity] */
     uint64_t sent;
     uint64_t urgent; /* everything before this number goes at once */
     int64_t oldest_ms;
+    bool sending; /* a batch is under way */
     bool stopping;
 };
 
-static bool wait_until(struct hd_reporter *r, int64_t deadline_ms)
+static bool wait_until(struct hd_reporter *r, pthread_cond_t *cond, int64_t deadline_ms)
 {
     struct timespec at = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
-    return pthread_cond_timedwait(&r->changed, &r->lock, &at) != ETIMEDOUT;
+    return pthread_cond_timedwait(cond, &r->lock, &at) != ETIMEDOUT;
 }
 
 static int grow(struct hd_reporter *r)
@@ -82,9 +89,10 @@ static int add(struct hd_reporter *r, const struct item *item, bool urgent)
     if (urgent) {
         r->urgent = r->queued;
     }
-    pthread_cond_broadcast(&r->changed);
     return 0;
 }
+
+static int send_queued(struct hd_reporter *r);
 
 void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replica,
                           const char *storage_id, const char *delete_hint, int64_t wait_ms)
@@ -98,8 +106,18 @@ void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replic
     int err = add(r, &item, true);
     uint64_t mine = r->queued;
     /* Without meta nobody can be kept waiting for it: the report goes out when it is back. */
-    while (err == 0 && r->sent < mine && !r->stopping &&
-           hd_control_is_registered(r->data->control) && wait_until(r, deadline_ms)) {
+    int sent = 0;
+    bool in_time = true;
+    while (err == 0 && sent == 0 && in_time && r->sent < mine && !r->stopping &&
+           hd_control_is_registered(r->data->control)) {
+        if (r->sending) {
+            in_time = wait_until(r, &r->sent_some, deadline_ms);
+        } else {
+            sent = send_queued(r);
+        }
+    }
+    if (r->sent < mine) {
+        pthread_cond_signal(&r->changed);
     }
     pthread_mutex_unlock(&r->lock);
     if (err < 0) {
@@ -114,6 +132,7 @@ void hd_reporter_deleted(struct hd_reporter *r, struct hd_block_id id, struct hd
     snprintf(item.storage_id, sizeof(item.storage_id), "%s", storage_id);
     pthread_mutex_lock(&r->lock);
     add(r, &item, false);
+    pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -222,14 +241,14 @@ static bool wait_for_work(struct hd_reporter *r)
         bool waiting = r->queued > r->sent;
         int64_t now_ms = hd_clock_mono_ms().v;
         int64_t due_ms = r->urgent > r->sent ? now_ms : r->oldest_ms + DELETED_DELAY_MS;
-        if (!waiting) {
+        if (!waiting || r->sending) {
             pthread_cond_wait(&r->changed, &r->lock);
         } else if (!hd_control_is_registered(r->data->control)) {
-            wait_until(r, now_ms + RETRY_MS);
+            wait_until(r, &r->changed, now_ms + RETRY_MS);
         } else if (due_ms <= now_ms) {
             return true;
         } else {
-            wait_until(r, due_ms);
+            wait_until(r, &r->changed, due_ms);
         }
     }
     return false;
@@ -240,30 +259,41 @@ static void drop_sent(struct hd_reporter *r, size_t n)
     for (size_t i = 0; i < n; i++) {
         free(r->queue[r->sent++ % r->capacity].delete_hint);
     }
-    pthread_cond_broadcast(&r->changed);
+}
+
+/* Sends a batch of the queue, which nobody else is doing. Under the lock, let go meanwhile. */
+static int send_queued(struct hd_reporter *r)
+{
+    struct hd_arena arena;
+    Hdw__BlockReceivedAndDeletedRequest q = HDW__BLOCK_RECEIVED_AND_DELETED_REQUEST__INIT;
+    hd_arena_init(&arena, BATCH_ARENA_BYTES);
+    r->sending = true;
+    size_t n = make_request(r, &arena, &q);
+    pthread_mutex_unlock(&r->lock);
+    int err = n > 0 ? send_batch(r, &arena, &q) : -ENOMEM;
+    hd_arena_done(&arena);
+    pthread_mutex_lock(&r->lock);
+    r->sending = false;
+    if (err == 0) {
+        drop_sent(r, n);
+    }
+    pthread_cond_broadcast(&r->sent_some);
+    if (r->sent < r->queued || r->stopping) {
+        pthread_cond_signal(&r->changed);
+    }
+    return err;
 }
 
 static void *reporter_main(void *arg)
 {
     struct hd_reporter *r = arg;
-    struct hd_arena arena;
-    hd_arena_init(&arena, BATCH_ARENA_BYTES);
     pthread_mutex_lock(&r->lock);
     while (wait_for_work(r)) {
-        Hdw__BlockReceivedAndDeletedRequest q = HDW__BLOCK_RECEIVED_AND_DELETED_REQUEST__INIT;
-        hd_arena_reset(&arena);
-        size_t n = make_request(r, &arena, &q);
-        pthread_mutex_unlock(&r->lock);
-        int err = n > 0 ? send_batch(r, &arena, &q) : -ENOMEM;
-        pthread_mutex_lock(&r->lock);
-        if (err == 0) {
-            drop_sent(r, n);
-        } else {
-            wait_until(r, hd_clock_mono_ms().v + RETRY_MS);
+        if (send_queued(r) < 0) {
+            wait_until(r, &r->changed, hd_clock_mono_ms().v + RETRY_MS);
         }
     }
     pthread_mutex_unlock(&r->lock);
-    hd_arena_done(&arena);
     return NULL;
 }
 
@@ -278,6 +308,7 @@ int hd_reporter_start(struct hd_data *d, struct hd_reporter **ret)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, &attr);
+    pthread_cond_init(&r->sent_some, &attr);
     pthread_condattr_destroy(&attr);
     r->data = d;
     *ret = r; /* before the thread: it finds it through d */
@@ -297,10 +328,12 @@ void hd_reporter_stop(struct hd_reporter *r)
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
     pthread_cond_broadcast(&r->changed);
+    pthread_cond_broadcast(&r->sent_some);
     pthread_mutex_unlock(&r->lock);
     pthread_join(r->thread, NULL);
     drop_sent(r, (size_t)(r->queued - r->sent));
     pthread_cond_destroy(&r->changed);
+    pthread_cond_destroy(&r->sent_some);
     pthread_mutex_destroy(&r->lock);
     free(r->queue);
     free(r);
