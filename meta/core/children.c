@@ -140,6 +140,26 @@ void hd_children_insert(struct hd_children *c, struct hd_inode *child)
     c->count++;
 }
 
+bool hd_children_append(struct hd_children *c, struct hd_inode *child)
+{
+    struct hd_children_chunk *last = c->chunk_count > 0 ? c->chunks[c->chunk_count - 1] : NULL;
+    if (last != NULL &&
+        compare(last->items[last->count - 1], hd_inode_name(child), child->name_size) >= 0) {
+        return false;
+    }
+    if (last == NULL || last->count == CHUNK_MAX) {
+        last = resize_chunk(NULL, last == NULL ? CHUNK_FIRST : CHUNK_MAX);
+        last->count = 0;
+        insert_chunk(c, c->chunk_count, last);
+    } else if (last->count == last->capacity) {
+        last = resize_chunk(last, last->capacity * 2);
+        c->chunks[c->chunk_count - 1] = last;
+    }
+    last->items[last->count++] = child;
+    c->count++;
+    return true;
+}
+
 static void remove_chunk(struct hd_children *c, uint32_t at)
 {
     free(c->chunks[at]);

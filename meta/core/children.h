@@ -25,6 +25,10 @@ void hd_children_done(struct hd_children *c); /* the inodes stay */
 
 struct hd_inode *hd_children_find(const struct hd_children *c, const char *name, size_t name_size);
 void hd_children_insert(struct hd_children *c, struct hd_inode *child); /* name must be new */
+
+/* Puts a child behind all others. False: its name is not greater than the last one's. */
+bool hd_children_append(struct hd_children *c, struct hd_inode *child);
+
 void hd_children_remove(struct hd_children *c, struct hd_inode *child); /* must be there */
 
 /* The place of the first child whose name is greater than `name` ("" is before all). */

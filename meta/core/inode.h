@@ -75,11 +75,14 @@ struct hd_file_body {
 
 struct hd_inode {
     struct hd_ino ino;
-    struct hd_inode *parent;    /* NULL: the root */
-    struct hd_inode *hash_next; /* of ns->dentries */
-    int64_t mtime_ms;           /* wall */
-    int64_t atime_ms;           /* wall; 0 of a directory */
-    uint32_t user;              /* numbers of ns->names */
+    struct hd_inode *parent; /* NULL: the root */
+    union {
+        struct hd_inode *hash_next; /* of ns->dentries */
+        uint64_t loading_parent;    /* while the view is loaded: the ino it says it is in */
+    };
+    int64_t mtime_ms; /* wall */
+    int64_t atime_ms; /* wall; 0 of a directory */
+    uint32_t user;    /* numbers of ns->names */
     uint32_t group;
     uint16_t mode; /* 01777 bits */
     uint16_t replication;

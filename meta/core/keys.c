@@ -189,13 +189,12 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
 void hd_view_load_init(struct hd_view_load *l)
 {
     *l = (struct hd_view_load){0};
-    hd_map_init(&l->parents);
     hd_arena_init(&l->arena, 0);
 }
 
 void hd_view_load_done(struct hd_view_load *l)
 {
-    hd_map_done(&l->parents);
+    free(l->dentries);
     hd_arena_done(&l->arena);
 }
 
@@ -248,7 +247,7 @@ static bool inode_fits(const struct hd_ns *ns, const Hdm__Inode *m)
            m->mode <= 01777 && m->replication <= HD_REPLICATION_MAX && m->policy <= UINT8_MAX;
 }
 
-static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode *m)
+static int load_inode(struct hd_ns *ns, const Hdm__Inode *m)
 {
     if (!inode_fits(ns, m)) {
         return hd_fail(-HD_E_CORRUPT, "view: inode %llu makes no sense",
@@ -269,9 +268,8 @@ static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode
         i->u.target = hd_mem_str(m->target, strlen(m->target));
     }
     hd_ns_register(ns, i);
-    int err = hd_map_put(&l->parents, m->ino, (void *)(uintptr_t)(m->parent + 1));
-    hd_assert(err == 0);
-    err = load_blocks(ns, i, m);
+    i->loading_parent = m->parent;
+    int err = load_blocks(ns, i, m);
     if (err < 0) {
         return err;
     }
@@ -302,7 +300,11 @@ int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, 
                          : hd_fail(-HD_E_CORRUPT, "view: counters do not decode");
     }
     if (key_size > 9 && k[0] == KEY_DENTRY && value_size == 8) {
-        l->dentries++;
+        HD_MEM_GROW(l->dentries, l->dentry_count, l->dentry_capacity);
+        l->dentries[l->dentry_count++] =
+            (struct hd_loaded_dentry){.parent = hd_get_be64(k + 1),
+                                      .child = hd_get_be64(value),
+                                      .name_hash = hd_hash_bytes(k + 9, key_size - 9)};
         return 0;
     }
     if (key_size == 9 && k[0] == KEY_INODE) {
@@ -311,24 +313,56 @@ int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, 
             return hd_fail(-HD_E_CORRUPT, "view: inode %llu does not decode",
                            (unsigned long long)hd_get_be64(k + 1));
         }
-        return load_inode(ns, l, m);
+        return load_inode(ns, m);
     }
     return hd_fail(-HD_E_CORRUPT, "view: unknown key of %zu bytes", key_size);
 }
 
-static int link_inode(struct hd_ns *ns, struct hd_inode *i, uint64_t parent_ino)
+/* Entries come in the order of their keys: by directory, then by name. */
+static int link_dentry(struct hd_ns *ns, struct hd_inode *parent, const struct hd_loaded_dentry *d)
 {
-    struct hd_inode *parent = hd_ns_inode(ns, parent_ino);
+    struct hd_inode *i = hd_ns_inode(ns, d->child);
     if (parent == NULL || !hd_inode_is_dir(parent)) {
         return hd_fail(-HD_E_CORRUPT, "view: inode %llu is in %llu, which is no directory",
-                       (unsigned long long)i->ino.v, (unsigned long long)parent_ino);
+                       (unsigned long long)d->child, (unsigned long long)d->parent);
     }
-    if (hd_ns_child(ns, parent, hd_inode_name(i), i->name_size) != NULL) {
-        return hd_fail(-HD_E_CORRUPT, "view: two inodes are called %s in %llu", hd_inode_name(i),
-                       (unsigned long long)parent_ino);
+    if (i == NULL || i->parent != NULL || i->loading_parent != d->parent ||
+        hd_hash_bytes(hd_inode_name(i), i->name_size) != d->name_hash) {
+        return hd_fail(-HD_E_CORRUPT, "view: an entry of %llu says it is inode %llu, which is not",
+                       (unsigned long long)d->parent, (unsigned long long)d->child);
     }
-    hd_ns_link(ns, parent, i);
+    if (d->child >= ns->next_ino) {
+        return hd_fail(-HD_E_CORRUPT, "view: inode %llu is beyond the counter",
+                       (unsigned long long)d->child);
+    }
+    if (!hd_ns_link_last(ns, parent, i)) {
+        return hd_fail(-HD_E_CORRUPT, "view: the entries of %llu are not in order at %s",
+                       (unsigned long long)d->parent, hd_inode_name(i));
+    }
     return 0;
+}
+
+/* How many inodes the root leads to, itself included. */
+static uint64_t count_reached(struct hd_inode *root)
+{
+    struct hd_inode **directories = NULL; /* still to be looked into */
+    size_t count = 0;
+    size_t capacity = 0;
+    uint64_t reached = 1;
+    HD_MEM_GROW(directories, count, capacity);
+    directories[count++] = root;
+    while (count > 0) {
+        const struct hd_children *children = &directories[--count]->u.children;
+        struct hd_children_at at = {0, 0};
+        for (struct hd_inode *i; (i = hd_children_next(children, &at)) != NULL; reached++) {
+            if (hd_inode_is_dir(i) && i->u.children.count > 0) {
+                HD_MEM_GROW(directories, count, capacity);
+                directories[count++] = i;
+            }
+        }
+    }
+    free(directories);
+    return reached;
 }
 
 int hd_view_load_link(struct hd_ns *ns, struct hd_view_load *l)
@@ -336,28 +370,22 @@ int hd_view_load_link(struct hd_ns *ns, struct hd_view_load *l)
     if (ns->root == NULL || !l->counters) {
         return hd_fail(-HD_E_CORRUPT, "view: no root or no counters");
     }
-    size_t cursor = 0;
-    uint64_t ino;
-    void *value;
-    while (hd_map_next(&ns->inodes, &cursor, &ino, &value)) {
-        uint64_t parent = (uint64_t)(uintptr_t)hd_map_get(&l->parents, ino) - 1;
-        int err = parent == 0 ? 0 : link_inode(ns, value, parent);
+    struct hd_inode *parent = NULL;
+    hd_ns_reserve(ns, l->dentry_count);
+    for (size_t n = 0; n < l->dentry_count; n++) {
+        if (parent == NULL || parent->ino.v != l->dentries[n].parent) {
+            parent = hd_ns_inode(ns, l->dentries[n].parent);
+        }
+        int err = link_dentry(ns, parent, &l->dentries[n]);
         if (err < 0) {
             return err;
         }
-        if (ino >= ns->next_ino) {
-            return hd_fail(-HD_E_CORRUPT, "view: inode %llu is beyond the counter",
-                           (unsigned long long)ino);
-        }
     }
-    uint64_t reached = 0;
-    for (struct hd_inode *i = ns->root; i != NULL; i = hd_ns_walk(ns->root, i)) {
-        reached++;
-    }
-    if (reached != ns->inodes.count || reached != l->dentries + 1) {
+    uint64_t reached = count_reached(ns->root);
+    if (reached != ns->inodes.count || reached != l->dentry_count + 1) {
         return hd_fail(-HD_E_CORRUPT, "view: %llu inodes, %llu reached, %llu entries",
                        (unsigned long long)ns->inodes.count, (unsigned long long)reached,
-                       (unsigned long long)l->dentries);
+                       (unsigned long long)l->dentry_count);
     }
     hd_ns_count_quotas(ns);
     return 0;

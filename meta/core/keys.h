@@ -21,9 +21,16 @@ void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e);
 /* Appends the puts of the whole namespace (formatting, tests). */
 void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e);
 
+/* An entry of a directory, as the view has it. */
+struct hd_loaded_dentry {
+    uint64_t parent;
+    uint64_t child;
+    uint64_t name_hash;
+};
+
 struct hd_view_load {
-    uint64_t dentries;     /* entries seen */
-    struct hd_map parents; /* ino -> parent's ino + 1 */
+    struct hd_loaded_dentry *dentries; /* heap, owned; in the order of their keys */
+    size_t dentry_count, dentry_capacity;
     struct hd_arena arena;
     bool counters;
 };

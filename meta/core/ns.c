@@ -188,10 +188,9 @@ static void hash_inode(struct hd_dentries *d, struct hd_inode *i)
     *bucket = i;
 }
 
-static void grow_buckets(struct hd_dentries *d)
+static void set_buckets(struct hd_dentries *d, size_t bucket_count)
 {
-    struct hd_dentries more = {.count = d->count};
-    more.bucket_count = d->bucket_count == 0 ? FIRST_BUCKETS : d->bucket_count * 2;
+    struct hd_dentries more = {.count = d->count, .bucket_count = bucket_count};
     more.buckets = hd_mem_new(sizeof(struct hd_inode *) * more.bucket_count);
     for (size_t n = 0; n < d->bucket_count; n++) {
         for (struct hd_inode *i = d->buckets[n]; i != NULL;) {
@@ -202,6 +201,17 @@ static void grow_buckets(struct hd_dentries *d)
     }
     free(d->buckets);
     *d = more;
+}
+
+void hd_ns_reserve(struct hd_ns *ns, uint64_t inodes)
+{
+    size_t buckets = HD_MAX(ns->dentries.bucket_count, (size_t)FIRST_BUCKETS);
+    while (buckets < inodes) {
+        buckets *= 2;
+    }
+    if (buckets > ns->dentries.bucket_count) {
+        set_buckets(&ns->dentries, buckets);
+    }
 }
 
 struct hd_inode *hd_ns_child(const struct hd_ns *ns, const struct hd_inode *parent,
@@ -218,16 +228,29 @@ struct hd_inode *hd_ns_child(const struct hd_ns *ns, const struct hd_inode *pare
     return i;
 }
 
+static void add_dentry(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child)
+{
+    child->parent = parent;
+    hd_ns_reserve(ns, ns->dentries.count + 1);
+    hash_inode(&ns->dentries, child);
+    ns->dentries.count++;
+}
+
 void hd_ns_link(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child)
 {
     hd_assert(hd_inode_is_dir(parent));
-    child->parent = parent;
     hd_children_insert(&parent->u.children, child);
-    if (ns->dentries.count == ns->dentries.bucket_count) {
-        grow_buckets(&ns->dentries);
+    add_dentry(ns, parent, child);
+}
+
+bool hd_ns_link_last(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child)
+{
+    hd_assert(hd_inode_is_dir(parent));
+    if (!hd_children_append(&parent->u.children, child)) {
+        return false;
     }
-    hash_inode(&ns->dentries, child);
-    ns->dentries.count++;
+    add_dentry(ns, parent, child);
+    return true;
 }
 
 void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child)

@@ -126,6 +126,9 @@ uint8_t hd_ns_policy(const struct hd_inode *i);
 /* ---- pieces shared by apply.c and keys.c ---- */
 
 void hd_ns_link(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child);
+/* The same for a child whose name comes behind all others; false: it does not. */
+bool hd_ns_link_last(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child);
+void hd_ns_reserve(struct hd_ns *ns, uint64_t inodes);       /* so many are about to be linked */
 void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child); /* its parent pointer stays */
 void hd_ns_register(struct hd_ns *ns, struct hd_inode *i);
 struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hdm__StoredBlock *b);

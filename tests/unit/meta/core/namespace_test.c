@@ -348,6 +348,41 @@ ATF_TC_BODY(quotas_count_names_and_space, tc)
     world_done(&w);
 }
 
+/* Loads the world's view; with the values of two entries exchanged, or their keys' order. */
+static int load_with(struct world *w, size_t one, size_t other, bool exchange_values)
+{
+    struct hd_meta *m;
+    ATF_REQUIRE(hd_meta_new(&w->options, &m) == 0);
+    for (size_t i = 0; i < w->view_count; i++) {
+        size_t from = i == one ? other : i == other ? one : i;
+        const struct bytes *key = exchange_values ? &w->view[i].key : &w->view[from].key;
+        const struct bytes *value = &w->view[from].value;
+        ATF_REQUIRE(hd_meta_load(m, key->data, key->size, value->data, value->size) == 0);
+    }
+    int err = hd_meta_load_done(m, (struct hd_txid){w->record_count});
+    hd_meta_free(m);
+    return err;
+}
+
+ATF_TC_WITHOUT_HEAD(a_view_whose_entries_do_not_fit_is_refused);
+ATF_TC_BODY(a_view_whose_entries_do_not_fit_is_refused, tc)
+{
+    struct world w;
+    world_init(&w);
+    for (int i = 0; i < 600; i++) { /* more than fit in one chunk of children */
+        char path[32];
+        snprintf(path, sizeof(path), "/%s/%d", i % 2 == 0 ? "d" : "e", i);
+        do_mkdirs(&w, path, 0755);
+    }
+    world_check(&w);
+    ATF_REQUIRE(w.view[10].key.data[0] == 'D');
+    ATF_REQUIRE(w.view[11].key.data[0] == 'D');
+    ATF_CHECK_EQ(load_with(&w, 0, 0, true), 0);
+    ATF_CHECK_EQ(load_with(&w, 10, 11, true), -HD_E_CORRUPT);
+    ATF_CHECK_EQ(load_with(&w, 10, 11, false), -HD_E_CORRUPT);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(unknown_methods_and_messages_are_told);
 ATF_TC_BODY(unknown_methods_and_messages_are_told, tc)
 {
@@ -402,6 +437,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, symlinks_are_followed_by_clients);
     ATF_TP_ADD_TC(tp, xattrs_have_flags_and_limits);
     ATF_TP_ADD_TC(tp, quotas_count_names_and_space);
+    ATF_TP_ADD_TC(tp, a_view_whose_entries_do_not_fit_is_refused);
     ATF_TP_ADD_TC(tp, unknown_methods_and_messages_are_told);
     ATF_TP_ADD_TC(tp, repeated_calls_get_the_first_answer);
     return atf_no_error();
