@@ -40,7 +40,7 @@ static int keep(struct hd_reporter *r, const uint8_t *line, size_t size)
     return err;
 }
 
-static bool add_counter(struct hd_reporter *r, const char *group, const char *name, int64_t amount)
+bool hd_reporter_count(struct hd_reporter *r, const char *group, const char *name, int64_t amount)
 {
     for (size_t i = 0; i < r->counter_count; i++) {
         struct hd_counter *c = &r->counters[i];
@@ -81,7 +81,7 @@ static bool take_counter(struct hd_reporter *r, char *text)
     if (errno != 0 || end == second + 1 || *end != '\0') {
         return false;
     }
-    return add_counter(r, text, comma + 1, amount);
+    return hd_reporter_count(r, text, comma + 1, amount);
 }
 
 int hd_reporter_line(void *reporter, const uint8_t *line, size_t size)

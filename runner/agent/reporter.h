@@ -37,4 +37,7 @@ void hd_reporter_done(struct hd_reporter *r);
  */
 int hd_reporter_line(void *reporter, const uint8_t *line, size_t size);
 
+/* Adds to a counter. False when there are too many. */
+bool hd_reporter_count(struct hd_reporter *r, const char *group, const char *name, int64_t amount);
+
 #endif

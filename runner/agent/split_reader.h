@@ -8,6 +8,7 @@
 #include "runner/agent/agent.h"
 #include "runner/ops/codec.h"
 #include "runner/ops/line_split.h"
+#include "runner/ops/record_filter.h"
 
 struct hd_split_reader {
     struct hd_attempt *t; /* its bytes_in and records_in are counted */
@@ -20,6 +21,11 @@ struct hd_split_reader {
     uint8_t *text;                 /* decompressed bytes */
     size_t chunk_at;               /* bytes of the chunk given to the codec, and in it */
     size_t chunk_size;
+    bool filtered; /* a delimiter of the job's own, or a limit on lines */
+    struct hd_record_filter filter;
+    struct hd_buf out;
+    bool ended; /* nothing more to read */
+    bool left_out_told;
     struct hd_buf scratch;
     bool end_line; /* an LF behind a last line without one, as Hadoop's reader does */
 };

@@ -123,6 +123,13 @@ static int read_spec(struct hd_mjob *job)
         err = hd_fail(-EINVAL, "keys have no fields without a mapper: they are offsets; -mapper "
                                "cat passes lines on");
     }
+    static const char *const cut[] = {"textinputformat.record.delimiter",
+                                      "mapreduce.input.linerecordreader.line.maxlength"};
+    for (size_t i = 0; err == 0 && offsets && i < HD_ARRAY_COUNT(cut); i++) {
+        if (hd_props_get(&job->props, cut[i], NULL) != NULL) {
+            err = hd_fail(-EINVAL, "%s needs a mapper; -mapper cat passes records on", cut[i]);
+        }
+    }
     return err;
 }
 

@@ -5,6 +5,7 @@
 #include "fs/base/error.h"
 #include "runner/manager/manager.h"
 #include "runner/ops/codec.h"
+#include "runner/ops/record_filter.h"
 
 #include <errno.h>
 #include <fnmatch.h>
