@@ -2,6 +2,7 @@
 #include "runner/lib/io_props.h"
 #include "fs/base/error.h"
 #include "runner/core/props_check.h"
+#include "runner/ops/record_filter.h"
 
 #include <errno.h>
 #include <string.h>
@@ -78,6 +79,15 @@ static int read_sort(const struct hd_props *p, struct hd_io_props *io)
     return err;
 }
 
+static int check_delimiter(const struct hd_props *p)
+{
+    struct hd_record_filter f;
+    const char *delimiter = hd_props_get(p, "textinputformat.record.delimiter", NULL);
+    int err = hd_record_filter_init(&f, delimiter, 0, 0, 0);
+    hd_record_filter_done(&f);
+    return err;
+}
+
 int hd_io_props_read(const struct hd_props *p, struct hd_io_props *ret)
 {
     struct hd_io_props io;
@@ -89,7 +99,8 @@ int hd_io_props_read(const struct hd_props *p, struct hd_io_props *ret)
     hd_kv_rule_init(&io.text_output);
     io.partition_fields = io.sort_fields = false;
     if ((err = hd_props_check(p)) < 0 || (err = read_partition(p, &io)) < 0 ||
-        (err = read_sort(p, &io)) < 0 || (err = read_io(p, "stream.map.input", &ignored)) < 0 ||
+        (err = read_sort(p, &io)) < 0 || (err = check_delimiter(p)) < 0 ||
+        (err = read_io(p, "stream.map.input", &ignored)) < 0 ||
         (err = read_io(p, "stream.map.output", &io.map_output.key_only)) < 0 ||
         (err = read_io(p, "stream.reduce.input", &io.reduce_input.key_only)) < 0 ||
         (err = read_io(p, "stream.reduce.output", &io.reduce_output.key_only)) < 0 ||

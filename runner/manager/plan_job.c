@@ -351,14 +351,17 @@ static int cut(struct planner *p)
     struct hd_plan_file *files = HD_ARENA_ARRAY(&p->arena, struct hd_plan_file, p->count + 1);
     uint64_t total = 0;
     struct hd_plan plan;
+    bool uncuttable =
+        hd_delimiter_overlaps_itself(hd_props_get(props, "textinputformat.record.delimiter", ""));
     if (files == NULL) {
         return refuse(p, EXIT_IO, "no memory for the input files");
     }
     for (size_t i = 0; i < p->count; i++) {
+        const char *path = p->inputs[i].path;
         files[i] =
-            (struct hd_plan_file){.path = p->inputs[i].path,
+            (struct hd_plan_file){.path = path,
                                   .size = p->inputs[i].size,
-                                  .whole = hd_codec_of_name(p->inputs[i].path) != HD_CODEC_PLAIN};
+                                  .whole = uncuttable || hd_codec_of_name(path) != HD_CODEC_PLAIN};
         total += files[i].size;
         int err = fill_blocks(p, &p->inputs[i], &files[i]);
         if (err < 0) {

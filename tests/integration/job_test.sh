@@ -123,7 +123,31 @@ keys_are_parted_and_ordered_by_fields_body() {
 }
 keys_are_parted_and_ordered_by_fields_cleanup() { cluster_cleanup; }
 
+atf_test_case records_have_delimiters_and_limits cleanup
+records_have_delimiters_and_limits_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+records_have_delimiters_and_limits_body() {
+    cluster_up
+    seq 1 400000 >lines
+    tr '\n' '@' <lines | sed 's/@/<->/g' >"$M/in"
+    atf_check -s exit:0 -e ignore -o ignore runner streaming -input /in -output /o -mapper cat -numReduceTasks 0 \
+        -D 'textinputformat.record.delimiter=<->' -D mapreduce.job.maps=9
+    same "$(cd "$M/o" && echo part-* | wc -w)" 9
+    sed 's/\t$//' "$M"/o/part-* | cmp - lines || atf_fail "records differ"
+    cp lines "$M/lines"
+    atf_check -s exit:0 -e ignore -o ignore runner streaming -input /lines -output /o2 -mapper cat -numReduceTasks 0 \
+        -D mapreduce.input.linerecordreader.line.maxlength=6 -D mapreduce.job.maps=3
+    seq 1 9999 >few
+    sed 's/\t$//' "$M"/o2/part-* | cmp - few || atf_fail "lines differ"
+    atf_check -s exit:1 -e match:'needs a mapper' runner streaming -input /in -output /o3 \
+        -D textinputformat.record.delimiter=x
+}
+records_have_delimiters_and_limits_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case records_have_delimiters_and_limits
     atf_add_test_case keys_are_parted_and_ordered_by_fields
     atf_add_test_case compressed_input_is_read_as_text
     atf_add_test_case word_count_equals_sort_and_uniq
