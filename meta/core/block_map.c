@@ -100,7 +100,8 @@ uint32_t hd_blk_live(const struct hd_meta *m, struct hd_blk *b, bool fresh_only)
     uint32_t live = 0;
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
-        if (r[i].state != HD_REPLICA_FINALIZED) {
+        if (r[i].state != HD_REPLICA_FINALIZED ||
+            hd_nodes_storage(&m->nodes, r[i].storage)->losing) {
             continue;
         }
         if (fresh_only && (hd_nodes_of_storage(&m->nodes, r[i].storage)->state != HD_NODE_LIVE ||
@@ -459,6 +460,11 @@ static int compare_ids(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static int compare_blocks(const void *a, const void *b)
+{
+    return compare_ids(&(*(struct hd_blk *const *)a)->id.v, &(*(struct hd_blk *const *)b)->id.v);
+}
+
 /* The blocks for which `wants` is true, in the order of their ids: no order of the map gets out. */
 static uint64_t *collect(struct hd_meta *m, bool (*wants)(struct hd_meta *, struct hd_blk *),
                          size_t *ret_count)
@@ -542,7 +548,9 @@ void hd_block_map_report_end(struct hd_meta *m)
     }
 }
 
-static bool is_on_losing(struct hd_meta *m, struct hd_blk *b)
+/* ---- what a dead node or a failed storage had ---- */
+
+static bool has_losing(struct hd_meta *m, struct hd_blk *b)
 {
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
@@ -550,33 +558,106 @@ static bool is_on_losing(struct hd_meta *m, struct hd_blk *b)
             return true;
         }
     }
-    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
-    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
-        if (hd_nodes_storage(&m->nodes, bad->items[i].storage)->losing) {
-            return true;
-        }
-    }
     return false;
 }
 
-/* Drops what is on storages that are marked as losing, and ends the marks. */
-static void drop_losing(struct hd_meta *m, const struct hd_node *node)
+static void drop_losing(struct hd_meta *m, struct hd_blk *b)
 {
-    size_t count;
-    uint64_t *ids = collect(m, is_on_losing, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[i]});
-        for (uint32_t n = 0; n < node->storage_count; n++) {
-            if (hd_nodes_storage(&m->nodes, node->storages[n])->losing) {
-                hd_blk_drop_replica(m, b, node->storages[n]);
-                hd_blk_drop_bad(m, b, node->storages[n]);
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        uint16_t storage = hd_blk_replicas(b)[i - 1].storage;
+        if (hd_nodes_storage(&m->nodes, storage)->losing) {
+            hd_blk_drop_replica(m, b, storage);
+        }
+    }
+    hd_repair_check(m, b);
+}
+
+/* Bad replicas are few: they go at once. */
+static void drop_losing_bad(struct hd_meta *m)
+{
+    uint64_t *ids = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    while (hd_map_next(&m->bad, &cursor, &id, &value)) {
+        HD_MEM_GROW(ids, count, capacity);
+        ids[count++] = id;
+    }
+    if (count > 0) {
+        qsort(ids, count, sizeof(*ids), compare_ids);
+    }
+    for (size_t n = 0; n < count; n++) {
+        struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[n]});
+        const struct hd_bad_replicas *bad;
+        for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
+            uint16_t storage = bad->items[i].storage;
+            if (hd_nodes_storage(&m->nodes, storage)->losing) {
+                hd_blk_drop_bad(m, b, storage);
+            } else {
+                i++;
             }
         }
         hd_repair_check(m, b);
     }
     free(ids);
-    for (uint32_t n = 0; n < node->storage_count; n++) {
-        hd_nodes_storage(&m->nodes, node->storages[n])->losing = false;
+}
+
+static void start_sweep(struct hd_meta *m)
+{
+    m->sweep.on = true;
+    m->sweep.cursor = 0;
+    drop_losing_bad(m);
+}
+
+/*
+ * The end of a pass over the blocks. Blocks that came and went meanwhile may have moved others out
+ * of its way: a storage is done when it has none left.
+ */
+static void end_pass(struct hd_meta *m)
+{
+    m->sweep.on = false;
+    m->sweep.cursor = 0;
+    for (uint32_t i = 0; i < m->nodes.storage_count; i++) {
+        struct hd_storage *s = m->nodes.storages[i];
+        s->losing = s->losing && s->block_count > 0;
+        m->sweep.on |= s->losing;
+    }
+}
+
+void hd_block_map_sweep(struct hd_meta *m, size_t most)
+{
+    struct hd_blk **found = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+    bool more = true;
+    void *value;
+    if (!m->sweep.on) {
+        return;
+    }
+    while (most-- > 0 && (more = hd_map_next(&m->ns.blocks, &m->sweep.cursor, NULL, &value))) {
+        if (has_losing(m, value)) {
+            HD_MEM_GROW(found, count, capacity);
+            found[count++] = value;
+        }
+    }
+    if (count > 0) { /* no order of the map gets out */
+        qsort(found, count, sizeof(struct hd_blk *), compare_blocks);
+    }
+    for (size_t i = 0; i < count; i++) {
+        drop_losing(m, found[i]);
+    }
+    free(found);
+    if (!more) {
+        end_pass(m);
+    }
+}
+
+void hd_block_map_sweep_storage(struct hd_meta *m, const struct hd_storage *s)
+{
+    while (s->losing) {
+        hd_block_map_sweep(m, SIZE_MAX);
     }
 }
 
@@ -586,11 +667,11 @@ void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node)
     for (uint32_t n = 0; n < node->storage_count; n++) {
         hd_nodes_storage(&m->nodes, node->storages[n])->losing = true;
     }
-    drop_losing(m, node);
+    start_sweep(m);
 }
 
 void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s)
 {
     s->losing = true;
-    drop_losing(m, m->nodes.all[s->node]);
+    start_sweep(m);
 }

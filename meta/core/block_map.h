@@ -50,9 +50,19 @@ void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_blo
 void hd_block_map_report_begin(struct hd_storage *s);
 void hd_block_map_report_end(struct hd_meta *m);
 
-/* All replicas of a dead node, or of a storage that failed, leave the map. */
+/*
+ * All replicas of a dead node, or of a storage that failed, leave the map: they count no more at
+ * once, and are swept out over the next steps, so that a node with a million of them holds up
+ * nobody.
+ */
 void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node);
 void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s);
+
+/* Looks at that many blocks, when there is something to sweep. */
+void hd_block_map_sweep(struct hd_meta *m, size_t most);
+
+/* Sweeps to the end: the storage is about to be reported anew. */
+void hd_block_map_sweep_storage(struct hd_meta *m, const struct hd_storage *s);
 
 /* The namespace changed a block: its size was committed, or its chain is another one. */
 void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b);

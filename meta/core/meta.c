@@ -18,6 +18,7 @@
 
 enum {
     PERIODIC_MS = 250,
+    SWEEP_BLOCKS = 8192, /* a step looks at; a few ms of work */
     PARKED_MAX = 100000,
 };
 
@@ -549,7 +550,7 @@ static void set_deadline(struct hd_meta *m)
         const struct hd_parked *first = HD_LIST_ENTRY(m->parked.next, struct hd_parked, link);
         at.v = HD_MIN(at.v, first->deadline.v);
     }
-    m->fx->deadline = at;
+    m->fx->deadline = m->sweep.on ? m->now : at;
 }
 
 void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct hd_meta_effects *e)
@@ -570,6 +571,7 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
         break;
     }
     periodic(m);
+    hd_block_map_sweep(m, SWEEP_BLOCKS);
     run_parked(m);
     hd_view_emit(&m->ns, e);
     set_deadline(m);

@@ -37,7 +37,7 @@ struct hd_storage {
     uint8_t epoch;   /* of its last full report: replicas it did not name are gone */
     bool reported;   /* a full report came since the node registered */
     bool reporting;  /* a full report of it is being taken in */
-    bool losing;     /* its replicas are leaving the map in this moment */
+    bool losing;     /* its replicas count no more, and are leaving the map */
     uint64_t listed; /* the turn of the heartbeat that listed it last */
     uint64_t capacity_bytes, used_bytes, remaining_bytes, pool_used_bytes, non_dfs_used_bytes;
     uint32_t block_count; /* finalized replicas */

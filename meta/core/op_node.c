@@ -122,7 +122,9 @@ int hd_op_register_datanode(struct hd_call *c)
     node->transfer_count = 0; /* commands of its former life */
     node->recovery_count = 0;
     for (uint32_t i = 0; i < node->storage_count; i++) {
-        hd_nodes_storage(&c->m->nodes, node->storages[i])->reported = false;
+        struct hd_storage *s = hd_nodes_storage(&c->m->nodes, node->storages[i]);
+        hd_block_map_sweep_storage(c->m, s);
+        s->reported = false;
     }
     hd_node_heard(c->m, node, c->event->conn_id);
     hd_meta_trace(c->m, "node %s:%u is live: registered as %s", node->ip, node->xfer_port,
@@ -334,6 +336,9 @@ static void take_storage_reports(struct hd_call *c, struct hd_node *node,
         }
         s->listed = r->has_failed && r->failed ? 0 : c->m->turn;
         s->failed = s->failed && s->listed == 0;
+        if (!s->failed) {
+            hd_block_map_sweep_storage(c->m, s);
+        }
         s->capacity_bytes = r->capacity;
         s->used_bytes = r->dfs_used;
         s->remaining_bytes = r->remaining;

@@ -149,6 +149,7 @@ static uint32_t count_rack(struct hd_meta *m, struct hd_blk *b, const char *rack
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
         if (r[i].state == HD_REPLICA_FINALIZED &&
+            !hd_nodes_storage(&m->nodes, r[i].storage)->losing &&
             strcmp(hd_nodes_of_storage(&m->nodes, r[i].storage)->rack, rack) == 0) {
             count++;
         }
@@ -166,7 +167,8 @@ static const struct hd_replica *choose_excess(struct hd_meta *m, struct hd_blk *
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
         const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
         const struct hd_node *node = m->nodes.all[s->node];
-        if (r->state != HD_REPLICA_FINALIZED || node->state != HD_NODE_LIVE || !s->reported) {
+        if (r->state != HD_REPLICA_FINALIZED || node->state != HD_NODE_LIVE || !s->reported ||
+            s->losing) {
             continue;
         }
         uint32_t rack = HD_MIN(count_rack(m, b, node->rack), 2u);
@@ -354,6 +356,7 @@ static struct hd_node *choose_source(struct hd_meta *m, struct hd_blk *b)
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
         struct hd_node *node = hd_nodes_of_storage(&m->nodes, r->storage);
         if (r->state != HD_REPLICA_FINALIZED || node->state == HD_NODE_DEAD || !node->registered ||
+            hd_nodes_storage(&m->nodes, r->storage)->losing ||
             node->streams >= m->o.repair_streams_per_node) {
             continue;
         }

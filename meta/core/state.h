@@ -45,6 +45,12 @@ struct hd_parked {
     bool ready;
 };
 
+/* The way through all blocks, taking out what is on storages that are `losing`. */
+struct hd_sweep {
+    bool on;
+    size_t cursor; /* of the map of blocks */
+};
+
 struct hd_meta {
     struct hd_meta_options o; /* strings owned */
     struct hd_ns ns;
@@ -53,6 +59,7 @@ struct hd_meta {
     uint64_t bad_blocks_in_use; /* blocks that have bad replicas */
     uint64_t blocks_in_future;  /* reports of blocks that this namespace has not given out yet */
     struct hd_repairs repairs;
+    struct hd_sweep sweep;
     struct hd_safe_mode safe;
     struct hd_retry_cache retry;
     struct hd_prng prng;

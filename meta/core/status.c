@@ -112,7 +112,8 @@ static size_t usable_replicas(struct hd_call *c, struct hd_blk *b, uint16_t *out
     size_t count = 0;
     for (uint16_t i = 0; i < b->replica_count; i++) {
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
-        bool dead = hd_nodes_of_storage(&c->m->nodes, r->storage)->state == HD_NODE_DEAD;
+        bool dead = hd_nodes_storage(&c->m->nodes, r->storage)->losing ||
+                    hd_nodes_of_storage(&c->m->nodes, r->storage)->state == HD_NODE_DEAD;
         if (!dead && (b->state != HD_BLOCK_COMPLETE || r->state == HD_REPLICA_FINALIZED)) {
             out[count++] = r->storage;
         }

@@ -1,5 +1,6 @@
 /* Tests of data nodes: failure detection, repair, surplus, corruption, placement, safe mode. */
 #include "tests/unit/meta/core/harness.h"
+#include "meta/core/block_map.h"
 
 static void some_nodes(struct world *w, int count)
 {
@@ -95,6 +96,41 @@ ATF_TC_BODY(a_closed_connection_is_news_at_once, tc)
     nodes_pass(&w, 3, 3, 3500);
     ATF_CHECK_EQ(stats(&w).nodes_dead, 1);
     ATF_CHECK_EQ(locations(&w, "/f"), 2);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_dead_nodes_replicas_leave_a_few_at_a_time_and_count_no_more_at_once);
+ATF_TC_BODY(a_dead_nodes_replicas_leave_a_few_at_a_time_and_count_no_more_at_once, tc)
+{
+    enum { BLOCKS = 50 };
+    struct world w;
+    struct hd_blk *blocks[BLOCKS];
+    some_nodes(&w, 3);
+    for (int i = 0; i < BLOCKS; i++) {
+        char path[16];
+        snprintf(path, sizeof(path), "/%d", i);
+        Hdw__ExtendedBlock *b = do_write(&w, path, 10);
+        blocks[i] = hd_ns_block(&w.m->ns, (struct hd_block_id){b->block_id});
+    }
+    nodes_pass(&w, 1, 3, 6000);
+    struct hd_node *node = hd_nodes_find(&w.m->nodes, "uuid-2");
+    struct hd_storage *storage = hd_nodes_find_storage(&w.m->nodes, "DS-2");
+    ATF_CHECK_EQ(storage->block_count, BLOCKS);
+    hd_block_map_drop_node(w.m, node);
+    for (int i = 0; i < BLOCKS; i++) {
+        ATF_CHECK_EQ(hd_blk_live(w.m, blocks[i], false), 2);
+    }
+    ATF_CHECK_EQ(storage->block_count, BLOCKS);
+    hd_block_map_sweep(w.m, 10);
+    ATF_CHECK_EQ(storage->block_count, BLOCKS - 10);
+    ATF_CHECK_EQ(stats(&w).blocks_under_replicated, 10);
+    hd_block_map_sweep_storage(w.m, storage); /* it comes back before that has ended */
+    ATF_CHECK_EQ(storage->block_count, 0);
+    ATF_CHECK_EQ(stats(&w).blocks_under_replicated, BLOCKS);
+    ATF_CHECK(!storage->losing);
+    hd_block_map_drop_node(w.m, node);
+    world_step(&w, &(struct hd_meta_event){.type = HD_META_TICK});
+    ATF_CHECK(!w.m->sweep.on);
     world_done(&w);
 }
 
@@ -610,6 +646,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, unknown_nodes_are_told_to_register);
     ATF_TP_ADD_TC(tp, silence_makes_stale_then_dead);
     ATF_TP_ADD_TC(tp, a_closed_connection_is_news_at_once);
+    ATF_TP_ADD_TC(tp, a_dead_nodes_replicas_leave_a_few_at_a_time_and_count_no_more_at_once);
     ATF_TP_ADD_TC(tp, the_last_replica_is_copied_at_once);
     ATF_TP_ADD_TC(tp, a_copy_that_does_not_come_is_ordered_again);
     ATF_TP_ADD_TC(tp, fewer_nodes_than_replicas_is_under_replicated);
