@@ -15,8 +15,9 @@ install(FILES ${man8} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 file(GLOB completions tools/completions/*)
 install(FILES ${completions} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES docs/examples/howdah.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
-set(HD_UNIT_BINDIR ${CMAKE_INSTALL_FULL_BINDIR})
+# Units name programs without a folder: systemd finds them in /usr/local as well as in /usr.
 file(GLOB units systemd/*.in)
 foreach(unit ${units})
     get_filename_component(name ${unit} NAME_WLE)
