@@ -534,6 +534,8 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         break;
     case HDM__EDIT_RECORD__OP_TAKE_STAMP:
         take_stamp(ns, r->take_stamp->gs);
+        ns->next_block = HD_MAX(ns->next_block, r->take_stamp->next_block);
+        ns->next_ino = HD_MAX(ns->next_ino, r->take_stamp->next_ino);
         break;
     case HDM__EDIT_RECORD__OP__NOT_SET:
     case _HDM__EDIT_RECORD__OP__CASE_IS_INT_SIZE:

@@ -13,6 +13,7 @@
 #include "fs/wire/explain.h"
 #include "meta/core/mem.h"
 #include "meta/core/op.h"
+#include "meta/core/record_make.h"
 #include "ha.pb-c.h"
 #include "howdah.pb-c.h"
 
@@ -20,6 +21,7 @@ enum {
     PERIODIC_MS = 250,
     SWEEP_BLOCKS = 8192, /* a step looks at; a few ms of work */
     PARKED_MAX = 100000,
+    NAMES_PER_LIFE = 1 << 24, /* more than one process gives out while nothing becomes durable */
 };
 
 /* ---- the dispatch table ---- */
@@ -298,7 +300,8 @@ int hd_meta_replay(struct hd_meta *m, const void *record, size_t size, struct hd
 
 void hd_meta_start(struct hd_meta *m, struct hd_mono_ms now)
 {
-    m->now = m->ns.now = now;
+    m->now = m->ns.now = m->started = now;
+    m->opened = m->ns.txid.v == 0; /* nothing was given out before */
     m->next_periodic.v = now.v + PERIODIC_MS;
     HD_LIST_FOR(it, &m->ns.leases.all)
     {
@@ -553,6 +556,24 @@ static void set_deadline(struct hd_meta *m)
     m->fx->deadline = m->sweep.on ? m->now : at;
 }
 
+/*
+ * The records of the last moment before a power cut may be lost, and with them the knowledge which
+ * inodes, block ids and stamps were given out. Replicas that bear them are on the nodes' disks,
+ * whole and with good sums: given out again, a name would find another file's bytes. So each
+ * process begins behind all that its forerunner can have used. The first record it writes says so,
+ * and no reply leaves before some record of this process is durable (executor.c).
+ */
+static void open_life(struct hd_meta *m)
+{
+    Hdm__TakeStamp op = HDM__TAKE_STAMP__INIT;
+    m->opened = true;
+    op.gs = m->ns.next_gs + NAMES_PER_LIFE;
+    op.has_next_block = op.has_next_ino = true;
+    op.next_block = m->ns.next_block + NAMES_PER_LIFE;
+    op.next_ino = m->ns.next_ino + NAMES_PER_LIFE;
+    HD_COMMIT(m, take_stamp, TAKE_STAMP, &op);
+}
+
 void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct hd_meta_effects *e)
 {
     m->now = m->ns.now = event->now;
@@ -560,6 +581,9 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
     m->durable = event->durable;
     m->fx = e;
     m->turn++;
+    if (!m->opened) {
+        open_life(m);
+    }
     switch (event->type) {
     case HD_META_REQUEST:
         request(m, event);

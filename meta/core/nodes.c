@@ -115,6 +115,33 @@ void hd_node_heard(struct hd_meta *m, struct hd_node *node, uint64_t conn_id)
     }
 }
 
+static bool may_hold_more(const struct hd_meta *m, const struct hd_node *node)
+{
+    if (node->state == HD_NODE_DEAD) {
+        return !hd_meta_past(m, node->heard, m->o.lease_hard_ms);
+    }
+    for (uint32_t i = 0; i < node->storage_count; i++) {
+        const struct hd_storage *s = hd_nodes_storage(&m->nodes, node->storages[i]);
+        if (!s->reported && !s->failed) {
+            return true;
+        }
+    }
+    return node->storage_count == 0;
+}
+
+bool hd_nodes_may_return(const struct hd_meta *m)
+{
+    if (hd_nodes_live(&m->nodes) == 0 || !hd_meta_past(m, m->started, m->o.lease_soft_ms)) {
+        return true; /* after a start it is not known whom to expect */
+    }
+    for (uint32_t i = 0; i < m->nodes.count; i++) {
+        if (may_hold_more(m, m->nodes.all[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void become_dead(struct hd_meta *m, struct hd_node *node)
 {
     hd_meta_trace(m, "node %s:%u is dead", node->ip, node->xfer_port);

@@ -39,6 +39,7 @@ void hd_send_recovery(struct hd_meta *m, struct hd_open_file *f)
     struct hd_blk *b = hd_file_last_block(f->file);
     struct hd_node *primary = b != NULL ? choose_primary(m, b, f->recovery_tries) : NULL;
     f->recovery_sent = m->now;
+    f->recovery_after = m->ns.txid;
     if (primary == NULL) {
         return; /* tried again when its nodes are back */
     }
@@ -72,7 +73,10 @@ int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_
         return -HD_E_BEING_CREATED;
     }
     if (last->replica_count == 0 && last->size_bytes == 0 && !f->truncating) {
-        /* No node was ever seen with it: there is nothing to recover. */
+        if (hd_nodes_may_return(m)) {
+            return 0; /* who has it may be on the way: what it holds may be acknowledged */
+        }
+        /* No node has it: there is nothing to recover. */
         Hdm__AbandonBlock op = HDM__ABANDON_BLOCK__INIT;
         op.ino = file->ino.v;
         op.block = last->id.v;
@@ -439,6 +443,11 @@ static int check_synchronization(struct hd_call *c, const Hdw__CommitBlockSynchr
             "%s",
             (unsigned long long)q->new_gen_stamp, (unsigned long long)f->recovery_gs.v,
             hd_block_name(c, b->id, b->gs));
+    }
+    if (q->delete_block && b->size_bytes > 0 && hd_nodes_may_return(c->m)) {
+        return hd_call_fail(c, -HD_E_IO,
+                            "Block %s had %llu bytes: it is not deleted while nodes are away",
+                            hd_block_name(c, b->id, b->gs), (unsigned long long)b->size_bytes);
     }
     if (!q->delete_block && q->new_length > b->file->u.file.block_size_bytes) {
         return hd_call_fail(c, -HD_E_IO, "Block recovery to %llu bytes: the block holds %llu",

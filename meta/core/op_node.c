@@ -210,11 +210,16 @@ static void command_recover(struct hd_call *c, struct hd_node *node, struct comm
     Hdw__BlockRecoveryCommand *r =
         HD_MSG(c->m, Hdw__BlockRecoveryCommand, hdw__block_recovery_command);
     r->blocks = HD_TURN_ARRAY(c->m, Hdw__RecoveringBlock *, node->recovery_count);
+    size_t kept = 0;
     for (size_t i = 0; i < node->recovery_count; i++) {
         struct hd_open_file *f = hd_map_get(&c->ns->open, node->recoveries[i].v);
         struct hd_blk *b = f != NULL ? hd_file_last_block(f->file) : NULL;
         if (b == NULL || f->recovery_gs.v == 0) {
             continue; /* it has ended meanwhile */
+        }
+        if (f->recovery_after.v > c->m->durable.v) {
+            node->recoveries[kept++] = node->recoveries[i];
+            continue;
         }
         Hdw__RecoveringBlock *m = HD_MSG(c->m, Hdw__RecoveringBlock, hdw__recovering_block);
         m->new_gen_stamp = f->recovery_gs.v;
@@ -225,7 +230,7 @@ static void command_recover(struct hd_call *c, struct hd_node *node, struct comm
         }
         r->blocks[r->n_blocks++] = m;
     }
-    node->recovery_count = 0;
+    node->recovery_count = kept;
     if (r->n_blocks > 0) {
         add_command(c, l, HDW__DATANODE_COMMAND_TYPE__CMD_BlockRecoveryCommand)->recovery_cmd = r;
     }
@@ -263,6 +268,9 @@ static void add_transfer(struct hd_call *c, Hdw__BlockCommand *b, const struct h
 
 static void command_transfer(struct hd_call *c, struct hd_node *node, struct commands *l)
 {
+    if (node->transfer_count == 0) {
+        hd_repair_work(c->m); /* it asks when it has done what it was given */
+    }
     if (node->transfer_count == 0) {
         return;
     }

@@ -66,6 +66,8 @@ struct hd_meta {
     struct hd_list parked;
     size_t parked_count;
     struct hd_view_load load; /* while starting */
+    struct hd_mono_ms started;
+    bool opened; /* what this process does is recorded: see open_life */
     struct hd_mono_ms next_periodic;
     struct hd_mono_ms next_lease_check;
 

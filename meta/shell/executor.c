@@ -134,6 +134,15 @@ static bool may_impersonate(void *ctx, const char *real_user, const char *user)
 
 /* --- effects --- */
 
+/*
+ * Calls after which data nodes change replicas that are durable: were only the record lost, the
+ * namespace would not know its own file's replicas any more.
+ */
+static bool changes_replicas(const struct hd_rpc_call *call)
+{
+    return strcmp(call->method, "append") == 0 || strcmp(call->method, "truncate") == 0;
+}
+
 static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
 {
     struct hd_rpc_call *call = (struct hd_rpc_call *)(uintptr_t)r->token;
@@ -143,7 +152,8 @@ static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
         (void)hd_map_remove(&x->held, r->token);
     }
     const struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
-    bool strict = c == NULL || !c->relaxed;
+    /* Until something of this process is durable, nobody builds on it: open_life of the core. */
+    bool strict = c == NULL || !c->relaxed || x->durable.v <= x->base.v || changes_replicas(call);
     struct hd_txid after = r->after;
     if (!strict && strcmp(call->method, "fsync") == 0) {
         strict = true; /* what the caller did before is to be durable, whoever recorded it */
@@ -352,7 +362,7 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
     hd_list_init(&x->strict);
     hd_list_init(&x->relaxed);
     hd_meta_effects_init(&x->effects);
-    x->stepped = x->handed = x->written = x->durable = hd_meta_txid(store->meta);
+    x->base = x->stepped = x->handed = x->written = x->durable = hd_meta_txid(store->meta);
     const struct hd_log_thread_options lo = {.log = store->log,
                                              .loop = loop,
                                              .flush_ms = conf->flush_ms,

@@ -60,6 +60,7 @@ struct hd_executor {
     struct hd_list turns;    /* struct hd_exec_turn, in txid order */
     struct hd_list strict;   /* struct parked: until durable, by txid */
     struct hd_list relaxed;  /* until written */
+    struct hd_txid base;     /* when this process began */
     struct hd_txid stepped;  /* by the core */
     struct hd_txid handed;   /* to the log thread */
     struct hd_txid written;

@@ -497,6 +497,95 @@ ATF_TC_BODY(open_files_survive_a_restart, tc)
     world_done(&w);
 }
 
+static bool recover_lease(struct world *w, const char *path)
+{
+    return CALL(w, "recoverLease", RecoverLease, recover_lease, .src = S(path),
+                .client_name = S("other"))
+        ->result;
+}
+
+ATF_TC_WITHOUT_HEAD(a_block_is_not_given_up_before_its_nodes_can_have_come_back);
+ATF_TC_BODY(a_block_is_not_given_up_before_its_nodes_can_have_come_back, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_create(&w, "/f", "c1");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "c1", NULL);
+    world_restart(&w);
+    ATF_CHECK(!recover_lease(&w, "/f")); /* nobody is there yet */
+    node_start(&w, 1);
+    node_start(&w, 2);
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    node_start(&w, 3);
+    node_says(&w, 3, HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING, l->b->block_id,
+              l->b->generation_stamp, 10);
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    int node;
+    ATF_CHECK(find_recovery(&w, &node) != NULL); /* its bytes are asked for */
+    world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(replicas_are_cut_only_when_the_record_is_durable);
+ATF_TC_BODY(replicas_are_cut_only_when_the_record_is_durable, tc)
+{
+    struct world w;
+    int node;
+    three_nodes(&w);
+    do_write(&w, "/f", 100);
+    w.durable = hd_meta_txid(w.m).v;
+    CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 40,
+         .client_name = S("c1"));
+    ATF_CHECK(find_recovery(&w, &node) == NULL);
+    w.durable = UINT64_MAX;
+    ATF_CHECK(find_recovery(&w, &node) != NULL);
+    world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_block_that_no_node_has_is_given_up_in_the_end);
+ATF_TC_BODY(a_block_that_no_node_has_is_given_up_in_the_end, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_create(&w, "/f", "c1");
+    do_add_block(&w, "/f", "c1", NULL);
+    world_restart(&w);
+    for (int n = 1; n <= 3; n++) {
+        node_start(&w, n);
+    }
+    nodes_pass(&w, 1, 3, 61000);
+    ATF_CHECK(recover_lease(&w, "/f"));
+    ATF_CHECK_EQ(do_stat(&w, "/f")->length, 0);
+    world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_new_process_gives_out_no_name_of_the_one_before);
+ATF_TC_BODY(a_new_process_gives_out_no_name_of_the_one_before, tc)
+{
+    /* A power cut may have taken the records of names that data nodes have on their disks. */
+    enum { RECORDS_LOST = 1 << 20 };
+    struct world w;
+    three_nodes(&w);
+    do_create(&w, "/f", "c1");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "c1", NULL);
+    uint64_t block = l->b->block_id;
+    uint64_t stamp = l->b->generation_stamp;
+    uint64_t inode = do_stat(&w, "/f")->file_id;
+    world_restart(&w);
+    for (int n = 1; n <= 3; n++) {
+        node_start(&w, n);
+    }
+    do_create(&w, "/g", "c1");
+    l = do_add_block(&w, "/g", "c1", NULL);
+    ATF_CHECK(l->b->block_id > block + RECORDS_LOST);
+    ATF_CHECK(l->b->generation_stamp > stamp + RECORDS_LOST);
+    ATF_CHECK(do_stat(&w, "/g")->file_id > inode + RECORDS_LOST);
+    world_check(&w);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(concat_moves_blocks);
 ATF_TC_BODY(concat_moves_blocks, tc)
 {
@@ -542,6 +631,10 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_recovery_that_nobody_answers_is_sent_again);
     ATF_TP_ADD_TC(tp, renewed_leases_stay);
     ATF_TP_ADD_TC(tp, open_files_survive_a_restart);
+    ATF_TP_ADD_TC(tp, a_block_is_not_given_up_before_its_nodes_can_have_come_back);
+    ATF_TP_ADD_TC(tp, replicas_are_cut_only_when_the_record_is_durable);
+    ATF_TP_ADD_TC(tp, a_block_that_no_node_has_is_given_up_in_the_end);
+    ATF_TP_ADD_TC(tp, a_new_process_gives_out_no_name_of_the_one_before);
     ATF_TP_ADD_TC(tp, concat_moves_blocks);
     return atf_no_error();
 }
