@@ -151,7 +151,7 @@ static void become_dead(struct hd_meta *m, struct hd_node *node)
     node->transfer_count = 0;
     node->recovery_count = 0;
     hd_block_map_drop_node(m, node);
-    node->streams = 0;
+    node->copy_units = 0;
 }
 
 void hd_nodes_check(struct hd_meta *m)

@@ -11,7 +11,15 @@ enum {
     COPY_TIMEOUT_MS = 10000,
     DELETION_TIMEOUT_MS = 30000,
     COPY_BYTES_PER_MS = 8192, /* the slowest copy that is waited for */
+    COPY_UNIT_BYTES = 8 << 20,
+    STREAM_UNITS = 17, /* a copy of a default block: what one stream may have under way */
 };
+
+/* What a copy weighs against its source's streams: many small ones go in the place of a large. */
+static uint32_t copy_units(const struct hd_blk *b)
+{
+    return 1 + (uint32_t)HD_MIN(b->size_bytes / COPY_UNIT_BYTES, (uint64_t)STREAM_UNITS - 1);
+}
 
 void hd_repairs_init(struct hd_repairs *r)
 {
@@ -76,9 +84,7 @@ static struct hd_repair *queue_as(struct hd_meta *m, struct hd_blk *b, enum hd_r
 static void end_copy(struct hd_meta *m, struct hd_repair *e, uint32_t index)
 {
     struct hd_node *source = m->nodes.all[e->copies[index].source];
-    if (source->streams > 0) {
-        source->streams--;
-    }
+    source->copy_units -= HD_MIN(source->copy_units, e->copies[index].units);
     e->copies[index] = e->copies[--e->copy_count];
 }
 
@@ -357,11 +363,11 @@ static struct hd_node *choose_source(struct hd_meta *m, struct hd_blk *b)
         struct hd_node *node = hd_nodes_of_storage(&m->nodes, r->storage);
         if (r->state != HD_REPLICA_FINALIZED || node->state == HD_NODE_DEAD || !node->registered ||
             hd_nodes_storage(&m->nodes, r->storage)->losing ||
-            node->streams >= m->o.repair_streams_per_node) {
+            node->copy_units + copy_units(b) > m->o.repair_streams_per_node * STREAM_UNITS) {
             continue;
         }
         if (best == NULL || node->state < best->state ||
-            (node->state == best->state && node->streams < best->streams)) {
+            (node->state == best->state && node->copy_units < best->copy_units)) {
             best = node;
         }
     }
@@ -381,11 +387,12 @@ static bool order_copy(struct hd_meta *m, struct hd_blk *b)
     }
     HD_MEM_GROW(source->transfers, source->transfer_count, source->transfer_capacity);
     source->transfers[source->transfer_count++] = (struct hd_transfer){b->id, target};
-    source->streams++;
+    source->copy_units += copy_units(b);
     HD_MEM_GROW(e->copies, e->copy_count, e->copy_capacity);
     e->copies[e->copy_count++] = (struct hd_repair_copy){
         .source = source->index,
         .target = target,
+        .units = copy_units(b),
         .deadline = {m->now.v + COPY_TIMEOUT_MS + (int64_t)(b->size_bytes / COPY_BYTES_PER_MS)},
     };
     return true;

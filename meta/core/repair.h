@@ -27,6 +27,7 @@ enum hd_repair_class {
 struct hd_repair_copy {
     uint16_t source; /* node */
     uint16_t target; /* storage */
+    uint32_t units;  /* of the source's streams */
     struct hd_mono_ms deadline;
 };
 

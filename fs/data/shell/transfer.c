@@ -168,6 +168,9 @@ static void order_run(void *ctx)
     hd_log(err < 0 ? HD_LOG_WARN : HD_LOG_INFO, err < 0 ? "copy failed" : "copied",
            "block=%" PRIu64 " to=%s:%u error=\"%s\"", b->block_id, args.targets[0]->id->ip_addr,
            args.targets[0]->id->xfer_port, err < 0 ? hd_fail_describe(err) : "");
+    if (atomic_fetch_sub(&o->data->orders_waiting, 1) == 1) {
+        hd_control_wake(o->data->control, false); /* done: meta may have more */
+    }
     order_free(o);
 }
 
@@ -203,7 +206,9 @@ void hd_transfer_order(struct hd_data *d, const Hdw__BlockCommand *cmd, size_t i
     if (o == NULL) {
         return;
     }
+    atomic_fetch_add(&d->orders_waiting, 1);
     if (o->command == NULL || hd_workers_run(d->copy_workers, order_run, o) < 0) {
+        atomic_fetch_sub(&d->orders_waiting, 1);
         hd_log_warn("copy is not carried out: too much waits", "block=%" PRIu64,
                     cmd->blocks[i]->block_id);
         order_free(o);
