@@ -26,12 +26,16 @@ enum {
 
 /* ---- the dispatch table ---- */
 
-#define PROTOCOL_CLIENT   "org.apache.hadoop.hdfs.protocol.ClientProtocol"
-#define PROTOCOL_DATANODE "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol"
-#define PROTOCOL_NAMENODE "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol"
-#define PROTOCOL_HA       "org.apache.hadoop.ha.HAServiceProtocol"
-#define PROTOCOL_MAPPINGS "org.apache.hadoop.tools.GetUserMappingsProtocol"
-#define PROTOCOL_META     "howdah.MetaProtocol"
+#define PROTOCOL_CLIENT      "org.apache.hadoop.hdfs.protocol.ClientProtocol"
+#define PROTOCOL_DATANODE    "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol"
+#define PROTOCOL_NAMENODE    "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol"
+#define PROTOCOL_HA          "org.apache.hadoop.ha.HAServiceProtocol"
+#define PROTOCOL_MAPPINGS    "org.apache.hadoop.tools.GetUserMappingsProtocol"
+#define PROTOCOL_META        "howdah.MetaProtocol"
+#define PROTOCOL_RECONFIGURE "org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol"
+#define PROTOCOL_CALL_QUEUE  "org.apache.hadoop.ipc.RefreshCallQueueProtocol"
+#define PROTOCOL_AUTHORIZE   "org.apache.hadoop.security.authorize.RefreshAuthorizationPolicyProtocol"
+#define PROTOCOL_USERS       "org.apache.hadoop.security.RefreshUserMappingsProtocol"
 
 const struct hd_method hd_methods[] = {
 #define HD_METHOD(protocol, name, lower, handler, flags, privilege)                                \

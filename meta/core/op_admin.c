@@ -18,6 +18,11 @@ int hd_op_unsupported(struct hd_call *c)
                         c->method->name);
 }
 
+int hd_op_service_acl_off(struct hd_call *c)
+{
+    return hd_call_fail(c, -HD_E_UNAUTHORIZED, "Service Level Authorization not enabled!");
+}
+
 int hd_op_ha_disabled(struct hd_call *c)
 {
     return hd_call_fail(c, -HD_E_HA_DISABLED, "HA for namenode is not enabled");

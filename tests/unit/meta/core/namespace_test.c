@@ -399,6 +399,37 @@ ATF_TC_BODY(unknown_methods_and_messages_are_told, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(what_tools_ask_to_be_read_again_is_answered);
+ATF_TC_BODY(what_tools_ask_to_be_read_again_is_answered, tc)
+{
+    static const char *const calls[][2] = {
+        {"org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol", "listReconfigurableProperties"},
+        {"org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol", "getReconfigurationStatus"},
+        {"org.apache.hadoop.ipc.RefreshCallQueueProtocol", "refreshCallQueue"},
+        {"org.apache.hadoop.security.RefreshUserMappingsProtocol",
+         "refreshSuperUserGroupsConfiguration"},
+    };
+    struct world w;
+    world_init(&w);
+    Hdw__MsyncRequest q = HDW__MSYNC_REQUEST__INIT; /* empty, as all of these */
+    for (size_t i = 0; i < HD_ARRAY_COUNT(calls); i++) {
+        w.user = "root";
+        struct answer *a = world_answer(&w, world_send(&w, calls[i][0], calls[i][1], &q, 1));
+        ATF_REQUIRE_MSG(a != NULL && a->err == 0, "%s", calls[i][1]);
+        w.user = "ann";
+        a = world_answer(&w, world_send(&w, calls[i][0], calls[i][1], &q, 1));
+        ATF_CHECK_EQ(a->err, -EACCES);
+    }
+    w.user = "root";
+    struct answer *a = world_answer(
+        &w,
+        world_send(&w, "org.apache.hadoop.security.authorize.RefreshAuthorizationPolicyProtocol",
+                   "refreshServiceAcl", &q, 1));
+    ATF_CHECK_EQ(a->err, -HD_E_UNAUTHORIZED);
+    ATF_CHECK_STREQ(a->text, "Service Level Authorization not enabled!");
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(repeated_calls_get_the_first_answer);
 ATF_TC_BODY(repeated_calls_get_the_first_answer, tc)
 {
@@ -439,6 +470,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, quotas_count_names_and_space);
     ATF_TP_ADD_TC(tp, a_view_whose_entries_do_not_fit_is_refused);
     ATF_TP_ADD_TC(tp, unknown_methods_and_messages_are_told);
+    ATF_TP_ADD_TC(tp, what_tools_ask_to_be_read_again_is_answered);
     ATF_TP_ADD_TC(tp, repeated_calls_get_the_first_answer);
     return atf_no_error();
 }
