@@ -7,6 +7,7 @@
 #include "fs/os/file.h"
 #include "runner/agent/split_reader.h"
 #include "runner/core/command.h"
+#include "runner/ops/aggregate.h"
 #include "runner/ops/partition.h"
 #include "runner/ops/sorter.h"
 
@@ -158,6 +159,16 @@ struct combine {
     struct hd_buf key;
 };
 
+/* Key and value as the mapper wrote them. */
+static struct hd_kv combine_kv(const struct hd_attempt *t, const struct hd_record *r)
+{
+    struct hd_kv kv = {r->key, r->key_size, r->value, r->value_size};
+    if (t->job->io.sort_fields) {
+        hd_key_fields_decode(r->key, r->key_size, &kv.key, &kv.key_size);
+    }
+    return kv;
+}
+
 static int combine_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
 {
     struct combine *c = ctx;
@@ -165,10 +176,7 @@ static int combine_fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)
     int got = 1;
     hd_buf_clear(&c->buf);
     while (c->buf.size < COMBINE_BYTES && (got = c->in->next(c->in, &r)) == 1) {
-        struct hd_kv kv = {r.key, r.key_size, r.value, r.value_size};
-        if (c->t->job->io.sort_fields) {
-            hd_key_fields_decode(r.key, r.key_size, &kv.key, &kv.key_size);
-        }
+        struct hd_kv kv = combine_kv(c->t, &r);
         for (uint64_t i = 0; i < r.repeat; i++) {
             int err = hd_kv_join(&c->t->job->io.reduce_input, &kv, &c->buf);
             if (err < 0) {
@@ -189,6 +197,37 @@ static int combine_line(void *ctx, const uint8_t *line, size_t size)
     return sort_kv(&c->t->job->io, c->out, &kv, &c->key);
 }
 
+static int combine_emit(void *ctx, const struct hd_kv *kv)
+{
+    struct combine *c = ctx;
+    return sort_kv(&c->t->job->io, c->out, kv, &c->key);
+}
+
+/* -reducer aggregate: its combiner needs no process. */
+static int combine_aggregate(void *ctx, struct hd_source *in, struct hd_sorter *out)
+{
+    struct hd_attempt *t = ctx;
+    struct combine c = {.t = t, .in = in, .out = out};
+    struct hd_aggregate *a;
+    struct hd_record r;
+    struct hd_aggregate_options o = {
+        .combine = true, .max_unique = t->job->io.max_unique, .emit = combine_emit, .ctx = &c};
+    int got = 0;
+    int err = hd_aggregate_new(&o, &a);
+    if (err < 0) {
+        return err;
+    }
+    while (err == 0 && (got = in->next(in, &r)) == 1) {
+        struct hd_kv kv = combine_kv(t, &r);
+        err = hd_aggregate_add(a, &kv, r.repeat);
+    }
+    err = err == 0 ? got : err;
+    err = err == 0 ? hd_aggregate_finish(a) : err;
+    hd_aggregate_free(a);
+    hd_buf_done(&c.key);
+    return err;
+}
+
 static int combine(void *ctx, struct hd_source *in, struct hd_sorter *out)
 {
     struct hd_attempt *t = ctx;
@@ -206,6 +245,17 @@ static int combine(void *ctx, struct hd_source *in, struct hd_sorter *out)
 
 /* ---- the task ---- */
 
+/* -reducer aggregate brings its own combiner, as in Hadoop. */
+static hd_combine_fn combiner_of(const Hdw__RunnerJobSpec *spec)
+{
+    if ((spec->reducer != NULL && hd_command_builtin(spec->reducer) == 'A') ||
+        (spec->combiner != NULL && hd_command_builtin(spec->combiner) == 'A')) {
+        return combine_aggregate;
+    }
+    bool identity = spec->combiner == NULL || hd_command_builtin(spec->combiner) == 'I';
+    return identity ? NULL : combine;
+}
+
 static int open_sorter(struct map_task *m)
 {
     const struct hd_agent_job *job = m->t->job;
@@ -220,7 +270,7 @@ static int open_sorter(struct map_task *m)
                                   .factor = job->io.sort_factor,
                                   .partition = m->offset_keys ? partition_offset : partition_key,
                                   .partition_ctx = &job->io,
-                                  .combine = spec->combiner != NULL ? combine : NULL,
+                                  .combine = combiner_of(spec),
                                   .combine_ctx = m->t};
     return hd_sorter_new(&o, &m->sorter);
 }

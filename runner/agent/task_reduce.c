@@ -7,6 +7,7 @@
 #include "fs/os/file.h"
 #include "runner/agent/agent.h"
 #include "runner/core/command.h"
+#include "runner/ops/aggregate.h"
 #include "runner/ops/merge.h"
 #include "runner/ops/run.h"
 
@@ -246,6 +247,33 @@ static int reduce_identity(struct reduce_task *r)
     return got;
 }
 
+static int aggregate_emit(void *ctx, const struct hd_kv *kv)
+{
+    return hd_output_kv(ctx, kv);
+}
+
+static int reduce_aggregate(struct reduce_task *r)
+{
+    struct hd_aggregate *a;
+    struct hd_record x;
+    struct hd_aggregate_options o = {
+        .max_unique = r->t->job->io.max_unique, .emit = aggregate_emit, .ctx = &r->output};
+    int got = 0;
+    int err = hd_aggregate_new(&o, &a);
+    if (err < 0) {
+        return err;
+    }
+    while (err == 0 && (got = r->merged->next(r->merged, &x)) == 1) {
+        struct hd_kv kv = unpack(r, &x);
+        r->t->records_in += x.repeat;
+        err = hd_aggregate_add(a, &kv, x.repeat);
+    }
+    err = err == 0 ? got : err;
+    err = err == 0 ? hd_aggregate_finish(a) : err;
+    hd_aggregate_free(a);
+    return err;
+}
+
 /* A reducer without input runs, for what it does beside; what it writes is dropped, as in Hadoop.
  */
 static int reduce_command(struct reduce_task *r)
@@ -272,16 +300,22 @@ int hd_task_reduce(struct hd_attempt *t)
 {
     const Hdw__RunnerJobSpec *spec = t->job->setup->spec;
     struct reduce_task r = {.t = t};
-    bool identity = spec->reducer == NULL || hd_command_builtin(spec->reducer) == 'I';
+    char builtin = spec->reducer != NULL ? hd_command_builtin(spec->reducer) : 'I';
+    struct hd_kv_rule whole;
+    hd_kv_rule_init(&whole); /* the aggregators give key and value, whatever -io says */
+    const struct hd_kv_rule *rule = builtin == 'A'   ? &whole
+                                    : builtin == 'I' ? &t->job->io.map_output
+                                                     : &t->job->io.reduce_output;
     r.offset_keys = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
     r.factor = t->job->io.sort_factor != 0 ? t->job->io.sort_factor : DEFAULT_FACTOR;
     int err = gather(&r);
     if (err == 0) {
-        err = hd_output_open(&r.output, t,
-                             identity ? &t->job->io.map_output : &t->job->io.reduce_output);
+        err = hd_output_open(&r.output, t, rule);
     }
     if (err == 0) {
-        err = identity ? reduce_identity(&r) : reduce_command(&r);
+        err = builtin == 'A'   ? reduce_aggregate(&r)
+              : builtin == 'I' ? reduce_identity(&r)
+                               : reduce_command(&r);
     }
     if (err == 0) {
         err = hd_output_commit(&r.output);

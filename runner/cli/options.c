@@ -369,9 +369,6 @@ int hd_streaming_parse(int argc, char **argv, struct hd_arena *arena,
     if (o->output == NULL) {
         return bad(&p, "Required argument: -output ");
     }
-    if (o->reducer != NULL && strcmp(o->reducer, "aggregate") == 0) {
-        return bad(&p, "-reducer aggregate is not supported yet");
-    }
     return 0;
 }
 

@@ -21,6 +21,7 @@ static const char help[] =
     "  -mapper COMMAND        reads lines, writes key TAB value lines; default: offset TAB line\n"
     "  -combiner COMMAND      run on sorted map output before it leaves the node\n"
     "  -reducer COMMAND|NONE  reads sorted lines; default: identity; NONE: no reduces\n"
+    "           aggregate     sums, extremes, counts of AGGREGATOR:key TAB value lines\n"
     "  -numReduceTasks N      default 1; 0: the mapper's output is the result\n"
     "  -files A,B#NAME        files put into the tasks' working directory (also -file A)\n"
     "  -cmdenv NAME=VALUE     environment of the tasks; repeatable\n"

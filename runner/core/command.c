@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 struct word {
     const char *at;
@@ -89,6 +90,16 @@ int hd_command_parse(const char *text, struct hd_arena *arena, struct hd_command
     return 0;
 }
 
+static bool is_aggregate(const char *text)
+{
+    static const char package[] = "org.apache.hadoop.mapred.lib.aggregate.";
+    if (strncmp(text, package, sizeof(package) - 1) == 0) {
+        text += sizeof(package) - 1;
+    }
+    return strcasecmp(text, "aggregate") == 0 || strcmp(text, "ValueAggregatorReducer") == 0 ||
+           strcmp(text, "ValueAggregatorCombiner") == 0;
+}
+
 char hd_command_builtin(const char *text)
 {
     static const char *const identities[] = {"IdentityMapper",
@@ -102,5 +113,5 @@ char hd_command_builtin(const char *text)
             return 'I';
         }
     }
-    return 0;
+    return is_aggregate(text) ? 'A' : 0;
 }

@@ -18,8 +18,8 @@ struct hd_command {
 int hd_command_parse(const char *text, struct hd_arena *arena, struct hd_command *ret);
 
 /*
- * Java classes that stand for a built-in: 'I' identity (mapper or reducer), 0 when it is none.
- * Simple and full names.
+ * Names that stand for a built-in: 'I' identity (mapper or reducer), 'A' Hadoop's aggregators
+ * (reducer and combiner), 0 when it is none. Classes by simple and full names.
  */
 char hd_command_builtin(const char *text);
 

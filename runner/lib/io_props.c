@@ -72,6 +72,7 @@ static int read_sort(const struct hd_props *p, struct hd_io_props *io)
     static const char name[] = "mapreduce.partition.keycomparator.options";
     io->sort_fields =
         names_class(p, "mapreduce.job.output.key.comparator.class", "KeyFieldBasedComparator");
+    io->max_unique = hd_props_int(p, "aggregate.max.num.unique.values", INT64_MAX);
     int err = read_key_fields(p, name, hd_props_get(p, name, ""), &io->sort);
     io->sort_fields = io->sort_fields && io->sort.count > 0; /* else the order is that of bytes */
     io->sort_factor =

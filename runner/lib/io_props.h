@@ -17,6 +17,7 @@ struct hd_io_props {
     struct hd_key_fields partition;
     struct hd_key_fields sort;
     uint32_t sort_factor; /* 0: unsaid */
+    int64_t max_unique;   /* of UniqValueCount */
 };
 
 /* -EINVAL with a sentence when a property asks for what there is not. */

@@ -123,6 +123,10 @@ static int read_spec(struct hd_mjob *job)
         err = hd_fail(-EINVAL, "keys have no fields without a mapper: they are offsets; -mapper "
                                "cat passes lines on");
     }
+    if (err == 0 && offsets && spec->reducer != NULL && hd_command_builtin(spec->reducer) == 'A') {
+        err =
+            hd_fail(-EINVAL, "-reducer aggregate needs a mapper that writes AGGREGATOR:key lines");
+    }
     static const char *const cut[] = {"textinputformat.record.delimiter",
                                       "mapreduce.input.linerecordreader.line.maxlength"};
     for (size_t i = 0; err == 0 && offsets && i < HD_ARRAY_COUNT(cut); i++) {

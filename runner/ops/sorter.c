@@ -508,9 +508,9 @@ static int store(struct hd_sorter *s, const struct hd_record *r, struct recent *
     s->used += size;
     s->entries--;
     s->entry_count++;
-    uint32_t partition = s->o.partition != NULL
-                             ? s->o.partition(s->o.partition_ctx, r->key, r->key_size, s->o.partitions)
-                             : s->fixed_partition;
+    uint32_t partition = s->o.partition != NULL ? s->o.partition(s->o.partition_ctx, r->key,
+                                                                 r->key_size, s->o.partitions)
+                                                : s->fixed_partition;
     s->entries[0] = (struct hd_entry){
         .prefix = hd_key_prefix(r->key, r->key_size), .place = place, .partition = partition};
     if (slot != NULL) {

@@ -146,7 +146,42 @@ records_have_delimiters_and_limits_body() {
 }
 records_have_delimiters_and_limits_cleanup() { cluster_cleanup; }
 
+atf_test_case aggregate_equals_awk cleanup
+aggregate_equals_awk_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+aggregate_equals_awk_body() {
+    cluster_up
+    make_text 30000000 text
+    cp text "$M/in"
+    cat >"$PWD/map" <<'MAP'
+#!/usr/bin/awk -f
+{
+    for (i = 1; i <= NF && i < 6; i++) print "LongValueSum:" $i "\t1"
+    print "LongValueMax:length\t" length($0)
+    print "UniqValueCount:first letters\t" substr($1, 1, 1)
+}
+MAP
+    chmod +x map
+    for mb in 1 100; do
+        atf_check -s exit:0 -e ignore -o ignore runner streaming -input /in -output /o$mb -mapper map -file map -reducer aggregate \
+            -D mapreduce.job.reduces=3 -D mapreduce.task.io.sort.mb=$mb
+        cat "$M"/o$mb/part-* | sort >got
+        tr '\r' '\n' <text | ./map | awk -F'\t' '
+            /^LongValueSum/ { n[substr($1, 14)]++ }
+            /^LongValueMax/ { if ($2 > max) max = $2 }
+            /^Uniq/ { if (!($2 in seen)) { seen[$2]; unique++ } }
+            END { for (w in n) print w "\t" n[w]; print "length\t" max; print "first letters\t" unique }' | sort >want
+        cmp got want || atf_fail "aggregates differ"
+    done
+    atf_check -s exit:1 -e match:"aggregate: the mapper writes AGGREGATOR:id" \
+        runner streaming -input /in -output /o3 -mapper cat -reducer aggregate
+}
+aggregate_equals_awk_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case aggregate_equals_awk
     atf_add_test_case records_have_delimiters_and_limits
     atf_add_test_case keys_are_parted_and_ordered_by_fields
     atf_add_test_case compressed_input_is_read_as_text
