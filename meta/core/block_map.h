@@ -50,6 +50,8 @@ void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_blo
 void hd_block_map_report_begin(struct hd_storage *s);
 void hd_block_map_report_end(struct hd_meta *m);
 
+/* ---- sweep.c ---- */
+
 /*
  * All replicas of a dead node, or of a storage that failed, leave the map: they count no more at
  * once, and are swept out over the next steps, so that a node with a million of them holds up

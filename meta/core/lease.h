@@ -40,7 +40,7 @@ struct hd_open_file {
     uint64_t truncate_size_bytes; /* of the last block */
     /* Not durable: */
     struct hd_mono_ms recovery_sent; /* when a node was told; 0: not yet */
-    struct hd_txid recovery_after; /* not before this is durable: replicas change by it */
+    struct hd_txid recovery_after;   /* not before this is durable: replicas change by it */
     uint32_t recovery_tries;
     struct hd_early_report *early; /* heap, owned */
     uint32_t early_count;

@@ -7,7 +7,8 @@
  *                -> puts of what changed
  *
  * Files: ns, apply, inode, children, names, lease (the namespace); keys (its view); path, perm,
- * status, op_* (calls); nodes, block_map, placement, repair, safe_mode (the cluster); retry_cache.
+ * status, op_* (calls); nodes, block_map, sweep, placement, repair, safe_mode (the cluster);
+ * retry_cache.
  */
 #include "meta/core/meta.h"
 #include "fs/wire/explain.h"
