@@ -1,0 +1,230 @@
+/*
+ * Faults by chance, in rounds, and the end of all of them.
+ *
+ * They stay inside what is promised to be survived: bytes that were acknowledged keep a holder.
+ * A replica is destroyed or spoilt only while two sound ones are elsewhere, and a power cut takes
+ * loose bytes only from a node whose peers have them.
+ */
+#include "tests/sim/client.h"
+#include "tests/sim/node.h"
+#include "tests/sim/sim.h"
+
+enum { ROUND_US = 250000, HARM_PAUSE_US = 30000000 };
+
+static int down_nodes(const struct sim *s)
+{
+    int down = 0;
+    for (int n = 0; n < s->node_count; n++) {
+        down += !s->actors[SIM_NODE + n].up;
+    }
+    return down;
+}
+
+/* ---- coming back ---- */
+
+static void restart(struct sim *s, void *arg)
+{
+    int actor = (int)(intptr_t)arg;
+    if (s->actors[actor].up) {
+        return;
+    }
+    if (actor == SIM_META) {
+        sim_meta_start(s);
+    } else if (actor < SIM_NODE + s->node_count) {
+        sim_node_start(s, actor - SIM_NODE);
+    } else {
+        sim_client_start(s, actor - SIM_NODE - s->node_count);
+    }
+}
+
+static void go_on(struct sim *s, void *arg)
+{
+    struct sim_actor *a = &s->actors[(int)(intptr_t)arg];
+    if (a->paused && s->now_us >= a->resume_us) {
+        a->paused = false;
+        sim_trace(s, "%s goes on", a->name);
+    }
+}
+
+static void join(struct sim *s, void *arg)
+{
+    int pair = (int)(intptr_t)arg;
+    s->cut[pair / SIM_ACTORS_MAX][pair % SIM_ACTORS_MAX] = false;
+}
+
+static void back_in(struct sim *s, int actor, int64_t us)
+{
+    sim_at(s, s->now_us + us, restart, (void *)(intptr_t)actor);
+}
+
+/* ---- one fault each ---- */
+
+static void kill_node(struct sim *s)
+{
+    int n = (int)sim_draw(s, (uint64_t)s->node_count);
+    bool power = sim_chance(s, 400000);
+    if (!s->actors[SIM_NODE + n].up || down_nodes(s) + 2 > s->node_count) {
+        return;
+    }
+    sim_node_kill(s, n, power);
+    back_in(s, SIM_NODE + n, sim_between(s, 20000, sim_chance(s, 300000) ? 25000000 : 4000000));
+}
+
+static void kill_meta(struct sim *s)
+{
+    if (s->actors[SIM_META].up) {
+        sim_meta_crash(s);
+        back_in(s, SIM_META, sim_between(s, 50000, 3000000));
+    }
+}
+
+static void kill_client(struct sim *s)
+{
+    int actor = SIM_NODE + s->node_count + (int)sim_draw(s, (uint64_t)s->client_count);
+    if (s->actors[actor].up) {
+        sim_kill(s, actor);
+        back_in(s, actor, sim_between(s, 1000000, 9000000)); /* what it sent has arrived */
+    }
+}
+
+static void pause_actor(struct sim *s)
+{
+    int actor = (int)sim_draw(s, (uint64_t)(1 + s->node_count + s->client_count));
+    struct sim_actor *a = &s->actors[actor];
+    if (!a->up || a->paused) {
+        return;
+    }
+    a->paused = true;
+    a->resume_us = s->now_us + sim_between(s, 10000, actor == SIM_META ? 3000000 : 12000000);
+    sim_trace(s, "%s pauses for %lld us", a->name, (long long)(a->resume_us - s->now_us));
+    sim_at(s, a->resume_us, go_on, (void *)(intptr_t)actor);
+}
+
+/* Two actors do not hear each other, or only one the other. */
+static void cut_line(struct sim *s)
+{
+    int all = 1 + s->node_count + s->client_count;
+    int a = (int)sim_draw(s, (uint64_t)all);
+    int b = (int)sim_draw(s, (uint64_t)all);
+    int64_t us = sim_between(s, 10000, 10000000);
+    if (a == b) {
+        return;
+    }
+    sim_trace(s, "%s and %s are cut off for %lld us", s->actors[a].name, s->actors[b].name,
+              (long long)us);
+    s->cut[a][b] = true;
+    sim_at(s, s->now_us + us, join, (void *)(intptr_t)(a * SIM_ACTORS_MAX + b));
+    if (sim_chance(s, 600000)) {
+        s->cut[b][a] = true;
+        sim_at(s, s->now_us + us, join, (void *)(intptr_t)(b * SIM_ACTORS_MAX + a));
+    }
+}
+
+/* Loses or spoils a replica that has two sound peers. */
+static void harm_replica(struct sim *s)
+{
+    int n = (int)sim_draw(s, (uint64_t)s->node_count);
+    struct sim_replica *pick = NULL;
+    uint64_t seen = 0;
+    for (struct sim_replica *r = s->nodes[n]->replicas; r != NULL; r = r->next) {
+        if (r->r.state == HD_REPLICA_FINALIZED && !r->rotten && sim_replica_peers(s, n, r) >= 2 &&
+            sim_draw(s, ++seen) == 0) {
+            pick = r;
+        }
+    }
+    if (pick == NULL) {
+        return;
+    }
+    for (int i = 0; i < s->node_count; i++) { /* the peers are left in peace for a while */
+        struct sim_replica *o = sim_replica_find(s, i, pick->r.id.v);
+        if (o != NULL && o->harmed_us + HARM_PAUSE_US > s->now_us && o->harmed_us > 0) {
+            return;
+        }
+    }
+    for (int i = 0; i < s->node_count; i++) {
+        struct sim_replica *o = sim_replica_find(s, i, pick->r.id.v);
+        if (o != NULL && o != pick) {
+            o->harmed_us = s->now_us;
+        }
+    }
+    if (sim_chance(s, 500000) || pick->r.size_bytes == 0) {
+        sim_replica_lose(s, n, pick);
+        return;
+    }
+    sim_trace(s, "blk_%llu rots on node %d", (unsigned long long)pick->r.id.v, n);
+    pick->rotten = true;
+    pick->data[sim_draw(s, pick->r.size_bytes)] ^= (uint8_t)(1 + sim_draw(s, 255));
+}
+
+static void round_of_faults(struct sim *s, void *arg)
+{
+    (void)arg;
+    if (!s->faults_on) {
+        return;
+    }
+    if (sim_chance(s, s->kill_node_ppm)) {
+        kill_node(s);
+    }
+    if (sim_chance(s, s->kill_meta_ppm)) {
+        kill_meta(s);
+    }
+    if (sim_chance(s, s->kill_client_ppm)) {
+        kill_client(s);
+    }
+    if (sim_chance(s, s->pause_ppm)) {
+        pause_actor(s);
+    }
+    if (sim_chance(s, s->cut_ppm)) {
+        cut_line(s);
+    }
+    if (sim_chance(s, s->rot_ppm)) {
+        harm_replica(s);
+    }
+    if (sim_chance(s, s->jump_ppm)) {
+        s->wall_jump_ms += sim_between(s, -86400000, 86400000);
+        sim_trace(s, "the wall clock jumps to %lld ms off", (long long)s->wall_jump_ms);
+    }
+    sim_at(s, s->now_us + ROUND_US, round_of_faults, NULL);
+}
+
+/* A seed has some kinds of faults, often or seldom. */
+static uint32_t odds(struct sim *s, uint32_t most_ppm)
+{
+    return sim_chance(s, 600000) ? (uint32_t)sim_draw(s, most_ppm) : 0;
+}
+
+void sim_faults_start(struct sim *s)
+{
+    s->faults_on = true;
+    s->lose_ppm = odds(s, 40000);
+    s->slow_ppm = odds(s, 60000);
+    s->kill_node_ppm = odds(s, 40000);
+    s->kill_meta_ppm = odds(s, 20000);
+    s->kill_client_ppm = odds(s, 20000);
+    s->pause_ppm = odds(s, 40000);
+    s->cut_ppm = odds(s, 60000);
+    s->rot_ppm = odds(s, 60000);
+    s->jump_ppm = odds(s, 20000);
+    round_of_faults(s, NULL);
+}
+
+static void scan_all(struct sim *s, void *arg)
+{
+    for (int n = 0; n < s->node_count; n++) {
+        sim_node_scan(s, n);
+    }
+    sim_at(s, s->now_us + 5000000, scan_all, arg);
+}
+
+void sim_faults_heal(struct sim *s)
+{
+    s->faults_on = false;
+    s->lose_ppm = s->slow_ppm = 0;
+    memset(s->cut, 0, sizeof(s->cut));
+    for (int i = 0; i < 1 + s->node_count + s->client_count; i++) {
+        s->actors[i].paused = false;
+        restart(s, (void *)(intptr_t)i);
+    }
+    sim_trace(s, "all faults have ended");
+    scan_all(s, NULL);
+}

@@ -1,0 +1,68 @@
+/*
+ * Data nodes: a store of replicas in memory on the rules of fs/data/core, and the control of
+ * fs/data/shell in small: registration, heartbeats and their commands, reports.
+ *
+ * A replica's bytes survive a kill; a power cut takes what was not synced. Calls that touch a
+ * replica happen when a message has arrived (sim_reach) and cost no time by themselves.
+ */
+#ifndef HD_TESTS_SIM_NODE_H
+#define HD_TESTS_SIM_NODE_H
+
+#include "fs/data/core/recovery.h"
+#include "fs/data/core/replica.h"
+#include "tests/sim/sim.h"
+
+struct sim_replica {
+    struct sim_replica *next;
+    struct hd_replica r;
+    uint8_t data[SIM_BLOCK_BYTES];
+    uint64_t synced_bytes;
+    uint64_t writer; /* whose packets are taken */
+    bool rotten;     /* its checksums do not fit */
+    int64_t harmed_us;
+};
+
+struct sim_node {
+    int index;                    /* of the node, from 0 */
+    struct sim_replica *replicas; /* in the order of ids */
+    struct sim_said *said;        /* incremental reports to send, oldest first */
+    uint64_t control;             /* the fiber that talks to meta */
+    bool registered;
+    bool beat_now;
+};
+
+void sim_node_start(struct sim *s, int n);
+void sim_node_kill(struct sim *s, int n, bool power);
+void sim_node_forget(struct sim *s, int n); /* what was to be reported */
+
+struct sim_replica *sim_replica_find(struct sim *s, int n, uint64_t id);
+
+/* Destroys the replica as a dying disk does: nobody is told. */
+void sim_replica_lose(struct sim *s, int n, struct sim_replica *r);
+
+/* How many other running nodes hold a finished, sound replica of this stamp and length. */
+int sim_replica_peers(struct sim *s, int n, const struct sim_replica *r);
+
+/* A set-up of WRITE_BLOCK has arrived: 0 or an error of hd_write_plan. */
+int sim_node_setup(struct sim *s, int n, const struct hd_write_setup *setup, uint64_t writer);
+
+/* A packet. -HD_E_CLOSED: the writer was stopped. */
+int sim_node_write(struct sim *s, int n, uint64_t id, uint64_t writer, uint64_t offset,
+                   const uint8_t *data, size_t size);
+int sim_node_ack(struct sim *s, int n, uint64_t id, uint64_t writer, uint64_t end, bool sync);
+
+/* The last packet: finalized, and reported. */
+int sim_node_finish(struct sim *s, int n, uint64_t id, uint64_t writer);
+
+/* A client's read. -HD_E_REPLICA_NOT_FOUND, -HD_E_CHECKSUM, or 0. */
+int sim_node_read(struct sim *s, int n, uint64_t id, uint64_t gs, uint64_t size, uint8_t *out);
+
+/* Copies a block that is being written from node `from` to node `to`; runs in the client's fiber.
+ */
+int sim_node_transfer_rbw(struct sim *s, int from, int to, uint64_t id, uint64_t gs,
+                          uint64_t acked);
+
+/* Verifies all replicas and reports the rotten ones. */
+void sim_node_scan(struct sim *s, int n);
+
+#endif
