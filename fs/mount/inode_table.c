@@ -128,6 +128,7 @@ static struct hd_node *new_node(uint64_t ino, uint64_t id)
     }
     n->ino = ino;
     n->id = id;
+    n->unsynced = true; /* whoever wrote it */
     atomic_init(&n->staged_size, HD_NOT_STAGED);
     pthread_mutex_init(&n->io, NULL);
     hd_list_init(&n->dirty);

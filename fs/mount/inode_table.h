@@ -50,6 +50,7 @@ struct hd_node {
 
     pthread_mutex_t io;
     struct hd_stage *stage; /* (io) NULL: nothing written since the file was last completed */
+    bool unsynced;          /* (io) blocks completed before may not be durable yet */
     int write_error;        /* (io) the last failure of a write that was answered already */
     uint32_t error_count;   /* (io) of such failures */
     _Atomic uint64_t

@@ -168,6 +168,7 @@ static int enter_created(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, u
     struct hd_handle *h = hd_handle_new(m, n, fs, fi->flags);
     pthread_mutex_lock(&n->io);
     rc = hd_stage_adopt(m, n, fs, file);
+    n->unsynced = false; /* there is nothing of it yet */
     if (rc == 0 && h != NULL) {
         admit(m, h, fi);
     }
@@ -351,18 +352,25 @@ static int sync_node(struct hd_mount *m, struct hd_handle *h)
     char path[HD_INODE_PATH_BYTES];
     pthread_mutex_lock(&n->io);
     bool staged = n->stage != NULL;
+    bool enough = staged && !n->unsynced; /* what is being written is all there is to do */
+    uint32_t version = atomic_load(&n->version);
     int rc = hd_stage_flush(m, n, true);
     int earlier = hd_handle_take_error(h);
     pthread_mutex_unlock(&n->io);
     rc = rc < 0 ? rc : earlier;
-    if (rc < 0) {
-        return rc;
-    }
-    if (staged) {
-        return hd_fs_sync(h->fs);
+    if (rc < 0 || enough) {
+        return rc < 0 ? rc : hd_fs_sync(h->fs);
     }
     hd_inode_object(&m->inodes, n->ino, path);
-    return hd_fs_sync_file(h->fs, path);
+    rc = hd_fs_sync_file(h->fs, path);
+    if (rc == 0) {
+        pthread_mutex_lock(&n->io);
+        /* Completed meanwhile by another: then it is for the next fsync. */
+        n->unsynced = n->unsynced && version != atomic_load(&n->version);
+        pthread_mutex_unlock(&n->io);
+    }
+    /* A foreign data node syncs only what is being written. */
+    return rc == -EOPNOTSUPP && staged ? hd_fs_sync(h->fs) : rc;
 }
 
 void hd_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -18,6 +18,7 @@ struct hd_stage {
     struct hd_hold hold;
     bool streaming;         /* past the hold's ceiling: bytes go straight to the file */
     uint64_t flushed_bytes; /* of the file: on every node, and told to meta */
+    bool durable;           /* all that was written is; no bytes came since */
     int64_t waiting_since_ms;
 };
 
@@ -76,6 +77,7 @@ int hd_stage_adopt(struct hd_mount *m, struct hd_node *n, struct hd_fs *fs, stru
     s->file = file;
     hd_hold_init(&s->hold, hd_file_written(file));
     s->flushed_bytes = s->hold.offset;
+    s->durable = true;
     n->stage = s;
     publish(n);
     hd_inode_mark_dirty(&m->inodes, n, true);
@@ -138,6 +140,7 @@ static bool may_hold(const struct hd_mount *m, const struct hd_stage *s, size_t 
 static int append(struct hd_mount *m, struct hd_node *n, const void *data, size_t size)
 {
     struct hd_stage *s = n->stage;
+    s->durable = false;
     if (s->waiting_since_ms == 0) {
         s->waiting_since_ms = hd_clock_mono_ms().v;
     }
@@ -250,6 +253,7 @@ int hd_stage_flush(struct hd_mount *m, struct hd_node *n, bool durable)
         return fail_stage(m, n, rc);
     }
     s->flushed_bytes = s->hold.offset;
+    s->durable = s->durable || durable;
     s->waiting_since_ms = 0;
     return 0;
 }
@@ -266,6 +270,7 @@ int hd_stage_finish(struct hd_mount *m, struct hd_node *n)
     if (m->options->strict) {
         rc = hd_file_hsync(n->stage->file);
     }
+    n->unsynced = n->unsynced || !(m->options->strict || n->stage->durable);
     if (rc == 0) {
         rc = hd_file_close(HD_TAKE_PTR(n->stage->file));
     }
