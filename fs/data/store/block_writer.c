@@ -28,6 +28,7 @@ struct hd_block_writer {
     uint64_t promised_bytes; /* still kept free for this writer; store lock */
     uint64_t synced_bytes;   /* of the data are durable, as far as this writer knows */
     bool dirty;              /* something was written since */
+    bool data_dirty;         /* and not only sums */
     bool names_synced;       /* the directory knows of the files for good */
     bool finished;
     bool discard;     /* the replica goes when the writer does */
@@ -131,11 +132,30 @@ static int discard(struct hd_store *s, struct hd_store_replica *r)
     return 0;
 }
 
-static int sync_files(struct hd_block_writer *w)
+static int sync_file(struct hd_block_writer *w, int fd)
 {
-    if (fdatasync(w->data_fd) < 0 || fdatasync(w->meta_fd) < 0) {
+    if (fdatasync(fd) < 0) {
         int err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
         hd_volume_fail(w->store, w->volume, err); /* what was not written is lost: never again */
+        return err;
+    }
+    return 0;
+}
+
+static int sync_data(struct hd_block_writer *w)
+{
+    int err = w->data_dirty ? sync_file(w, w->data_fd) : 0;
+    w->data_dirty = w->data_dirty && err < 0;
+    return err;
+}
+
+static int sync_files(struct hd_block_writer *w)
+{
+    int err = sync_data(w);
+    if (err == 0) {
+        err = sync_file(w, w->meta_fd);
+    }
+    if (err < 0) {
         return err;
     }
     w->dirty = false;
@@ -157,6 +177,7 @@ static int reopen_files(struct hd_block_writer *w, const struct hd_replica *r, b
     if (err == 0) {
         err = hd_files_cut(w->data_fd, w->meta_fd, w->format, r->size_bytes, plan->keep_bytes);
     }
+    w->dirty = w->data_dirty = true;
     if (err == 0 && plan->finalize) { /* what its last packet asked for is not known any more */
         err = sync_files(w);
     }
@@ -196,7 +217,7 @@ static int reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     r->r.acked_bytes = plan->keep_bytes;
     w->size_bytes = plan->keep_bytes;
     w->synced_bytes = synced ? plan->keep_bytes : 0;
-    w->dirty = synced; /* how much of it is durable is not known */
+    w->dirty = w->data_dirty = synced; /* how much of it is durable is not known */
     if (!plan->finalize) {
         hd_replica_move(&r->r, HD_REPLICA_RBW);
     } else if (r->r.state != HD_REPLICA_FINALIZED) {
@@ -406,12 +427,10 @@ static int store_packet(struct hd_block_writer *w, const struct hd_packet *p, co
                         const uint8_t *data, bool remake)
 {
     uint64_t offset = (uint64_t)p->offset_bytes;
-    w->dirty = true;
+    w->dirty = w->data_dirty = true;
     int err = hd_fd_pwrite(w->data_fd, data, p->data_bytes, offset);
-    if (err == 0 && offset - offset % w->format.bytes_per_checksum < w->synced_bytes &&
-        fdatasync(w->data_fd) < 0) {
-        err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
-        hd_volume_fail(w->store, w->volume, err);
+    if (err == 0 && offset - offset % w->format.bytes_per_checksum < w->synced_bytes) {
+        err = sync_data(w);
     }
     if (err < 0) {
         return err;

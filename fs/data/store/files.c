@@ -155,6 +155,9 @@ int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size
     }
     if (keep_bytes % f.bytes_per_checksum != 0 && f.type != HD_CHECKSUM_NULL) {
         int err = cut_last_sum(data_fd, meta_fd, f, size_bytes, keep_bytes);
+        if (err == 0 && fdatasync(meta_fd) < 0) { /* a sum of bytes that are gone is of no use */
+            err = hd_fail_errno(errno, "fdatasync of sums");
+        }
         if (err < 0) {
             return err;
         }
