@@ -6,6 +6,7 @@
 #include "fs/os/daemon.h"
 #include "fs/os/file.h"
 #include "fs/os/log.h"
+#include "runner/agent/sweep.h"
 #include "runner/lib/call.h"
 
 #include <errno.h>
@@ -221,6 +222,25 @@ static int listen_shuffle(struct hd_agent *a)
     return hd_shuffle_serve(a);
 }
 
+/* What tasks of an agent before this one left running would go on writing and computing. */
+static int sweep(struct hd_agent *a)
+{
+    int err = hd_dir_make(a->dir, 0755);
+    char *real = err == 0 ? realpath(a->dir, NULL) : NULL;
+    if (real == NULL) {
+        return err < 0 ? err : hd_fail_errno(errno, "%s", a->dir);
+    }
+    free(a->dir);
+    a->dir = real;
+    char jobs[HD_AGENT_PATH_BYTES];
+    snprintf(jobs, sizeof(jobs), "%s/jobs", a->dir);
+    int killed = hd_sweep(jobs);
+    if (killed != 0) {
+        hd_log_warn("left by an agent before", "processes_killed=%d", killed);
+    }
+    return 0;
+}
+
 static int prepare(struct hd_agent *a)
 {
     char path[HD_AGENT_PATH_BYTES];
@@ -228,8 +248,11 @@ static int prepare(struct hd_agent *a)
         a->dir = NULL;
         return -ENOMEM;
     }
+    int err = sweep(a);
     snprintf(path, sizeof(path), "%s/jobs", a->dir);
-    int err = hd_dir_remove(path);
+    if (err == 0) {
+        err = hd_dir_remove(path);
+    }
     if (err == 0) {
         err = hd_dir_make(path, 0755);
     }

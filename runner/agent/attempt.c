@@ -4,6 +4,7 @@
 #include "fs/os/file.h"
 #include "fs/os/log.h"
 #include "runner/agent/agent.h"
+#include "runner/agent/sweep.h"
 #include "runner/lib/call.h"
 
 #include <errno.h>
@@ -170,6 +171,9 @@ static void *attempt_main(void *arg)
     if (err < 0) {
         snprintf(why, sizeof(why), "%s", hd_fail_describe(err));
         hd_log_warn("attempt failed", "job=%s attempt=%s error=\"%s\"", t->job->id, t->name, why);
+    }
+    if (err < 0 && t->work_dir != NULL) { /* what went well may leave what it likes */
+        (void)hd_sweep(t->work_dir);
     }
     report_end(t, err, why);
     if (t->work_dir != NULL) {

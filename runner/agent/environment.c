@@ -4,6 +4,7 @@
  */
 #include "runner/agent/agent.h"
 #include "fs/base/map.h"
+#include "runner/agent/sweep.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -136,6 +137,7 @@ char **hd_attempt_environment(struct hd_attempt *t, struct hd_arena *arena,
     put(&e, "LOGNAME", t->job->setup->user);
     put(&e, "HOME", t->job->identity.home);
     put(&e, "PWD", t->work_dir);
+    put(&e, HD_SWEEP_VARIABLE, t->work_dir);
     for (size_t i = 0; i < spec->n_env; i++) {
         put(&e, spec->env[i]->name, spec->env[i]->value);
     }

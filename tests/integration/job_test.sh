@@ -180,7 +180,32 @@ MAP
 }
 aggregate_equals_awk_cleanup() { cluster_cleanup; }
 
+atf_test_case an_agent_started_again_ends_what_tasks_left cleanup
+an_agent_started_again_ends_what_tasks_left_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+gone() { ! alive "$1"; }
+an_agent_started_again_ends_what_tasks_left_body() {
+    cluster_up
+    echo line >"$M/in"
+    pids=$PWD/pids
+    # a grandchild in a session of its own that holds none of the task's pipes
+    runner streaming -input /in -output /o -numReduceTasks 0 -background \
+        -mapper "sh -c 'setsid sleep 1003 </dev/null >/dev/null 2>&1 & echo \$! >>$pids; cat; exec sleep 1004'"
+    until_true 10 test -s "$pids"
+    for a in agent-1 agent-2 agent-3; do kill -9 "$(pid_of $a)"; done
+    alive "$(head -1 "$pids")" || atf_fail "the grandchild is gone already: nothing is tested"
+    howdah up --dir "$D" --nodes 3 --mount "$M" || atf_fail "up failed"
+    until_true 10 gone "$(head -1 "$pids")"
+    until_true 20 sh -c "[ \$(wc -l <$pids) -gt 1 ]" # the next attempt, whose job is killed
+    runner kill "$(runner ps --json | jq -r '.[0].id')"
+    until_true 10 gone "$(tail -1 "$pids")"
+}
+an_agent_started_again_ends_what_tasks_left_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case an_agent_started_again_ends_what_tasks_left
     atf_add_test_case aggregate_equals_awk
     atf_add_test_case records_have_delimiters_and_limits
     atf_add_test_case keys_are_parted_and_ordered_by_fields
