@@ -29,12 +29,24 @@ int hd_unmount(const char *path)
     return hd_probe_mounted(path) ? hd_fail(-EBUSY, "%s: cannot be unmounted", path) : 0;
 }
 
+/* Is the address this cluster's at the moment? While its meta is down, another's may have it. */
+static bool owns_address(const struct hd_cluster *c)
+{
+    for (size_t i = 0; i < c->member_count; i++) {
+        if (c->members[i].role == HD_ROLE_META && hd_process_find(c, &c->members[i]) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int unmount_all(const struct hd_cluster *c)
 {
     enum { EXTRA_MAX = 64 };
     char(*paths)[HD_PATH_BYTES] = calloc(EXTRA_MAX, sizeof(*paths));
     int rc = c->mount[0] != '\0' ? hd_unmount(c->mount) : 0;
-    size_t count = paths != NULL ? hd_probe_mounts_of(c->uri, paths, EXTRA_MAX) : 0;
+    size_t count =
+        paths != NULL && owns_address(c) ? hd_probe_mounts_of(c->uri, paths, EXTRA_MAX) : 0;
     for (size_t i = 0; i < count; i++) {
         int extra = hd_unmount(paths[i]);
         rc = rc < 0 ? rc : extra;
