@@ -236,20 +236,19 @@ static void load_open(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenFile 
     }
 }
 
-static bool inode_fits(const struct hd_ns *ns, const Hdm__Inode *m)
+static bool inode_fits(const struct hd_view_load *l, const Hdm__Inode *m)
 {
     bool root = m->ino == HD_ROOT_INO;
-    return m->name.len <= HD_NAME_MAX_BYTES && hd_ns_inode(ns, m->ino) == NULL &&
-           (m->parent == 0) == root && (m->name.len == 0) == root &&
-           (!root || m->type == HDM__INODE_TYPE__DIRECTORY) &&
+    return m->name.len <= HD_NAME_MAX_BYTES && m->ino > l->last_ino && (m->parent == 0) == root &&
+           (m->name.len == 0) == root && (!root || m->type == HDM__INODE_TYPE__DIRECTORY) &&
            (m->type != HDM__INODE_TYPE__SYMLINK || m->target != NULL) &&
            (m->type == HDM__INODE_TYPE__FILE || (m->n_blocks == 0 && m->open == NULL)) &&
            m->mode <= 01777 && m->replication <= HD_REPLICATION_MAX && m->policy <= UINT8_MAX;
 }
 
-static int load_inode(struct hd_ns *ns, const Hdm__Inode *m)
+static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode *m)
 {
-    if (!inode_fits(ns, m)) {
+    if (!inode_fits(l, m)) {
         return hd_fail(-HD_E_CORRUPT, "view: inode %llu makes no sense",
                        (unsigned long long)m->ino);
     }
@@ -268,6 +267,7 @@ static int load_inode(struct hd_ns *ns, const Hdm__Inode *m)
         i->u.target = hd_mem_str(m->target, strlen(m->target));
     }
     hd_ns_register(ns, i);
+    l->last_ino = m->ino;
     i->loading_parent = m->parent;
     int err = load_blocks(ns, i, m);
     if (err < 0) {
@@ -313,7 +313,7 @@ int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, 
             return hd_fail(-HD_E_CORRUPT, "view: inode %llu does not decode",
                            (unsigned long long)hd_get_be64(k + 1));
         }
-        return load_inode(ns, m);
+        return load_inode(ns, l, m);
     }
     return hd_fail(-HD_E_CORRUPT, "view: unknown key of %zu bytes", key_size);
 }

@@ -31,6 +31,7 @@ struct hd_loaded_dentry {
 struct hd_view_load {
     struct hd_loaded_dentry *dentries; /* heap, owned; in the order of their keys */
     size_t dentry_count, dentry_capacity;
+    uint64_t last_ino; /* inodes come in the order of their numbers */
     struct hd_arena arena;
     bool counters;
 };

@@ -269,9 +269,9 @@ void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child)
 
 void hd_ns_register(struct hd_ns *ns, struct hd_inode *i)
 {
-    hd_assert(hd_ns_inode(ns, i->ino.v) == NULL);
+    size_t before = ns->inodes.count;
     int err = hd_map_put(&ns->inodes, i->ino.v, i);
-    hd_assert(err == 0);
+    hd_assert(err == 0 && ns->inodes.count == before + 1); /* there was none of that number */
     if (hd_inode_is_dir(i)) {
         ns->directory_count++;
     } else {
@@ -286,9 +286,9 @@ struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hd
     blk->gs.v = b->gs;
     blk->size_bytes = b->size;
     blk->replica_capacity = HD_REPLICAS_INLINE;
-    hd_assert(hd_ns_block(ns, blk->id) == NULL);
+    size_t before = ns->blocks.count;
     int err = hd_map_put(&ns->blocks, b->id, blk);
-    hd_assert(err == 0);
+    hd_assert(err == 0 && ns->blocks.count == before + 1);
     hd_file_add_block(file, blk);
     return blk;
 }

@@ -357,7 +357,11 @@ static int load_with(struct world *w, size_t one, size_t other, bool exchange_va
         size_t from = i == one ? other : i == other ? one : i;
         const struct bytes *key = exchange_values ? &w->view[i].key : &w->view[from].key;
         const struct bytes *value = &w->view[from].value;
-        ATF_REQUIRE(hd_meta_load(m, key->data, key->size, value->data, value->size) == 0);
+        int err = hd_meta_load(m, key->data, key->size, value->data, value->size);
+        if (err < 0) {
+            hd_meta_free(m);
+            return err;
+        }
     }
     int err = hd_meta_load_done(m, (struct hd_txid){w->record_count});
     hd_meta_free(m);
@@ -380,6 +384,9 @@ ATF_TC_BODY(a_view_whose_entries_do_not_fit_is_refused, tc)
     ATF_CHECK_EQ(load_with(&w, 0, 0, true), 0);
     ATF_CHECK_EQ(load_with(&w, 10, 11, true), -HD_E_CORRUPT);
     ATF_CHECK_EQ(load_with(&w, 10, 11, false), -HD_E_CORRUPT);
+    size_t last = w.view_count - 1;
+    ATF_REQUIRE(w.view[last].key.data[0] == 'I');
+    ATF_CHECK_EQ(load_with(&w, last - 1, last, false), -HD_E_CORRUPT);
     world_done(&w);
 }
 
