@@ -46,6 +46,28 @@ up_brings_back_what_was_killed_body() {
 }
 up_brings_back_what_was_killed_cleanup() { cluster_cleanup; }
 
+atf_test_case down_leaves_another_clusters_mount cleanup
+down_leaves_another_clusters_mount_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+down_leaves_another_clusters_mount_body() {
+    cluster_up
+    howdah up --dir "$PWD/b" --nodes 1 && howdah down --dir "$PWD/b" || atf_fail "second cluster"
+    port=$(fs_uri | sed 's/.*:\([0-9]*\).*/\1/')
+    old=$(sed -n 's/^uri = .*:\([0-9]*\).*/\1/p' b/howdah.conf)
+    sed -i "s/:$old\b/:$port/" b/howdah.conf
+    kill -9 "$(pid_of meta)"
+    sleep 0.3
+    howdah up --dir "$PWD/b" || atf_fail "the second cluster at the first one's address"
+    howdah down --dir "$D"
+    mountpoint -q b/mnt || atf_fail "the other cluster's mount is gone"
+}
+down_leaves_another_clusters_mount_cleanup() {
+    howdah down --dir "$PWD/b" >/dev/null 2>&1
+    cluster_cleanup
+}
+
 atf_test_case commands_say_where_they_looked
 commands_say_where_they_looked_body() {
     unset HOWDAH_CONF
@@ -57,5 +79,6 @@ commands_say_where_they_looked_body() {
 atf_init_test_cases() {
     atf_add_test_case up_and_down
     atf_add_test_case up_brings_back_what_was_killed
+    atf_add_test_case down_leaves_another_clusters_mount
     atf_add_test_case commands_say_where_they_looked
 }
