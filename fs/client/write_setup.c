@@ -23,6 +23,7 @@ enum {
     QUICK_TRIES = 4, /* other nodes at once; then with pauses, until the retry time is used up */
     PROBE_TIMEOUT_MS = 1500,
     TRANSFER_TIMEOUT_MS = 120000,
+    FULL_WAIT_MS = 8000, /* what was deleted a moment ago may still be going */
     RESTARTS_MAX = 16,
 };
 
@@ -309,7 +310,20 @@ static int ask_for_block(struct hd_writer *w, Hdw__LocatedBlock **ret)
     if (err == 0) {
         *ret = response->block;
     }
+    /* HDFS has no class of its own for this, only a text. */
+    if (err == -HD_E_IO && strstr(hd_fail_text(), "could only be written to 0 of") != NULL) {
+        char text[512];
+        snprintf(text, sizeof(text), "%s", hd_fail_text());
+        return hd_fail(-HD_E_NO_NODES, "%s", text);
+    }
     return err;
+}
+
+/* Nodes run, none is left out, and still none takes a block: they are full. */
+static bool is_full(int err)
+{
+    return err == -HD_E_NO_NODES && strstr(hd_fail_text(), "There are 0 datanode") == NULL &&
+           strstr(hd_fail_text(), " no node(s) are excluded") != NULL;
 }
 
 static bool is_worth_another_try(int err)
@@ -318,12 +332,19 @@ static bool is_worth_another_try(int err)
 }
 
 /* addBlock until it gives one. With no node left, the excluded ones are taken back: all may return.
- */
+ * Full disks are waited for only a while. */
 static int get_block(struct hd_writer *w, struct hd_retry *retry, Hdw__LocatedBlock **ret)
 {
+    int64_t full_ms = 0;
     for (;;) {
         int err = ask_for_block(w, ret);
         if (err == 0 || !is_worth_another_try(err)) {
+            return err;
+        }
+        bool full = is_full(err);
+        int64_t now_ms = hd_clock_mono_ms().v;
+        full_ms = !full ? 0 : full_ms != 0 ? full_ms : now_ms;
+        if (full && now_ms - full_ms >= FULL_WAIT_MS) {
             return err;
         }
         if (err != -HD_E_NOT_REPLICATED_YET) {
