@@ -46,6 +46,7 @@ void sim_replica_lose(struct sim *s, int n, struct sim_replica *r)
     sim_trace(s, "%s loses blk_%llu_%llu", s->actors[SIM_NODE + n].name,
               (unsigned long long)r->r.id.v, (unsigned long long)r->r.gs.v);
     sim_replica_remove(s, n, r);
+    s->nodes[n]->missing = true;
 }
 
 int sim_replica_peers(struct sim *s, int n, const struct sim_replica *r)
@@ -207,7 +208,14 @@ int sim_node_copy(struct sim *s, int from, int to, struct hd_write_setup *setup,
         sim_sleep(s, sim_between(s, 100, 20000));
         err = sim_reach(s, SIM_NODE + from, SIM_NODE + to);
     }
-    return err < 0 ? err : receive_copy(s, to, setup, data, bytes, writer);
+    if (err == 0) {
+        return receive_copy(s, to, setup, data, bytes, writer);
+    }
+    struct sim_replica *torso = sim_replica_find(s, to, setup->id.v);
+    if (torso != NULL && torso->writer == writer && torso->r.state == HD_REPLICA_TEMPORARY) {
+        sim_replica_remove(s, to, torso); /* the receiver sees its connection end */
+    }
+    return err;
 }
 
 int sim_node_transfer_rbw(struct sim *s, int from, int to, uint64_t id, uint64_t gs, uint64_t acked)

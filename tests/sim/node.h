@@ -28,7 +28,7 @@ struct sim_node {
     struct sim_said *said;        /* incremental reports to send, oldest first */
     uint64_t control;             /* the fiber that talks to meta */
     bool registered;
-    bool beat_now;
+    bool missing; /* a replica was lost: the next scan will see it */
 };
 
 void sim_node_start(struct sim *s, int n);

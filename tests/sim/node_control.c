@@ -210,10 +210,6 @@ static void report_bad(struct sim *s, int n, uint64_t id, uint64_t gs, uint64_t 
     call(s, "reportBadBlocks", &q.base, &hdw__report_bad_blocks_response__descriptor, &answer);
 }
 
-struct scan {
-    int n;
-};
-
 static void scan(struct sim *s, void *arg)
 {
     int n = (int)(intptr_t)arg;
@@ -224,12 +220,16 @@ static void scan(struct sim *s, void *arg)
             r = r->next;
         }
         if (r == NULL) {
-            return;
+            break;
         }
         last = r->r.id.v;
         if (r->r.state == HD_REPLICA_FINALIZED) {
             report_bad(s, n, r->r.id.v, r->r.gs.v, r->r.size_bytes);
         }
+    }
+    if (s->nodes[n]->missing) { /* what is named in its list and not there any more */
+        s->nodes[n]->missing = false;
+        s->nodes[n]->registered = false;
     }
 }
 
