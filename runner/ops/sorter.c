@@ -429,6 +429,18 @@ static inline uint64_t mix(uint64_t h, uint64_t v)
     return h ^ (h >> 29);
 }
 
+/* 1 to 7 bytes as a number, all of them in it; no copy of unknown size, which would stall. */
+static inline uint64_t load_tail(const uint8_t *p, size_t size)
+{
+    if (size >= 4) {
+        uint32_t first, last;
+        memcpy(&first, p, sizeof(first));
+        memcpy(&last, p + size - sizeof(last), sizeof(last));
+        return first | (uint64_t)last << 32;
+    }
+    return p[0] | (uint64_t)p[size / 2] << 8 | (uint64_t)p[size - 1] << 16;
+}
+
 static inline uint64_t hash_short(uint64_t h, const uint8_t *p, size_t size)
 {
     h = mix(h, size);
@@ -438,9 +450,7 @@ static inline uint64_t hash_short(uint64_t h, const uint8_t *p, size_t size)
         h = mix(h, v);
     }
     if (size > 0) {
-        uint64_t v = 0;
-        memcpy(&v, p, size);
-        h = mix(h, v);
+        h = mix(h, load_tail(p, size));
     }
     return h;
 }

@@ -147,8 +147,33 @@ ATF_TC_BODY(bytes_that_need_no_change_are_not_copied, tc)
     ATF_CHECK_EQ(s.lines, 3);
 }
 
+ATF_TC_WITHOUT_HEAD(lines_are_counted_in_any_number_of_bytes);
+ATF_TC_BODY(lines_are_counted_in_any_number_of_bytes, tc)
+{
+    enum { SIZE = 40000 };
+    static uint8_t text[SIZE];
+    struct hd_buf scratch = {0};
+    for (size_t size = 1; size <= SIZE; size += size < 100 ? 1 : 4987) {
+        for (int kind = 0; kind < 2; kind++) { /* all line ends, or every third byte */
+            struct hd_line_split s;
+            const uint8_t *out;
+            size_t n;
+            uint64_t want = 0;
+            for (size_t i = 0; i < size; i++) {
+                text[i] = kind == 0 || i % 3 == 0 ? '\n' : 'x';
+                want += text[i] == '\n';
+            }
+            hd_line_split_init(&s, 0, UINT64_MAX);
+            ATF_REQUIRE_EQ(hd_line_split_feed(&s, text, size, &scratch, &out, &n), 0);
+            ATF_REQUIRE_EQ(s.lines, want);
+        }
+    }
+    hd_buf_done(&scratch);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, lines_are_counted_in_any_number_of_bytes);
     ATF_TP_ADD_TC(tp, every_cut_gives_every_line_once);
     ATF_TP_ADD_TC(tp, every_pair_of_cuts_gives_every_line_once);
     ATF_TP_ADD_TC(tp, a_split_inside_a_long_line_is_empty);
