@@ -21,7 +21,8 @@ static const char intro[] =
     "Hadoop's file system shell. COMMAND may be written without its dash. Paths are absolute, "
     "relative\n"
     "to /user/<you>, or hdfs:// URIs; * ? [a-z] {a,b} are expanded; - is stdin or stdout.\n"
-    "-D takes dfs.replication, dfs.blocksize and fs.permissions.umask-mode.\n\n";
+    "-D takes dfs.replication, dfs.blocksize, dfs.client.read.shortcircuit and\n"
+    "fs.permissions.umask-mode.\n\n";
 
 /* What stands before the verb. */
 struct generic {
@@ -30,6 +31,7 @@ struct generic {
     uint32_t replication;
     uint64_t block_size_bytes;
     uint32_t umask;
+    bool no_short_circuit; /* blocks of this machine are read as if they were elsewhere */
 };
 
 static const struct hd_sh_verb *find_verb(const char *name)
@@ -95,6 +97,10 @@ static int take_property(struct generic *g, const char *text)
     if (size == 13 && strncmp(text, "dfs.blocksize", size) == 0) {
         return hd_parse_bytes(value, &g->block_size_bytes) == 0 ? 0 : -1;
     }
+    if (size == 28 && strncmp(text, "dfs.client.read.shortcircuit", size) == 0) {
+        g->no_short_circuit = strcmp(value, "false") == 0;
+        return g->no_short_circuit || strcmp(value, "true") == 0 ? 0 : -1;
+    }
     if (size == 25 && strncmp(text, "fs.permissions.umask-mode", size) == 0) {
         g->umask = (uint32_t)strtoul(value, &end, 8) & 0777;
         return *end == '\0' && value[0] != '\0' ? 0 : -1;
@@ -150,6 +156,9 @@ static int open_shell(struct hd_sh *sh, const struct generic *g)
         return rc;
     }
     hd_fail_clear();
+    if (g->no_short_circuit) {
+        sh->cluster.socket_path[0] = '\0';
+    }
     return hd_cluster_open_fs(&sh->cluster, g->uri, &sh->fs);
 }
 
