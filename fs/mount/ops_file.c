@@ -242,6 +242,8 @@ void hd_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
             rc = enter_created(m, req, fs, parent, name, mode, file, fi, &entry, &h);
         } else if (rc == -EEXIST && (fi->flags & O_EXCL) == 0) {
             rc = open_instead(m, fs, parent, name, fi, &entry, &h);
+        } else if ((fi->flags & O_EXCL) != 0 && hd_error_errno(rc) == EBUSY) {
+            rc = -EEXIST; /* it is there, even if its writer is not done */
         }
     }
     if (rc < 0) {

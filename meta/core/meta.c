@@ -374,6 +374,13 @@ static bool answer_from_record(struct hd_call *c, const struct hd_retry *e)
         Hdw__RenameResponse *r = HD_MSG(c->m, Hdw__RenameResponse, hdw__rename_response);
         r->result = true;
         c->response = &r->base;
+    } else if (strcmp(name, "mkdirs") == 0) {
+        Hdw__MkdirsResponse *r = HD_MSG(c->m, Hdw__MkdirsResponse, hdw__mkdirs_response);
+        if (((const Hdw__MkdirsRequest *)c->request)->create_parent) {
+            return false; /* several records: perhaps not all are there */
+        }
+        r->result = true;
+        c->response = &r->base;
     } else if (strcmp(name, "create") == 0 || strcmp(name, "append") == 0) {
         return false; /* the file is gone since */
     } else {

@@ -66,9 +66,14 @@ int hd_op_mkdirs(struct hd_call *c)
         return err;
     }
     if (w.inode != NULL) {
-        return hd_inode_is_dir(w.inode)
+        /* mkdirs is content with a directory that is there; mkdir(2) is not. */
+        bool exclusive = c->event->posix && !q->create_parent;
+        return hd_inode_is_dir(w.inode) && !exclusive
                    ? hd_call_done(c, &r->base)
-                   : hd_call_fail(c, -EEXIST, "Path is not a directory: %s", q->src);
+                   : hd_call_fail(c, -EEXIST,
+                                  hd_inode_is_dir(w.inode) ? "%s already exists as a directory"
+                                                           : "Path is not a directory: %s",
+                                  q->src);
     }
     if (w.parent == NULL || (!q->create_parent && w.missing > 1)) {
         return hd_call_fail(c, -ENOENT, "Parent directory doesn't exist: %s",

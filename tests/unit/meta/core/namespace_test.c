@@ -242,6 +242,25 @@ ATF_TC_BODY(a_posix_session_makes_files_of_the_callers_group, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_posix_session_makes_a_directory_once);
+ATF_TC_BODY(a_posix_session_makes_a_directory_once, tc)
+{
+    struct world w;
+    world_init(&w);
+    Hdw__FsPermission p = HDW__FS_PERMISSION__INIT;
+    do_mkdirs(&w, "/d", 0755);
+    w.posix = true;
+    CALL_FAILS(&w, -EEXIST, "/d already exists as a directory", "mkdirs", Mkdirs, mkdirs,
+               .src = S("/d"), .masked = &p, .create_parent = false);
+    ATF_CHECK(do_mkdirs(&w, "/d", 0755)); /* mkdir -p */
+    w.posix = false;
+    ATF_CHECK(
+        CALL(&w, "mkdirs", Mkdirs, mkdirs, .src = S("/d"), .masked = &p, .create_parent = false)
+            ->result);
+    world_check(&w);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(inode_paths_name_inodes);
 ATF_TC_BODY(inode_paths_name_inodes, tc)
 {
@@ -471,6 +490,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, delete_wants_recursive_for_full_directories);
     ATF_TP_ADD_TC(tp, permissions_have_hadoops_words);
     ATF_TP_ADD_TC(tp, a_posix_session_makes_files_of_the_callers_group);
+    ATF_TP_ADD_TC(tp, a_posix_session_makes_a_directory_once);
     ATF_TP_ADD_TC(tp, inode_paths_name_inodes);
     ATF_TP_ADD_TC(tp, symlinks_are_followed_by_clients);
     ATF_TP_ADD_TC(tp, xattrs_have_flags_and_limits);
