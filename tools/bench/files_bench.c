@@ -135,9 +135,17 @@ static int probe_fdatasync(const char *path)
 {
     static const char data[SYNC_BYTES];
     int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0644);
+    for (int i = 0; i < SYNCS; i++) { /* so that only data has to reach the disk */
+        if (write(fd, data, sizeof(data)) != (ssize_t)sizeof(data)) {
+            perror(path);
+            return 1;
+        }
+    }
+    fdatasync(fd);
     uint64_t begin = hd_clock_mono_ns();
     for (int i = 0; i < SYNCS; i++) {
-        if (write(fd, data, sizeof(data)) != (ssize_t)sizeof(data) || fdatasync(fd) < 0) {
+        if (pwrite(fd, data, sizeof(data), (off_t)i * SYNC_BYTES) != (ssize_t)sizeof(data) ||
+            fdatasync(fd) < 0) {
             perror(path);
             return 1;
         }

@@ -12,8 +12,8 @@ M=$BENCH/mnt
 export HOWDAH_CONF=$D/howdah.conf HADOOP_CONF_DIR=$D/hadoop-conf
 ticks=$(getconf CLK_TCK)
 
-# shellcheck disable=SC2120
-bench_up() { howdah up --dir "$D" --nodes 3 --mount "$M" "$@"; }
+bench_up() { howdah up --dir "$D" --nodes 3 --mount "$M"; }
+bench_up_no_mount() { howdah up --dir "$D" --nodes 3 --no-mount; }
 bench_down() { howdah down --dir "$D" >/dev/null 2>&1; }
 bench_done() {
     bench_down
