@@ -89,10 +89,10 @@ struct hd_data {
     int transfer_port;
     int ipc_port;
     int http_port;
-    int64_t start_ms;         /* monotonic */
-    atomic_int transfers_out; /* copies to other nodes under way */
+    int64_t start_ms;          /* monotonic */
+    atomic_int transfers_out;  /* copies to other nodes under way */
     atomic_int orders_waiting; /* copies ordered by meta and not ended */
-    atomic_int moves;         /* COPY_BLOCK under way */
+    atomic_int moves;          /* COPY_BLOCK under way */
     atomic_bool stopping;
     void (*on_fatal)(void *ctx); /* any thread: the daemon cannot go on */
     void *on_fatal_ctx;

@@ -13,7 +13,6 @@ enum {
     STATUS_TIMEOUT_MS = 60000,
 };
 
-
 static const char *java_class_of(enum hd_replica_state state)
 {
     switch (state) {
@@ -130,8 +129,8 @@ enum hd_op_result hd_op_read(struct hd_conn *c, const Hdw__OpReadBlock *op)
     struct hd_read_span span;
     const char *text;
     bool sums = !op->has_send_checksums || op->send_checksums;
-    c->own_client =
-        strncmp(op->header->client_name, HD_OWN_CLIENT_PREFIX, sizeof(HD_OWN_CLIENT_PREFIX) - 1) == 0;
+    c->own_client = strncmp(op->header->client_name, HD_OWN_CLIENT_PREFIX,
+                            sizeof(HD_OWN_CLIENT_PREFIX) - 1) == 0;
     int err = open_for(c, op, &v, &span, &text);
     if (err < 0) {
         hd_log_info("read refused", "peer=%s block=%" PRIu64 " error=\"%.300s\"", c->peer,
