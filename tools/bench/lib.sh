@@ -31,7 +31,7 @@ meta_set() { sed -i "/^\[meta\]/a $1 = $2" "$HOWDAH_CONF"; }
 fs_uri() { sed -n 's/^uri = //p' "$HOWDAH_CONF"; }
 
 # line WHAT FIGURE UNIT [GOAL [PEERS]]
-line() { printf '%-52s %10s %-8s %-16s %s\n' "$1" "$2" "$3" "${4:+goal $4}" "${5:-}"; }
+line() { printf '%-52s %10s %-8s %-16s %s\n' "$1" "$2" "${3:-}" "${4:+goal $4}" "${5:-}"; }
 
 now_ns() { date +%s%N; }
 ms_since() { echo $((($(now_ns) - $1) / 1000000)); }
