@@ -311,12 +311,18 @@ void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b)
     }
 }
 
-void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const uint16_t *storages,
-                            size_t count)
+void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
+                            const uint16_t *storages, size_t count)
 {
     struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
-    while (b->replica_count > 0) {
-        hd_blk_drop_replica(m, b, hd_blk_replicas(b)[b->replica_count - 1].storage);
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        uint16_t storage = hd_blk_replicas(b)[i - 1].storage;
+        const struct hd_early_report *early = find_early(f, storage);
+        bool updated = early != NULL && early->gs.v == b->gs.v &&
+                       early->size_bytes == b->size_bytes; /* only its answer was lost */
+        if (!updated && !contains(storages, count, storage)) {
+            hd_blk_add_bad(m, b, storage, early != NULL ? early->gs : old_gs, b->size_bytes);
+        }
     }
     for (size_t i = 0; i < count; i++) {
         hd_blk_drop_bad(m, b, storages[i]);
@@ -403,6 +409,8 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
                        early->gs.v >= r->gs.v;
         if (r->gs.v >= b->gs.v) {
             hd_blk_set_replica(m, b, s->index, crossed ? HD_REPLICA_FINALIZED : HD_REPLICA_WRITING);
+        } else if (restarted) { /* the chain went on without it: nobody will bring it up to date */
+            hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
         }
     } else if (r->gs.v < b->gs.v || (restarted && r->size_bytes != b->size_bytes)) {
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
@@ -410,6 +418,18 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
     } else if (known != NULL) {
         /* The report crossed the one that it is whole. */
         hd_blk_set_replica(m, b, s->index, known->state);
+    }
+}
+
+/* A recovery that went on without this replica leaves it as it was. */
+static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
+                              const struct hd_reported *r)
+{
+    const struct hd_replica *known = hd_blk_find_replica(b, s->index);
+    bool crossed = known != NULL && known->state == HD_REPLICA_FINALIZED;
+    if (b->state == HD_BLOCK_COMPLETE && r->gs.v < b->gs.v && !crossed) {
+        hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+        hd_repair_check(m, b);
     }
 }
 
@@ -430,7 +450,10 @@ void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_repo
     case HDW__REPLICA_STATE__REPLICA_RWR:
         report_writing(m, s, b, &r, true);
         break;
-    default: /* under recovery or temporary: the outcome will be reported */
+    case HDW__REPLICA_STATE__REPLICA_RUR:
+        report_recovering(m, s, b, &r);
+        break;
+    default: /* temporary: the outcome will be reported */
         break;
     }
 }

@@ -74,9 +74,12 @@ void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp 
 /* A closed block is opened for writing again: its replicas count no more as finalized. */
 void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b);
 
-/* Block recovery has ended: exactly these replicas have the block's stamp and size. */
-void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const uint16_t *storages,
-                            size_t count);
+/*
+ * Block recovery has ended: exactly these replicas have the block's stamp and size. The others have
+ * old_gs and are bad.
+ */
+void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
+                            const uint16_t *storages, size_t count);
 
 /* The namespace lets go of the block. */
 void hd_block_map_gone(void *meta, struct hd_blk *b);

@@ -486,8 +486,9 @@ int hd_op_commit_block_synchronization(struct hd_call *c)
         op.ino = file->ino.v;
         op.block = &stored;
         op.commit = true;
+        struct hd_genstamp old_gs = b->gs;
         HD_COMMIT(c->m, update_block, UPDATE_BLOCK, &op);
-        hd_block_map_recovered(c->m, b, storages, count);
+        hd_block_map_recovered(c->m, b, old_gs, storages, count);
     }
     if (file != NULL && q->close_file && hd_first_incomplete(file, false) == NULL) {
         hd_close_file(c->m, file);

@@ -371,6 +371,51 @@ ATF_TC_BODY(truncate_inside_a_block_goes_through_recovery, tc)
     world_done(&w);
 }
 
+/* What a node is told to delete with its next heartbeat: the stamp, or 0. */
+static uint64_t deleted_stamp(struct world *w, int n)
+{
+    Hdw__SendHeartbeatResponse *r = node_beat(w, n);
+    for (size_t i = 0; i < r->n_cmds; i++) {
+        const Hdw__BlockCommand *b = r->cmds[i]->blk_cmd;
+        if (b != NULL && b->action == HDW__BLOCK_COMMAND_ACTION__BLOCK_INVALIDATE) {
+            return b->blocks[0]->gen_stamp;
+        }
+    }
+    return 0;
+}
+
+ATF_TC_WITHOUT_HEAD(a_replica_that_a_recovery_left_out_goes);
+ATF_TC_BODY(a_replica_that_a_recovery_left_out_goes, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_write(&w, "/f", 1000);
+    ATF_CHECK(!CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 600,
+                    .client_name = S("c"))
+                   ->result);
+    int node = 0;
+    Hdw__RecoveringBlock *r = find_recovery(&w, &node);
+    ATF_REQUIRE(r != NULL);
+    Hdw__CommitBlockSynchronizationRequest q = HDW__COMMIT_BLOCK_SYNCHRONIZATION_REQUEST__INIT;
+    char *storages[] = {S("DS-1"), S("DS-2")};
+    struct registration g[2];
+    registration_init(&g[0], 1);
+    registration_init(&g[1], 2);
+    Hdw__DatanodeID *targets[] = {&g[0].id, &g[1].id};
+    q.block = r->block->b;
+    q.new_gen_stamp = r->new_gen_stamp;
+    q.new_length = 600;
+    q.close_file = true;
+    q.n_new_taragets = q.n_new_target_storages = 2;
+    q.new_taragets = targets;
+    q.new_target_storages = storages;
+    node_send(&w, 1, "commitBlockSynchronization", &q);
+    ATF_CHECK_EQ(do_locate(&w, "/f")->blocks[0]->n_locs, 2);
+    nodes_pass(&w, 1, 2, 6000);
+    ATF_CHECK_EQ(deleted_stamp(&w, 3), 1001); /* what it was written with */
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(a_node_that_chooses_another_storage_is_named_once);
 ATF_TC_BODY(a_node_that_chooses_another_storage_is_named_once, tc)
 {
@@ -622,6 +667,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, replicas_are_deleted_only_after_the_record_is_durable);
     ATF_TP_ADD_TC(tp, no_node_left_is_said_as_hadoop_says_it);
     ATF_TP_ADD_TC(tp, a_broken_chain_gets_a_new_stamp);
+    ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
     ATF_TP_ADD_TC(tp, a_node_that_chooses_another_storage_is_named_once);
     ATF_TP_ADD_TC(tp, an_abandoned_block_is_deleted_where_it_may_have_been_written);
     ATF_TP_ADD_TC(tp, append_reopens_a_partial_block);
