@@ -391,9 +391,9 @@ ATF_TC_BODY(a_corrupt_replica_makes_room_for_a_copy_when_nobody_else_can, tc)
              .replication = (uint32_t)nodes);
         nodes_pass(&w, 1, nodes, 6000);
         report_bad(&w, "/f", 2);
-        ATF_CHECK_EQ(locations(&w, "/f"), nodes - 1);
+        ATF_CHECK_EQ(locations(&w, "/f"), (size_t)nodes - 1);
         ATF_CHECK_EQ(heal(&w, "/f", nodes, (size_t)nodes), 1);
-        ATF_CHECK_EQ(locations(&w, "/f"), nodes);
+        ATF_CHECK_EQ(locations(&w, "/f"), (size_t)nodes);
         ATF_CHECK_EQ(stats(&w).blocks_corrupt, 0);
         ATF_CHECK_EQ(stats(&w).blocks_under_replicated, 0);
         world_done(&w);
