@@ -9,7 +9,7 @@
 #include "tests/sim/node.h"
 #include "tests/sim/sim.h"
 
-enum { ROUND_US = 250000, HARM_PAUSE_US = 30000000 };
+enum { ROUND_US = 250000, HARM_PAUSE_US = 30000000, SCAN_US = 5000000, REPORT_ROUNDS = 12 };
 
 static int down_nodes(const struct sim *s)
 {
@@ -208,12 +208,17 @@ void sim_faults_start(struct sim *s)
     round_of_faults(s, NULL);
 }
 
+/* Scanners at work; after a minute also the full reports that nodes send from time to time. */
 static void scan_all(struct sim *s, void *arg)
 {
+    intptr_t round = (intptr_t)arg;
     for (int n = 0; n < s->node_count; n++) {
         sim_node_scan(s, n);
+        if (round % REPORT_ROUNDS == REPORT_ROUNDS - 1) {
+            s->nodes[n]->registered = false;
+        }
     }
-    sim_at(s, s->now_us + 5000000, scan_all, arg);
+    sim_at(s, s->now_us + SCAN_US, scan_all, (void *)(round + 1));
 }
 
 void sim_faults_heal(struct sim *s)

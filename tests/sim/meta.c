@@ -535,15 +535,19 @@ static void fill_block(const struct hd_blk *b, struct sim_block *ret)
 
 bool sim_meta_next_block(struct sim *s, uint64_t after, struct sim_block *ret)
 {
-    const struct hd_ns *ns = &s->meta->core->ns;
-    for (uint64_t id = HD_MAX(after + 1, HD_FIRST_BLOCK_ID); id < ns->next_block; id++) {
-        const struct hd_blk *b = hd_map_get(&ns->blocks, id);
-        if (b != NULL) {
-            fill_block(b, ret);
-            return true;
+    const struct hd_blk *best = NULL;
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    while (hd_map_next(&s->meta->core->ns.blocks, &cursor, &id, &value)) {
+        if (id > after && (best == NULL || id < best->id.v)) {
+            best = value;
         }
     }
-    return false;
+    if (best != NULL) {
+        fill_block(best, ret);
+    }
+    return best != NULL;
 }
 
 bool sim_meta_file_block(struct sim *s, const char *path, uint32_t i, struct sim_block *ret)

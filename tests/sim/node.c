@@ -73,7 +73,7 @@ static void finalize(struct sim *s, int n, struct sim_replica *r)
 {
     hd_replica_move(&r->r, HD_REPLICA_FINALIZED);
     r->writer = 0;
-    sim_node_says(s, n, &r->r, false);
+    sim_node_says(s, n, &r->r, SIM_RECEIVED);
 }
 
 /* ---- writing ---- */
@@ -96,6 +96,9 @@ int sim_node_setup(struct sim *s, int n, const struct hd_write_setup *setup, uin
         r = replica_new(s, n, setup->id.v, plan.gs.v,
                         plan.temporary ? HD_REPLICA_TEMPORARY : HD_REPLICA_RBW);
         r->writer = writer;
+        if (!plan.temporary) {
+            sim_node_says(s, n, &r->r, SIM_RECEIVING);
+        }
         return 0;
     }
     cut_to(r, plan.keep_bytes);
@@ -280,7 +283,8 @@ static void reread(struct sim *s, int n, bool power)
 {
     for (struct sim_replica *r = s->nodes[n]->replicas; r != NULL;) {
         struct sim_replica *next = r->next;
-        bool loose = power && r->synced_bytes < r->r.size_bytes;
+        bool loose = power && r->synced_bytes < r->r.size_bytes &&
+                     r->r.state != HD_REPLICA_FINALIZED; /* those were written back */
         if (r->r.state == HD_REPLICA_RUR) {
             r->r.state = r->r.before_recovery;
             r->r.recovery_id = 0;
@@ -288,13 +292,7 @@ static void reread(struct sim *s, int n, bool power)
         if (r->r.state == HD_REPLICA_RBW) {
             r->r.state = HD_REPLICA_RWR;
         }
-        if (loose && r->r.state == HD_REPLICA_FINALIZED && sim_replica_peers(s, n, r) < 2) {
-            loose = false; /* nobody promises to survive that */
-        }
-        if (loose && r->r.state != HD_REPLICA_FINALIZED) {
-            loose = sim_node_spared(s, n, r);
-        }
-        if (loose) {
+        if (loose && sim_node_spared(s, n, r)) {
             cut_to(r, (uint64_t)sim_between(s, (int64_t)r->synced_bytes, (int64_t)r->r.size_bytes));
             r->harmed_us = s->now_us;
         }

@@ -15,7 +15,7 @@ enum { HEARTBEAT_US = 1000000, LOCATIONS_MAX = 16 };
 struct sim_said {
     struct sim_said *next;
     struct hd_block block;
-    bool deleted;
+    Hdw__BlockStatus status;
 };
 
 /* ---- words ---- */
@@ -75,13 +75,18 @@ static int call(struct sim *s, const char *method, const ProtobufCMessage *reque
 
 /* ---- reports ---- */
 
-void sim_node_says(struct sim *s, int n, const struct hd_replica *r, bool deleted)
+void sim_node_says(struct sim *s, int n, const struct hd_replica *r, enum sim_news news)
 {
+    static const Hdw__BlockStatus status[] = {
+        [SIM_RECEIVING] = HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING,
+        [SIM_RECEIVED] = HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED,
+        [SIM_DELETED] = HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED,
+    };
     struct sim_node *node = s->nodes[n];
     struct sim_said *i = calloc(1, sizeof(*i));
     hd_assert(i != NULL);
     i->block = (struct hd_block){r->id, r->gs, r->size_bytes};
-    i->deleted = deleted;
+    i->status = status[news];
     struct sim_said **at = &node->said;
     while (*at != NULL) {
         at = &(*at)->next;
@@ -128,8 +133,7 @@ static int send_said(struct sim *s, int n)
         b->has_num_bytes = true;
         b->num_bytes = i->block.size_bytes;
         info->block = b;
-        info->status = i->deleted ? HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED
-                                  : HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED;
+        info->status = i->status;
         infos[g.n_blocks++] = info;
     }
     q.registration = registration(s, n, &t);
@@ -306,7 +310,7 @@ static void run_invalidate(struct sim *s, int n, const Hdw__BlockCommand *cmd)
         sim_trace(s, "%s deletes blk_%llu_%llu", s->actors[SIM_NODE + n].name,
                   (unsigned long long)b->block_id, (unsigned long long)b->gen_stamp);
         if (b->num_bytes != NO_REPORT_BYTES) {
-            sim_node_says(s, n, &r->r, true);
+            sim_node_says(s, n, &r->r, SIM_DELETED);
         }
         sim_replica_remove(s, n, r);
     }

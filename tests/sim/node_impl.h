@@ -4,8 +4,10 @@
 
 #include "tests/sim/node.h"
 
-/* An incremental report is due: received, or deleted. */
-void sim_node_says(struct sim *s, int n, const struct hd_replica *r, bool deleted);
+enum sim_news { SIM_RECEIVING, SIM_RECEIVED, SIM_DELETED };
+
+/* An incremental report is due. */
+void sim_node_says(struct sim *s, int n, const struct hd_replica *r, enum sim_news news);
 
 void sim_replica_remove(struct sim *s, int n, struct sim_replica *r);
 bool sim_node_spared(struct sim *s, int n, const struct sim_replica *r);
