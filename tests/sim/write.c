@@ -233,7 +233,7 @@ static int begin_block(struct writer *w, uint64_t start)
     struct chain *ch = &w->chain;
     for (;;) {
         const Hdw__AddBlockResponse *r;
-        int bad;
+        int bad = -1; /* no node was offered */
         int err = add_block(w, &r);
         if (err < 0) {
             return err;
