@@ -229,8 +229,9 @@ static void settle_write(struct sim_client *c)
     close_file(c, p->path);
     Hdw__HdfsFileStatus *f = stat_path(c, p->path);
     struct thing *t = model_find(&c->model, p->path);
-    if (f == NULL || f->file_type == HDW__FILE_TYPE__IS_DIR) {
-        if (!p->old_may_stay || t != NULL) {
+    bool is_dir = f != NULL && f->file_type == HDW__FILE_TYPE__IS_DIR;
+    if (f == NULL || is_dir) { /* as before: create was refused, or never ran */
+        if (!p->old_may_stay || (t != NULL) != is_dir || (t != NULL && !t->directory)) {
             sim_fail(c->sim, "%s is gone", p->path);
         }
         return;
