@@ -38,17 +38,40 @@ static enum hd_replica_state best_state(const struct hd_recovery_answer *answers
     return best;
 }
 
+/*
+ * Finalized replicas of different lengths: an earlier recovery ended on some of them only, and has
+ * decided. The stamp from which on they count; 0 when they agree.
+ */
+static uint64_t finalized_stamp(const struct hd_recovery_answer *answers, int count,
+                                struct hd_genstamp block_gs, enum hd_replica_state best)
+{
+    uint64_t newest = 0;
+    uint64_t size_bytes = UINT64_MAX;
+    bool differ = false;
+    for (int i = 0; best == HD_REPLICA_FINALIZED && i < count; i++) {
+        const struct hd_recovery_answer *a = &answers[i];
+        if (!counts(a, block_gs) || a->state != best) {
+            continue;
+        }
+        differ = differ || (size_bytes != UINT64_MAX && size_bytes != a->size_bytes);
+        size_bytes = a->size_bytes;
+        newest = HD_MAX(newest, a->gs.v);
+    }
+    return differ ? newest : 0;
+}
+
 int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_genstamp block_gs,
                        uint64_t truncate_bytes, struct hd_recovery_choice *ret)
 {
     enum hd_replica_state best = best_state(answers, count, block_gs);
     *ret = (struct hd_recovery_choice){.size_bytes = UINT64_MAX};
+    uint64_t newest = finalized_stamp(answers, count, block_gs, best);
     int reached = 0;
     for (int i = 0; i < count; i++) {
         struct hd_recovery_answer *a = &answers[i];
         reached += a->reached;
         a->takes_part = false;
-        if (!counts(a, block_gs) || a->state != best) {
+        if (!counts(a, block_gs) || a->state != best || a->gs.v < newest) {
             continue;
         }
         if (best == HD_REPLICA_FINALIZED && ret->size_bytes != UINT64_MAX &&
@@ -76,9 +99,9 @@ int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_
         struct hd_recovery_answer *a = &answers[i];
         /* Beside finalized replicas an unfinished one of the same length is as good. */
         a->takes_part =
-            counts(a, block_gs) &&
-            (a->state == best || (best == HD_REPLICA_FINALIZED && a->state == HD_REPLICA_RBW &&
-                                  a->size_bytes == ret->size_bytes));
+            counts(a, block_gs) && ((a->state == best && a->gs.v >= newest) ||
+                                    (best == HD_REPLICA_FINALIZED && a->state == HD_REPLICA_RBW &&
+                                     a->size_bytes == ret->size_bytes));
         ret->parts += a->takes_part;
     }
     if (truncate_bytes != UINT64_MAX) {

@@ -42,6 +42,18 @@ ATF_TC_BODY(a_finalized_replica_decides_the_length, tc)
     ATF_CHECK_EQ(hd_recovery_choose(a, 3, gs, UINT64_MAX, &c), -HD_E_IO);
 }
 
+ATF_TC_WITHOUT_HEAD(an_earlier_recovery_that_ended_on_one_node_has_decided);
+ATF_TC_BODY(an_earlier_recovery_that_ended_on_one_node_has_decided, tc)
+{
+    struct hd_recovery_answer a[] = {answer(HD_REPLICA_FINALIZED, 1000),
+                                     answer(HD_REPLICA_FINALIZED, 600),
+                                     answer(HD_REPLICA_FINALIZED, 1000)};
+    struct hd_recovery_choice c;
+    a[1].gs.v = gs.v + 1;
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 3, gs, 600, &c), 0);
+    ATF_CHECK(c.size_bytes == 600 && c.parts == 1 && a[1].takes_part);
+}
+
 ATF_TC_WITHOUT_HEAD(of_unfinished_replicas_the_shortest_wins);
 ATF_TC_BODY(of_unfinished_replicas_the_shortest_wins, tc)
 {
@@ -79,6 +91,7 @@ ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, a_newer_recovery_takes_over_and_an_older_is_refused);
     ATF_TP_ADD_TC(tp, a_finalized_replica_decides_the_length);
+    ATF_TP_ADD_TC(tp, an_earlier_recovery_that_ended_on_one_node_has_decided);
     ATF_TP_ADD_TC(tp, of_unfinished_replicas_the_shortest_wins);
     ATF_TP_ADD_TC(tp, a_block_that_nobody_has_is_deleted_but_silence_is_no_answer);
     ATF_TP_ADD_TC(tp, truncate_gives_the_length_and_cannot_make_it_longer);
