@@ -82,6 +82,9 @@ int sim_node_setup(struct sim *s, int n, const struct hd_write_setup *setup, uin
 {
     struct sim_replica *r = sim_replica_find(s, n, setup->id.v);
     struct hd_write_plan plan;
+    if (r != NULL && r->rotten && setup->stage != HD_STAGE_CREATE) {
+        return hd_fail(-HD_E_CHECKSUM, "the replica is rotten"); /* see docs/testing.md */
+    }
     if (r != NULL && hd_write_stage_stops_writer(setup->stage)) {
         r->writer = 0;
     }
@@ -248,6 +251,9 @@ int sim_node_recovery_init(struct sim *s, int n, uint64_t id, uint64_t gs, uint6
 {
     struct sim_replica *r = sim_replica_find(s, n, id);
     *ret = (struct hd_recovery_answer){.reached = true};
+    if (r != NULL && r->rotten) {
+        return 0; /* see docs/testing.md */
+    }
     int err = hd_recovery_check(r != NULL ? &r->r : NULL, (struct hd_genstamp){gs}, recovery_id);
     if (err <= 0) {
         return err;
