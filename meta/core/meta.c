@@ -475,9 +475,6 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
                         .time_is_up = time_is_up || m->parked_count >= PARKED_MAX};
     c.superuser = is_superuser(&c);
     bool once = (method->flags & HD_METHOD_ONCE) != 0;
-    if (once && answer_again(&c)) {
-        return;
-    }
     ProtobufCAllocator allocator = hd_arena_allocator(&m->fx->arena);
     c.request =
         protobuf_c_message_unpack(method->request, &allocator, event->body_size, event->body);
@@ -486,6 +483,9 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
         hd_explain_undecodable(method->request, (struct hd_slice){event->body, event->body_size},
                                text, HD_EXPLAIN_TEXT_BYTES);
         reply_error(m, event, -HD_E_BAD_MESSAGE, text);
+        return;
+    }
+    if (once && answer_again(&c)) {
         return;
     }
     m->call = &c;

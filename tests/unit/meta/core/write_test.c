@@ -384,6 +384,18 @@ static uint64_t deleted_stamp(struct world *w, int n)
     return 0;
 }
 
+ATF_TC_WITHOUT_HEAD(mkdirs_is_answered_again_after_a_restart);
+ATF_TC_BODY(mkdirs_is_answered_again_after_a_restart, tc)
+{
+    struct world w;
+    world_init(&w);
+    w.call_id = 7;
+    ATF_CHECK(do_mkdirs(&w, "/d", 0755));
+    world_restart(&w);
+    ATF_CHECK(do_mkdirs(&w, "/d", 0755));
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(a_replica_that_a_recovery_left_out_goes);
 ATF_TC_BODY(a_replica_that_a_recovery_left_out_goes, tc)
 {
@@ -667,6 +679,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, replicas_are_deleted_only_after_the_record_is_durable);
     ATF_TP_ADD_TC(tp, no_node_left_is_said_as_hadoop_says_it);
     ATF_TP_ADD_TC(tp, a_broken_chain_gets_a_new_stamp);
+    ATF_TP_ADD_TC(tp, mkdirs_is_answered_again_after_a_restart);
     ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
     ATF_TP_ADD_TC(tp, a_node_that_chooses_another_storage_is_named_once);
     ATF_TP_ADD_TC(tp, an_abandoned_block_is_deleted_where_it_may_have_been_written);
