@@ -6,11 +6,13 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 
 struct listing {
     bool paths_only, no_recursion, human, mask, recursive, by_time, by_size, reverse, access_time,
         policy;
+    json_t *entries; /* array, with --json: printed at the end, instead of lines */
     int replication_width, owner_width, group_width, size_width;
 };
 
@@ -53,8 +55,38 @@ static char type_letter(enum hd_file_type type)
     return '?';
 }
 
+static const char *type_name(enum hd_file_type type)
+{
+    switch (type) {
+    case HD_TYPE_DIR:
+        return "directory";
+    case HD_TYPE_FILE:
+        return "file";
+    case HD_TYPE_SYMLINK:
+        return "symlink";
+    }
+    return "unknown";
+}
+
+/* Times are milliseconds since 1970, the mode is octal text as chmod takes it. */
+static json_t *json_item(const struct hd_sh_item *item)
+{
+    char mode[16];
+    const struct hd_stat *st = &item->st;
+    snprintf(mode, sizeof(mode), "%04o", st->mode);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "path", item->shown,
+                     "type", type_name(st->type), "size", (json_int_t)st->size_bytes, "mode", mode,
+                     "owner", st->owner, "group", st->group, "replication", (int)st->replication,
+                     "block_size", (json_int_t)st->block_size_bytes, "modified_ms",
+                     (json_int_t)st->mtime_ms, "accessed_ms", (json_int_t)st->atime_ms);
+}
+
 static void print_item(const struct listing *l, const struct hd_sh_item *item)
 {
+    if (l->entries != NULL) {
+        json_array_append_new(l->entries, json_item(item));
+        return;
+    }
     char mode[HD_MODE_TEXT_BYTES];
     char size[HD_SIZE_TEXT_BYTES];
     char time[HD_TIME_TEXT_BYTES];
@@ -108,7 +140,7 @@ static void list_directory(struct hd_sh *sh, struct listing *l, const struct hd_
     if (items.count != 0 && (l->by_time || l->by_size || l->reverse)) {
         qsort_r(items.list, items.count, sizeof(*items.list), compare, l);
     }
-    if (!l->recursive && !l->paths_only && items.count != 0) {
+    if (!l->recursive && !l->paths_only && l->entries == NULL && items.count != 0) {
         printf("Found %zu items\n", items.count);
     }
     adjust_widths(l, items.list, items.count);
@@ -154,7 +186,13 @@ static int run(struct hd_sh *sh, struct hd_sh_args *args, bool recursive)
         args->list = current;
         args->count = 1;
     }
+    l.entries = hd_sh_flag(args, "-json") ? json_array() : NULL;
     hd_sh_each(sh, args, 0, list_argument, &l);
+    if (l.entries != NULL) {
+        json_dumpf(l.entries, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(l.entries);
+    }
     return 0;
 }
 
@@ -170,11 +208,12 @@ static int run_lsr(struct hd_sh *sh, struct hd_sh_args *args)
 }
 
 const struct hd_sh_verb hd_sh_verbs_list[] = {
-    {"ls", "C d h q R t S r u e", 0, -1,
-     "[-C] [-d] [-h] [-q] [-R] [-t] [-S] [-r] [-u] [-e] [<path> ...]",
+    {"ls", "C d h q R t S r u e -json", 0, -1,
+     "[-C] [-d] [-h] [-q] [-R] [-t] [-S] [-r] [-u] [-e] [--json] [<path> ...]",
      "Lists what matches the paths, and what is in directories. -C paths only, -d directories as\n"
      "files, -h sizes for people, -q ? for control characters, -R what is below too, -t newest\n"
-     "first, -S largest first, -r reversed, -u time of access, -e policy.",
+     "first, -S largest first, -r reversed, -u time of access, -e policy, --json an\n"
+     "array of objects.",
      run_ls},
     {"lsr", "", 0, -1, "[<path> ...]", "The same as -ls -R.", run_lsr},
     {0},

@@ -16,6 +16,7 @@ every_verb_body() {
     h -cat /sh/x/t | cmp - t || atf_fail cat
     h -ls /sh/x | grep -q '/sh/x/t$' || atf_fail ls
     h ls /sh/x | grep -q '^Found 1 items' || atf_fail "ls without the dash"
+    same "$(h -ls --json /sh/x | jq -r '.[] | "\(.path) \(.size) \(.type)"')" "/sh/x/t 5000000 file" "ls --json"
     h -get /sh/x/t got && cmp t got || atf_fail get
     h -cp /sh/x/t /sh/x/u
     h -mv /sh/x/u /sh/v
