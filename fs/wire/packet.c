@@ -100,24 +100,24 @@ static unsigned wire_type_of(uint64_t field)
     }
 }
 
-static int set_field(struct hd_packet *p, uint64_t field, uint64_t value)
+static void set_field(struct hd_packet *p, uint64_t field, uint64_t value)
 {
     switch (field) {
     case FIELD_OFFSET:
         p->offset_bytes = (int64_t)value;
-        return p->offset_bytes < 0 ? -HD_E_BAD_MESSAGE : 0;
+        return;
     case FIELD_SEQNO:
         p->seqno = (int64_t)value;
-        return 0;
+        return;
     case FIELD_LAST:
         p->last = value != 0;
-        return 0;
+        return;
     case FIELD_DATA_BYTES:
         p->data_bytes = (uint32_t)value;
-        return (int32_t)value < 0 ? -HD_E_BAD_MESSAGE : 0;
+        return;
     default: /* FIELD_SYNC */
         p->sync = value != 0;
-        return 0;
+        return;
     }
 }
 
@@ -142,12 +142,11 @@ int hd_packet_decode(const uint8_t *header, size_t header_bytes, uint32_t payloa
         if (field > FIELD_SYNC || wire != wire_type_of(field)) {
             continue; /* not ours: skipped, as every protobuf decoder does */
         }
-        if (set_field(&p, field, value) < 0) {
-            return -HD_E_BAD_MESSAGE;
-        }
+        set_field(&p, field, value); /* sent twice: the last one counts */
         seen |= 1u << field;
     }
-    if ((seen & REQUIRED_FIELDS) != REQUIRED_FIELDS || p.data_bytes > payload_bytes) {
+    if ((seen & REQUIRED_FIELDS) != REQUIRED_FIELDS || p.offset_bytes < 0 ||
+        p.data_bytes > INT32_MAX || p.data_bytes > payload_bytes) {
         return -HD_E_BAD_MESSAGE;
     }
     p.sums_bytes = payload_bytes - p.data_bytes;

@@ -61,10 +61,8 @@ static void check_against_proto(const uint8_t *header, size_t size, uint32_t pay
         return;
     }
     bool fits = m->data_len >= 0 && (uint32_t)m->data_len <= payload && m->offset_in_block >= 0;
-    /* The generated decoder takes more (a field number of 0, say), so only what ours takes counts.
-     */
-    if (err == 0) {
-        hd_assert(fits);
+    hd_assert(fits == (err == 0));
+    if (fits) {
         struct hd_packet want = {.offset_bytes = m->offset_in_block,
                                  .seqno = m->seqno,
                                  .data_bytes = (uint32_t)m->data_len,

@@ -139,8 +139,23 @@ ATF_TC_BODY(what_does_not_fit_is_refused, tc)
     ATF_CHECK_EQ(payload, 16777212u);
 }
 
+ATF_TC_WITHOUT_HEAD(of_a_field_sent_twice_the_last_counts);
+ATF_TC_BODY(of_a_field_sent_twice_the_last_counts, tc)
+{
+    uint8_t header[9 + 25] = {0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}; /* offset -1 */
+    uint8_t good[HD_PACKET_HEADER_MAX_BYTES];
+    struct hd_packet p = {.offset_bytes = 512, .seqno = 3, .data_bytes = 5, .sums_bytes = 4};
+    struct hd_packet got;
+    ATF_REQUIRE_EQ(hd_packet_encode(&p, good), HD_PACKET_LENGTHS_BYTES + 25u);
+    memcpy(header + 9, good + HD_PACKET_LENGTHS_BYTES, 25);
+    ATF_REQUIRE_EQ(hd_packet_decode(header, sizeof(header), 9, &got), 0);
+    ATF_CHECK_EQ(got.offset_bytes, 512);
+    ATF_CHECK(hd_packet_decode(header, 9, 9, &got) < 0);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, of_a_field_sent_twice_the_last_counts);
     ATF_TP_ADD_TC(tp, reference_packets_encode_to_their_bytes);
     ATF_TP_ADD_TC(tp, reference_packets_decode);
     ATF_TP_ADD_TC(tp, headers_agree_with_the_proto);
