@@ -25,6 +25,7 @@
 #define HD_PROTOCOL_POSIX           "howdah.PosixProtocol"
 #define HD_PROTOCOL_DATA            "howdah.DataProtocol"
 #define HD_PROTOCOL_META            "howdah.MetaProtocol"
+#define HD_PROTOCOL_FAULT           "howdah.FaultProtocol"
 
 /* Whether a call whose answer was lost may be sent again. */
 enum hd_repeat {
