@@ -55,8 +55,9 @@ int hd_image_install(const char *dir, const char *temp, const struct hd_image_in
     if (rename(temp, path) < 0) {
         return hd_fail_errno(errno, "%s: rename to %s", temp, path);
     }
-    /* An image counts once its digest file is there. */
-    return hd_file_replace(digest, line, (size_t)n, 0644);
+    /* An image counts once its digest file is there: a digest never stands without its image. */
+    int err = hd_dir_sync(dir);
+    return err < 0 ? err : hd_file_replace(digest, line, (size_t)n, 0644);
 }
 
 int hd_image_stat(const char *dir, struct hd_txid txid, struct hd_image_info *ret)
@@ -111,7 +112,25 @@ int hd_image_load(const char *dir, struct hd_txid txid, const char *cluster_id, 
     return 0;
 }
 
-int hd_image_list(const char *dir, struct hd_txid *out, size_t max, size_t *ret_count)
+/* Keeps the newest max of them, newest first. */
+static size_t insert(struct hd_txid *out, size_t count, size_t max, struct hd_txid txid)
+{
+    size_t at = count;
+    while (at > 0 && out[at - 1].v < txid.v) {
+        at--;
+    }
+    if (at >= max) {
+        return count;
+    }
+    count = HD_MIN(count + 1, max);
+    memmove(out + at + 1, out + at, (count - at - 1) * sizeof(*out));
+    out[at] = txid;
+    return count;
+}
+
+/* The files image_<txid><suffix>. */
+static int list(const char *dir, const char *suffix, struct hd_txid *out, size_t max,
+                size_t *ret_count)
 {
     DIR *d = opendir(dir);
     if (d == NULL) {
@@ -121,35 +140,46 @@ int hd_image_list(const char *dir, struct hd_txid *out, size_t max, size_t *ret_
     for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
         char name[96];
         struct hd_txid txid;
-        if (sscanf(e->d_name, "image_%" SCNu64 ".sha256", &txid.v) != 1) {
+        if (sscanf(e->d_name, "image_%" SCNu64, &txid.v) != 1) {
             continue;
         }
-        snprintf(name, sizeof(name), "image_%020" PRIu64 ".sha256", txid.v);
-        if (strcmp(name, e->d_name) != 0) {
-            continue;
+        snprintf(name, sizeof(name), "image_%020" PRIu64 "%s", txid.v, suffix);
+        if (strcmp(name, e->d_name) == 0) {
+            count = insert(out, count, max, txid);
         }
-        size_t at = count; /* keep the newest max, newest first */
-        while (at > 0 && out[at - 1].v < txid.v) {
-            at--;
-        }
-        if (at >= max) {
-            continue;
-        }
-        count = HD_MIN(count + 1, max);
-        memmove(out + at + 1, out + at, (count - at - 1) * sizeof(*out));
-        out[at] = txid;
     }
     closedir(d);
     *ret_count = count;
     return 0;
 }
 
+int hd_image_list(const char *dir, struct hd_txid *out, size_t max, size_t *ret_count)
+{
+    return list(dir, ".sha256", out, max, ret_count);
+}
+
+int hd_image_list_files(const char *dir, struct hd_txid *out, size_t max, size_t *ret_count)
+{
+    return list(dir, "", out, max, ret_count);
+}
+
+bool hd_image_has_digest(const char *dir, struct hd_txid txid)
+{
+    char path[HD_IMAGE_PATH_BYTES];
+    digest_path(dir, txid, path);
+    return access(path, F_OK) == 0;
+}
+
 int hd_image_remove(const char *dir, struct hd_txid txid)
 {
     char path[HD_IMAGE_PATH_BYTES];
-    digest_path(dir, txid, path); /* the digest first: what is left counts for nothing */
+    digest_path(dir, txid, path); /* the digest first, durably: it never stands without its image */
     if (unlink(path) < 0 && errno != ENOENT) {
         return hd_fail_errno(errno, "%s: remove", path);
+    }
+    int err = hd_dir_sync(dir);
+    if (err < 0) {
+        return err;
     }
     hd_image_path(dir, txid, path);
     if (unlink(path) < 0 && errno != ENOENT) {

@@ -57,6 +57,10 @@ int hd_image_install(const char *dir, const char *temp, const struct hd_image_in
 /* The txids of the images in dir that have a digest file, newest first; at most max of them. */
 int hd_image_list(const char *dir, struct hd_txid *out, size_t max, size_t *ret_count);
 
+/* The same of the image files themselves, whether they have a digest file or not. */
+int hd_image_list_files(const char *dir, struct hd_txid *out, size_t max, size_t *ret_count);
+bool hd_image_has_digest(const char *dir, struct hd_txid txid);
+
 /* Digest and size of dir/image_<txid> without reading the image: from the digest file. */
 int hd_image_stat(const char *dir, struct hd_txid txid, struct hd_image_info *ret);
 

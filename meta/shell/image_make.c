@@ -71,11 +71,28 @@ int hd_image_make(const char *dir, struct hd_kv *view, struct hd_kv_snapshot *sn
     return err;
 }
 
+/* What an interrupted install or removal left: an image without its digest. */
+static int remove_orphans(const char *dir)
+{
+    struct hd_txid images[IMAGES_MAX];
+    size_t count;
+    int err = hd_image_list_files(dir, images, IMAGES_MAX, &count);
+    for (size_t i = 0; i < count && err == 0; i++) {
+        if (!hd_image_has_digest(dir, images[i])) {
+            err = hd_image_remove(dir, images[i]);
+        }
+    }
+    return err;
+}
+
 int hd_image_retain(const char *dir, struct hd_edit_log *log, size_t kept)
 {
     struct hd_txid images[IMAGES_MAX];
     size_t count;
     int err = hd_image_list(dir, images, IMAGES_MAX, &count);
+    if (err == 0) {
+        err = remove_orphans(dir);
+    }
     if (err < 0 || count < kept) {
         return err;
     }

@@ -56,9 +56,10 @@ static int make(struct hd_secondary *s)
         return err;
     }
     hd_image_path(s->store.dir, c->txid, path);
-    err = upload(&c->link, path, &info);
+    /* Before the upload: who waits for the checkpoint finds both directories at rest. */
+    err = hd_image_retain(s->store.dir, s->store.log, (size_t)s->conf->checkpoints_kept);
     if (err == 0) {
-        err = hd_image_retain(s->store.dir, s->store.log, (size_t)s->conf->checkpoints_kept);
+        err = upload(&c->link, path, &info);
     }
     if (err == 0) {
         hd_log_info("checkpoint made", "txid=%" PRIu64 " bytes=%" PRIu64 " keys=%" PRIu64,

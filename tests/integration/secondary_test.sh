@@ -12,9 +12,15 @@ up_again() { howdah up --dir "$D" || atf_fail "up again: $(tail -n 20 "$D"/log/m
 
 tree() { (cd "$1" && find . -printf '%p %y %m %s %T@\n' | sort); }
 
-images_are_good() { # DIR: of each image; a digest whose image was just purged, or never came, is no harm
-    (cd "$1" && for f in image_*.sha256; do [ ! -e "${f%.sha256}" ] || sha256sum -c "$f" || exit 1; done) ||
-        atf_fail "a digest in $1"
+# A daemon may be purging while we look. It removes the digest before the image, and writes it after:
+# a digest that is still there vouches for an image that is there.
+images_are_good() { # DIR
+    (cd "$1" && for f in image_*.sha256; do sha256sum -c "$f" || [ ! -e "$f" ] || exit 1; done) ||
+        atf_fail "a digest in $1: $(ls "$1")"
+}
+
+pairs_only() { # DIR: no image without its digest, no digest without its image
+    same "$(cd "$1" && ls image_* | grep -vc sha256)" "$(cd "$1" && ls image_*.sha256 | wc -l)" "pairs in $1"
 }
 
 atf_test_case killed_checkpoints_are_made_again cleanup
@@ -37,6 +43,8 @@ killed_checkpoints_are_made_again_body() {
     until_true 30 howdah admin checkpoint
     images_are_good "$D/meta"
     images_are_good "$D/secondary"
+    pairs_only "$D/meta"
+    pairs_only "$D/secondary"
     # meta dies while the image comes in.
     for delay in 0.005 0.02 0.05; do
         timeout 60 howdah admin checkpoint >out 2>&1 &
