@@ -1,6 +1,6 @@
 /*
- * What stays of a job: DIR/jobs/<job>/job.json and logs/<attempt>.stderr, plain files. A job of
- * which only the start is on disk was running when its manager died: it is told as failed.
+ * What stays of a job: DIR/jobs/<job>/job.json and logs/<attempt>.stderr, plain files. A job that
+ * has a record (record.c) was not at its end when its manager was: it goes on.
  */
 #include "fs/base/error.h"
 #include "fs/os/file.h"
@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { JSON_MAX_BYTES = 64 << 20, LOG_MAX_BYTES = 1 << 20, LOGS_MAX = 1000 };
 
@@ -18,8 +19,10 @@ struct save_work {
     struct hd_work work;
     char dir[HD_MANAGER_PATH_BYTES];
     char name[HD_NAME_BYTES + 16];
+    char job[HD_JOB_ID_BYTES];
     char *data; /* malloc'd (jansson's or ours) */
     size_t size;
+    bool end; /* the job's end: its record goes when this is on disk */
 };
 
 static void save_fn(struct hd_work *w)
@@ -28,18 +31,20 @@ static void save_fn(struct hd_work *w)
     char path[HD_MANAGER_PATH_BYTES + 128];
     int err = hd_dir_make(s->dir, 0755);
     snprintf(path, sizeof(path), "%s/%s", s->dir, s->name);
-    FILE *f = err == 0 ? fopen(path, "we") : NULL;
-    bool ok = f != NULL && fwrite(s->data, 1, s->size, f) == s->size;
-    if (f != NULL && fclose(f) != 0) {
-        ok = false;
+    if (err == 0) {
+        err = hd_file_replace(path, s->data, s->size, 0644);
     }
-    if (!ok) {
-        hd_log_warn("history cannot be written", "path=%s", path);
+    if (err < 0) {
+        hd_log_warn("history cannot be written", "error=\"%s\"", hd_fail_describe(err));
+    } else if (s->end) {
+        hd_record_path(w->manager, s->job, path);
+        (void)unlink(path);
     }
     free(s->data);
 }
 
-static void save(struct hd_mjob *job, const char *sub, const char *name, char *data, size_t size)
+static void save(struct hd_mjob *job, const char *sub, const char *name, char *data, size_t size,
+                 bool end)
 {
     struct save_work *s = calloc(1, sizeof(*s));
     if (s == NULL || data == NULL) {
@@ -50,8 +55,10 @@ static void save(struct hd_mjob *job, const char *sub, const char *name, char *d
     s->work.fn = save_fn;
     snprintf(s->dir, sizeof(s->dir), "%s/jobs/%s%s", job->manager->dir, job->id, sub);
     snprintf(s->name, sizeof(s->name), "%s", name);
+    memcpy(s->job, job->id, sizeof(s->job));
     s->data = data;
     s->size = size;
+    s->end = end;
     hd_work_submit(job->manager, &s->work);
 }
 
@@ -74,7 +81,7 @@ void hd_history_save(struct hd_mjob *job)
     char *text = o != NULL ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     hd_arena_done(&arena);
-    save(job, "", "job.json", text, text != NULL ? strlen(text) : 0);
+    save(job, "", "job.json", text, text != NULL ? strlen(text) : 0, true);
 }
 
 void hd_history_log(struct hd_mjob *job, const char *attempt, const uint8_t *data, size_t size)
@@ -85,7 +92,7 @@ void hd_history_log(struct hd_mjob *job, const char *attempt, const uint8_t *dat
         memcpy(copy, data, size);
     }
     snprintf(name, sizeof(name), "%.60s.stderr", attempt);
-    save(job, "/logs", name, copy, size);
+    save(job, "/logs", name, copy, size, false);
 }
 
 /* ---- at start ---- */
@@ -111,44 +118,6 @@ static void load_tasks(struct hd_mjob *job, const json_t *o)
             job->old_tasks[job->old_task_count++] = t;
         }
     }
-}
-
-struct sweep_work {
-    struct hd_work work;
-    char *user;
-    char *staging;
-};
-
-static void sweep_fn(struct hd_work *w)
-{
-    struct sweep_work *s = HD_CONTAINER(w, struct sweep_work, work);
-    struct hd_fs *fs;
-    if (hd_fs_as(w->manager->fs, s->user, &fs) == 0) {
-        (void)hd_fs_delete(fs, s->staging, true);
-    }
-    free(s->user);
-    free(s->staging);
-}
-
-/* What a job left behind that was running when its manager died. */
-static void sweep(struct hd_manager *m, const Hdw__RunnerJobStatus *old)
-{
-    struct sweep_work *s = calloc(1, sizeof(*s));
-    const char *slash = strrchr(old->output, '/');
-    if (s == NULL || slash == NULL) {
-        free(s);
-        return;
-    }
-    s->work.fn = sweep_fn;
-    s->user = strdup(old->user);
-    if (asprintf(&s->staging, "%.*s/.%s.staging-%s", (int)(slash - old->output), old->output,
-                 slash + 1, old->id) < 0 ||
-        s->user == NULL) {
-        free(s->user);
-        free(s);
-        return;
-    }
-    hd_work_submit(m, &s->work);
 }
 
 static void load_job(struct hd_manager *m, const char *id)
@@ -177,8 +146,7 @@ static void load_job(struct hd_manager *m, const char *id)
     json_decref(o);
     if (!hd_job_state_final(job->old->state)) {
         job->old->state = HDW__RUNNER_JOB_STATE__JOB_FAILED;
-        job->old->failure = hd_arena_str(&job->arena, "the manager was restarted");
-        sweep(m, job->old);
+        job->old->failure = hd_arena_str(&job->arena, "its record on the manager's disk was lost");
     }
     job->user = job->old->user;
     job->state = job->old->state;
@@ -205,7 +173,7 @@ int hd_history_load(struct hd_manager *m)
             snprintf(m->today, sizeof(m->today), "%.8s", names[i]->d_name);
             m->today_number = (uint32_t)strtoul(names[i]->d_name + 9, NULL, 10);
         }
-        if (i < HD_MANAGER_JOBS_KEPT) {
+        if (hd_record_resume(m, names[i]->d_name) <= 0 && i < HD_MANAGER_JOBS_KEPT) {
             load_job(m, names[i]->d_name);
         }
         free(names[i]);

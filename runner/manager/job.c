@@ -1,4 +1,4 @@
-/* A job's life on the loop: submit, start, reports of attempts, the end. See manager.h. */
+/* A job's life on the loop: submit, start, the end. See manager.h. */
 #include "fs/base/assert.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { EXIT_USAGE = 1, EXIT_IO = 5, PUSH_MS = 100, REDUCES_MAX = 100000, COUNTERS_MAX = 1000 };
+enum { EXIT_USAGE = 1, EXIT_IO = 5, PUSH_MS = 100, REDUCES_MAX = 100000 };
 
 struct watcher {
     struct hd_list link;
@@ -87,13 +87,13 @@ static void next_id(struct hd_manager *m, char out[HD_JOB_ID_BYTES])
     snprintf(out, HD_JOB_ID_BYTES, "%s-%04u", m->today, ++m->today_number);
 }
 
-/* OUTPUT's hidden sibling: "/a/.out.staging-<job>". */
+/* OUTPUT's hidden sibling, one for each life: "/a/.out.staging-<job>.1". */
 static char *staging_of(struct hd_mjob *job)
 {
     const char *output = job->spec->output;
     const char *slash = strrchr(output, '/');
-    return hd_arena_printf(&job->arena, "%.*s/.%s.staging-%s", (int)(slash - output), output,
-                           slash + 1, job->id);
+    return hd_arena_printf(&job->arena, "%.*s/.%s.staging-%s.%u", (int)(slash - output), output,
+                           slash + 1, job->id, job->lives);
 }
 
 static int read_spec(struct hd_mjob *job)
@@ -137,7 +137,8 @@ static int read_spec(struct hd_mjob *job)
     return err;
 }
 
-static int job_new(struct hd_manager *m, const Hdw__SubmitRequest *request, const char *user,
+/* What is common to a job that was submitted now and one that goes on. */
+static int job_new(struct hd_manager *m, const Hdw__RunnerJobSpec *spec, const char *user,
                    struct hd_mjob **ret)
 {
     struct hd_mjob *job = calloc(1, sizeof(*job));
@@ -148,24 +149,38 @@ static int job_new(struct hd_manager *m, const Hdw__SubmitRequest *request, cons
     hd_arena_init(&job->arena, 0);
     hd_list_init(&job->watchers);
     hd_list_init(&job->link);
-    next_id(m, job->id);
     job->version = 1;
+    job->lives = 1;
     job->submitted_wall_ms = hd_clock_wall_ms().v;
     job->submitted_ms = hd_clock_mono_ms().v;
     hd_random_bytes(job->key, sizeof(job->key));
     job->user = hd_arena_str(&job->arena, user);
-    job->spec = hd_message_copy(&request->spec->base, &job->arena);
+    job->spec = hd_message_copy(&spec->base, &job->arena);
     int err = job->user == NULL || job->spec == NULL ? -ENOMEM : read_spec(job);
-    if (err == 0) {
-        job->staging = staging_of(job);
-        err = job->staging != NULL ? hd_upload_claim(job) : -ENOMEM;
-    }
     if (err < 0) {
         hd_mjob_free(job);
         return err;
     }
     *ret = job;
     return 0;
+}
+
+static int fresh_job(struct hd_manager *m, const Hdw__SubmitRequest *request, const char *user,
+                     struct hd_mjob **ret)
+{
+    int err = job_new(m, request->spec, user, ret);
+    if (err < 0) {
+        return err;
+    }
+    struct hd_mjob *job = *ret;
+    next_id(m, job->id);
+    job->staging = staging_of(job);
+    err = job->staging != NULL ? hd_upload_claim(job) : -ENOMEM;
+    if (err < 0) {
+        hd_record_forget(job);
+        hd_mjob_free(job);
+    }
+    return err;
 }
 
 /* ---- watchers ---- */
@@ -369,7 +384,7 @@ static void commit_done(struct hd_work *w)
     free(jw);
 }
 
-static void start_commit(struct hd_mjob *job)
+void hd_mjob_commit(struct hd_mjob *job)
 {
     struct job_work *jw = calloc(1, sizeof(*jw));
     leave_scheduler(job);
@@ -419,6 +434,14 @@ static void plan_work(struct hd_work *w)
 {
     struct job_work *jw = HD_CONTAINER(w, struct job_work, work);
     hd_plan_job(jw->job, &jw->plan);
+    if (jw->plan.exit_code == 0 && !jw->job->committed) {
+        int err = hd_record_write(jw->job);
+        if (err < 0) {
+            jw->plan.exit_code = EXIT_IO;
+            snprintf(jw->plan.message, sizeof(jw->plan.message), "%s", hd_fail_describe(err));
+            hd_abort_job(jw->job);
+        }
+    }
 }
 
 static void answer_submit(struct hd_rpc_call *call, const struct hd_mjob *job,
@@ -434,38 +457,73 @@ static void answer_submit(struct hd_rpc_call *call, const struct hd_mjob *job,
     hd_rpc_reply(call, &response.base, 0);
 }
 
+/* The plan could not be made. A job that nobody has heard of yet never was one. */
+static void plan_failed(struct hd_mjob *job, struct hd_rpc_call *submit,
+                        const struct hd_plan_result *plan)
+{
+    if (submit == NULL) {
+        set_failure(job, plan->message);
+        start_abort(job, HDW__RUNNER_JOB_STATE__JOB_FAILED);
+        return;
+    }
+    answer_submit(submit, job, plan);
+    hd_record_forget(job);
+    hd_list_remove(&job->link);
+    job->manager->jobs_running--;
+    hd_mjob_free(job);
+}
+
+static void start_running(struct hd_mjob *job)
+{
+    struct hd_manager *m = job->manager;
+    job->state = HDW__RUNNER_JOB_STATE__JOB_RUNNING;
+    hd_log_info("job started", "job=%s user=%s name=\"%s\" maps=%u reduces=%u bytes=%llu life=%u",
+                job->id, job->user, job->spec->name, job->count[0], job->count[1],
+                (unsigned long long)job->bytes_total, job->lives);
+    if (job->end_state != HDW__RUNNER_JOB_STATE__JOB_PLANNING) { /* killed meanwhile */
+        hd_mjob_fail(job, job->end_state, "killed");
+    } else if (job->count[0] + job->count[1] == 0) {
+        hd_mjob_commit(job);
+    } else {
+        hd_manager_place(m);
+    }
+}
+
 static void plan_done(struct hd_work *w)
 {
     struct job_work *jw = HD_CONTAINER(w, struct job_work, work);
     struct hd_mjob *job = jw->job;
-    struct hd_manager *m = job->manager;
-    if (jw->plan.exit_code == 0 && enter_scheduler(job) < 0) {
+    if (jw->plan.exit_code == 0 && !job->committed && enter_scheduler(job) < 0) {
         jw->plan.exit_code = EXIT_IO;
         snprintf(jw->plan.message, sizeof(jw->plan.message), "the manager is out of memory");
     }
-    if (jw->plan.exit_code != 0) { /* refused: it never was a job */
-        answer_submit(jw->submit, job, &jw->plan);
-        hd_upload_drop(job);
-        hd_list_remove(&job->link);
-        m->jobs_running--;
-        hd_mjob_free(job);
-        free(jw);
-        return;
-    }
-    job->state = HDW__RUNNER_JOB_STATE__JOB_RUNNING;
-    hd_log_info("job started", "job=%s user=%s name=\"%s\" maps=%u reduces=%u bytes=%llu", job->id,
-                job->user, job->spec->name, job->count[0], job->count[1],
-                (unsigned long long)job->bytes_total);
-    if (job->end_state != HDW__RUNNER_JOB_STATE__JOB_PLANNING) { /* killed meanwhile */
-        hd_mjob_fail(job, job->end_state, "killed");
-    } else if (job->count[0] + job->count[1] == 0) {
-        start_commit(job);
+    if (jw->plan.exit_code != 0) {
+        plan_failed(job, jw->submit, &jw->plan);
+    } else if (job->committed) {
+        finish(job, HDW__RUNNER_JOB_STATE__JOB_SUCCEEDED);
     } else {
-        hd_manager_place(m);
+        start_running(job);
+        hd_mjob_changed(job, true);
+        if (jw->submit != NULL) {
+            answer_submit(jw->submit, job, &jw->plan);
+        }
     }
-    answer_submit(jw->submit, job, &jw->plan);
-    hd_history_save(job); /* so that the next manager knows what this one had begun */
     free(jw);
+}
+
+static int start_planning(struct hd_mjob *job, struct hd_rpc_call *submit)
+{
+    struct job_work *jw = calloc(1, sizeof(*jw));
+    if (jw == NULL) {
+        return -ENOMEM;
+    }
+    job->manager->jobs_running++;
+    jw->work.fn = plan_work;
+    jw->work.done = plan_done;
+    jw->job = job;
+    jw->submit = submit;
+    hd_work_submit(job->manager, &jw->work);
+    return 0;
 }
 
 static void refuse_submit(struct hd_rpc_call *call, int exit_code, const char *why)
@@ -489,240 +547,43 @@ void hd_mjob_submit(struct hd_manager *m, struct hd_rpc_call *call)
         return;
     }
     hd_fail_clear();
-    int err = job_new(m, q, call->user, &job);
-    struct job_work *jw = err == 0 ? calloc(1, sizeof(*jw)) : NULL;
-    if (jw == NULL) {
-        refuse_submit(call, err == -ENOENT ? 2 : EXIT_USAGE,
-                      hd_fail_describe(err < 0 ? err : -ENOMEM));
+    int err = fresh_job(m, q, call->user, &job);
+    if (err < 0) {
+        refuse_submit(call, err == -ENOENT ? 2 : EXIT_USAGE, hd_fail_describe(err));
         return;
     }
     hd_list_push_front(&m->jobs, &job->link);
-    m->jobs_running++;
-    jw->work.fn = plan_work;
-    jw->work.done = plan_done;
-    jw->job = job;
-    jw->submit = call;
-    hd_work_submit(m, &jw->work);
-}
-
-/* ---- attempts ---- */
-
-void hd_mjob_placed(struct hd_mjob *job, const struct hd_placement *p, const char *agent)
-{
-    struct hd_mtask *t = &job->tasks[p->kind][p->index];
-    struct hd_mattempt *more = realloc(t->attempts, (t->attempt_count + 1) * sizeof(*more));
-    if (more == NULL) {
-        return;
-    }
-    t->attempts = more;
-    struct hd_mattempt *a = &t->attempts[t->attempt_count++];
-    *a = (struct hd_mattempt){.number = p->number,
-                              .state = "running",
-                              .start_ms = hd_clock_mono_ms().v - job->submitted_ms,
-                              .end_ms = -1,
-                              .locality = p->locality};
-    snprintf(a->agent, sizeof(a->agent), "%s", agent);
-    job->bytes_in -= t->bytes_in;
-    t->bytes_in = 0;
-    hd_mjob_changed(job, false);
-}
-
-static struct hd_mattempt *find_attempt(struct hd_mtask *t, uint32_t number)
-{
-    for (uint32_t i = t->attempt_count; i-- > 0;) {
-        if (t->attempts[i].number == number) {
-            return &t->attempts[i];
-        }
-    }
-    return NULL;
-}
-
-static void end_attempt(struct hd_mjob *job, struct hd_mtask *t, uint32_t number, const char *state,
-                        const char *error)
-{
-    struct hd_mattempt *a = find_attempt(t, number);
-    if (a != NULL && a->end_ms < 0) {
-        a->state = state;
-        a->end_ms = hd_clock_mono_ms().v - job->submitted_ms;
-        a->error = error != NULL ? strdup(error) : NULL;
+    err = start_planning(job, call);
+    if (err < 0) {
+        refuse_submit(call, EXIT_USAGE, hd_fail_describe(err));
+        hd_record_forget(job);
+        hd_list_remove(&job->link);
+        hd_mjob_free(job);
     }
 }
 
-void hd_mjob_lost(void *manager, struct hd_sched_job *sched, enum hd_task_kind kind, uint32_t index,
-                  bool was_running)
+int hd_mjob_resume(struct hd_manager *m, const char *id, const Hdw__RunnerJobRecord *record)
 {
-    (void)manager;
-    struct hd_mjob *job = sched->owner;
-    struct hd_mtask *t = &job->tasks[kind][index];
-    if (was_running) {
-        end_attempt(job, t, sched->tasks[kind][index].number, "lost", "its agent is gone");
+    struct hd_mjob *job;
+    int err = job_new(m, record->spec, record->user, &job);
+    if (err < 0) {
+        return err;
     }
-    hd_mjob_changed(job, false);
-}
-
-static void add_counter(struct hd_mjob *job, const Hdw__RunnerCounter *c)
-{
-    for (uint32_t i = 0; i < job->counter_count; i++) {
-        if (strcmp(job->counters[i].group, c->group) == 0 &&
-            strcmp(job->counters[i].name, c->name) == 0) {
-            job->counters[i].value += c->value;
-            return;
-        }
+    snprintf(job->id, sizeof(job->id), "%s", id);
+    job->lives = record->lives + 1;
+    job->submitted_ms -= HD_MAX(job->submitted_wall_ms - (int64_t)record->submitted_ms, (int64_t)0);
+    job->submitted_wall_ms = (int64_t)record->submitted_ms;
+    job->stale_ino = record->staging_ino;
+    job->stale_staging = hd_arena_str(&job->arena, record->staging);
+    job->staging = staging_of(job);
+    err = job->staging == NULL || job->stale_staging == NULL ? -ENOMEM : hd_upload_look(job);
+    if (err == 0) {
+        err = start_planning(job, NULL);
     }
-    if (job->counter_count == COUNTERS_MAX) {
-        return;
+    if (err < 0) {
+        hd_mjob_free(job);
+        return err;
     }
-    struct hd_mcounter *more =
-        realloc(job->counters, (job->counter_count + 1) * sizeof(*job->counters));
-    if (more == NULL) {
-        return;
-    }
-    job->counters = more;
-    struct hd_mcounter *x = &more[job->counter_count];
-    *x = (struct hd_mcounter){strdup(c->group), strdup(c->name), c->value};
-    if (x->group == NULL || x->name == NULL) {
-        free(x->group);
-        free(x->name);
-        return;
-    }
-    job->counter_count++;
-}
-
-/* Counted once per successful task. */
-static void take_figures(struct hd_mjob *job, const Hdw__ReportRequest *q)
-{
-    for (size_t i = 0; i < q->n_counter; i++) {
-        add_counter(job, q->counter[i]);
-    }
-    job->bytes_shuffled += q->bytes_shuffled;
-    if (q->key->kind == HDW__RUNNER_TASK_KIND__TASK_REDUCE || job->spec->reduces == 0) {
-        job->bytes_out += q->bytes_out;
-    }
-}
-
-static void take_progress(struct hd_mjob *job, struct hd_mtask *t, const Hdw__ReportRequest *q)
-{
-    if (q->key->kind == HDW__RUNNER_TASK_KIND__TASK_MAP && q->has_bytes_in) {
-        job->bytes_in += q->bytes_in - t->bytes_in;
-        t->bytes_in = q->bytes_in;
-    }
-    if (q->status != NULL && (t->status == NULL || strcmp(t->status, q->status) != 0)) {
-        free(t->status);
-        t->status = strdup(q->status);
-    }
-}
-
-static enum hd_outcome outcome_of(Hdw__RunnerReportState state)
-{
-    if (state == HDW__RUNNER_REPORT_STATE__REPORT_DONE) {
-        return HD_OUTCOME_DONE;
-    }
-    return state == HDW__RUNNER_REPORT_STATE__REPORT_FAILED ? HD_OUTCOME_FAILED : HD_OUTCOME_KILLED;
-}
-
-static const char *state_word(Hdw__RunnerReportState state)
-{
-    if (state == HDW__RUNNER_REPORT_STATE__REPORT_DONE) {
-        return "done";
-    }
-    return state == HDW__RUNNER_REPORT_STATE__REPORT_KILLED ? "killed" : "failed";
-}
-
-/* The sentence a client sees: which task, where, why, and the end of its stderr. */
-static void fail_by(struct hd_mjob *job, const Hdw__ReportRequest *q, const char *agent)
-{
-    struct hd_buf text = {.max = 16384};
-    char task[HD_NAME_BYTES];
-    hd_task_name(q->key->kind, q->key->index, task);
-    (void)hd_buf_addf(&text, "%s failed %u times, last on %s: %s", task,
-                      job->sched->tasks[q->key->kind][q->key->index].failures, agent,
-                      q->error != NULL ? q->error : "no reason given");
-    if (q->has_stderr_tail && q->stderr_tail.len > 0) {
-        const uint8_t *tail = q->stderr_tail.data;
-        size_t size = q->stderr_tail.len;
-        size_t show = HD_MIN(size, (size_t)2000);
-        const uint8_t *from = tail + size - show;
-        (void)hd_buf_addf(&text, "\n%.*s", (int)show, (const char *)from);
-    }
-    const char *s = hd_buf_str(&text);
-    hd_mjob_fail(job, HDW__RUNNER_JOB_STATE__JOB_FAILED, s != NULL ? s : "failed");
-    hd_buf_done(&text);
-}
-
-static void on_verdict(struct hd_mjob *job, enum hd_verdict verdict, const Hdw__ReportRequest *q,
-                       const char *agent)
-{
-    switch (verdict) {
-    case HD_VERDICT_STALE:
-        break;
-    case HD_VERDICT_GO_ON:
-        hd_mjob_changed(job, false);
-        hd_manager_place(job->manager);
-        break;
-    case HD_VERDICT_JOB_DONE:
-        start_commit(job);
-        break;
-    case HD_VERDICT_JOB_FAILED:
-        fail_by(job, q, agent);
-        break;
-    }
-}
-
-/* The end of an attempt. */
-static void take_end(struct hd_mjob *job, struct hd_magent *agent, const Hdw__ReportRequest *q)
-{
-    const Hdw__RunnerAttemptKey *key = q->key;
-    enum hd_task_kind kind = (enum hd_task_kind)key->kind;
-    struct hd_mtask *t = &job->tasks[kind][key->index];
-    enum hd_verdict verdict =
-        hd_sched_ended(job->manager->sched, job->sched, kind, key->index, key->number, agent->id,
-                       outcome_of(q->state), hd_clock_mono_ms().v);
-    if (verdict == HD_VERDICT_STALE) {
-        return;
-    }
-    end_attempt(job, t, key->number, state_word(q->state), q->error);
-    if (q->state == HDW__RUNNER_REPORT_STATE__REPORT_DONE) {
-        take_figures(job, q);
-    }
-    if (q->state == HDW__RUNNER_REPORT_STATE__REPORT_FETCH_FAILED && q->has_fetch_index) {
-        hd_sched_output_lost(job->sched, q->fetch_index, q->fetch_number);
-    }
-    if (q->has_stderr_tail && q->stderr_tail.len > 0) {
-        char name[HD_NAME_BYTES];
-        hd_attempt_name(key, name);
-        hd_history_log(job, name, q->stderr_tail.data, q->stderr_tail.len);
-    }
-    on_verdict(job, verdict, q, agent->name);
-}
-
-static bool is_current(const struct hd_mjob *job, const struct hd_magent *agent,
-                       const Hdw__RunnerAttemptKey *key)
-{
-    const struct hd_sched_task *t = &job->sched->tasks[key->kind][key->index];
-    return t->state == HD_TASK_RUNNING && t->number == key->number && t->agent == agent->id;
-}
-
-void hd_mjob_report(struct hd_manager *m, struct hd_rpc_call *call)
-{
-    const Hdw__ReportRequest *q =
-        (const void *)hd_rpc_call_decode(call, &hdw__report_request__descriptor);
-    Hdw__ReportResponse response = HDW__REPORT_RESPONSE__INIT;
-    if (q == NULL) {
-        return;
-    }
-    struct hd_magent *agent = hd_magent_find(m, q->agent_id);
-    struct hd_mjob *job = hd_mjob_find(m, q->key->job);
-    bool known = agent != NULL && job != NULL && job->sched != NULL &&
-                 (unsigned)q->key->kind <= HD_TASK_REDUCE &&
-                 q->key->index < job->count[q->key->kind];
-    if (known && is_current(job, agent, q->key)) {
-        take_progress(job, &job->tasks[q->key->kind][q->key->index], q);
-        if (q->state == HDW__RUNNER_REPORT_STATE__REPORT_PROGRESS) {
-            response.go_on = true;
-            hd_mjob_changed(job, false);
-        } else {
-            take_end(job, agent, q);
-        }
-    }
-    hd_rpc_reply(call, &response.base, 0);
+    hd_list_push_back(&m->jobs, &job->link);
+    return 0;
 }

@@ -4,8 +4,13 @@
  *   loop thread     RPC server, the scheduler (runner/core/sched.h), all state below
  *   worker threads  calls to the cluster and the disk: planning, committing, logs
  *
- *   submit -> PLANNING -(worker: inputs, blocks, staging)-> RUNNING -> COMMITTING -(worker: one
- *   rename)-> SUCCEEDED;  from RUNNING also -(worker: staging removed)-> FAILED, KILLED
+ *   submit -> PLANNING -(worker: inputs, blocks, staging, record)-> RUNNING -> COMMITTING
+ *   -(worker: one rename)-> SUCCEEDED;  from RUNNING also -(worker: staging removed)-> FAILED,
+ * KILLED
+ *
+ * A job that was answered has a durable record on the manager's disk until its end is written down.
+ * The next manager plans it again under the same id and runs it from its first task; what attempts
+ * of the former life still write is in a staging directory of another name.
  *
  * Nothing is polled: agents and clients have a parked call each (nextWork, watch), answered when
  * there is something to say.
@@ -85,6 +90,11 @@ struct hd_mjob {
     Hdw__RunnerJobSpec *spec;
     char *user;
     char *staging;
+    uint32_t lives;       /* managers that have begun it, this one included */
+    uint64_t staging_ino; /* the directory that becomes the output */
+    char *stale_staging;  /* of the life before; NULL: none */
+    uint64_t stale_ino;   /* if the output is this, the life before had committed */
+    bool committed;       /* found so while planning */
     struct hd_props props;
     Hdw__RunnerJobState state;
     Hdw__RunnerJobState end_state; /* while ending: what it will be */
@@ -209,12 +219,17 @@ struct hd_mjob *hd_mjob_find(struct hd_manager *m, const char *id);
 void hd_mjob_submit(struct hd_manager *m, struct hd_rpc_call *call);
 void hd_mjob_planned(struct hd_mjob *job); /* on the loop: tasks are there, start */
 void hd_mjob_fail(struct hd_mjob *job, Hdw__RunnerJobState end, const char *why);
-void hd_mjob_report(struct hd_manager *m, struct hd_rpc_call *call);
-void hd_mjob_lost(void *manager, struct hd_sched_job *sched, enum hd_task_kind kind, uint32_t index,
-                  bool was_running);
+void hd_mjob_commit(struct hd_mjob *job); /* every task is done */
 void hd_mjob_changed(struct hd_mjob *job, bool at_once);
 void hd_mjob_watch(struct hd_manager *m, struct hd_rpc_call *call);
 void hd_mjob_free(struct hd_mjob *job);
+/* A job of which the manager before this one had only begun, from its record: planned anew. */
+int hd_mjob_resume(struct hd_manager *m, const char *id, const Hdw__RunnerJobRecord *record);
+
+/* ---- report.c ---- */
+void hd_mjob_report(struct hd_manager *m, struct hd_rpc_call *call);
+void hd_mjob_lost(void *manager, struct hd_sched_job *sched, enum hd_task_kind kind, uint32_t index,
+                  bool was_running);
 /* The attempt record that was placed now. */
 void hd_mjob_placed(struct hd_mjob *job, const struct hd_placement *p, const char *agent);
 
@@ -240,9 +255,19 @@ void hd_abort_job(struct hd_mjob *job);
 /* ---- uploads.c ---- */
 void hd_upload_put(struct hd_manager *m, struct hd_rpc_call *call);
 void hd_upload_fetch(struct hd_manager *m, struct hd_rpc_call *call);
-/* Looks at the job's uploads: sizes and modes. 0 or an error. */
+/* Makes the uploads the job names its own (jobs/<job>/files), and looks at them. 0 or an error. */
 int hd_upload_claim(struct hd_mjob *job);
+int hd_upload_look(struct hd_mjob *job); /* those that it has claimed before */
+int hd_upload_sync(struct hd_mjob *job); /* makes them durable; on a worker */
 void hd_upload_drop(struct hd_mjob *job);
+
+/* ---- record.c: jobs/<job>/job.record, there as long as the job is not at its end ---- */
+int hd_record_write(struct hd_mjob *job); /* durable; on a worker, when the job is planned */
+void hd_record_path(const struct hd_manager *m, const char *job, char out[HD_MANAGER_PATH_BYTES]);
+/* Nothing is left of a job that was refused. */
+void hd_record_forget(struct hd_mjob *job);
+/* Goes on with the job if it has one: 1; 0: it has none; or an error. */
+int hd_record_resume(struct hd_manager *m, const char *id);
 
 /* ---- history.c ---- */
 int hd_history_load(struct hd_manager *m);

@@ -406,8 +406,38 @@ static int check_output(struct planner *p)
 
 static int make_staging(struct planner *p)
 {
-    int err = hd_fs_mkdir(p->fs, p->job->staging, 0755, true);
-    return err < 0 ? refuse_error(p, err, p->job->spec->output) : 0;
+    struct hd_mjob *job = p->job;
+    struct hd_stat st;
+    int err = hd_fs_mkdir(p->fs, job->staging, 0755, true);
+    if (err == 0) {
+        err = hd_fs_stat(p->fs, job->staging, &st);
+    }
+    if (err < 0) {
+        return refuse_error(p, err, job->spec->output);
+    }
+    job->staging_ino = st.ino;
+    hd_stat_done(&st);
+    return 0;
+}
+
+/*
+ * What the life before has left: its staging directory became the output, or goes. The output of
+ * somebody else who was faster is found by check_output.
+ */
+static int clear_former_life(struct planner *p)
+{
+    struct hd_mjob *job = p->job;
+    struct hd_stat st;
+    int err = hd_fs_stat(p->fs, job->spec->output, &st);
+    if (err == 0) {
+        job->committed = st.ino == job->stale_ino;
+        hd_stat_done(&st);
+    }
+    if (err < 0 && err != -ENOENT) {
+        return refuse_error(p, err, job->spec->output);
+    }
+    err = job->committed ? 0 : hd_fs_delete(p->fs, job->stale_staging, true);
+    return err < 0 ? refuse_error(p, err, job->stale_staging) : 0;
 }
 
 void hd_plan_job(struct hd_mjob *job, struct hd_plan_result *ret)
@@ -420,6 +450,13 @@ void hd_plan_job(struct hd_mjob *job, struct hd_plan_result *ret)
     int err = hd_fs_as(job->manager->fs, job->user, &p.fs);
     if (err < 0) {
         refuse_error(&p, err, job->user);
+    }
+    if (err == 0 && job->stale_staging != NULL) {
+        err = clear_former_life(&p);
+    }
+    if (err == 0 && job->committed) {
+        hd_arena_done(&p.arena);
+        return;
     }
     if (err == 0) {
         err = check_output(&p);

@@ -1,4 +1,7 @@
-/* Local files of clients on their way to the agents: kept under DIR/uploads until the job ends. */
+/*
+ * Local files of clients on their way to the agents: under DIR/uploads while they come in, under
+ * DIR/jobs/<job>/files from the submission to the job's end.
+ */
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -55,7 +58,17 @@ void hd_upload_put(struct hd_manager *m, struct hd_rpc_call *call)
     hd_rpc_reply(call, &response.base, 0);
 }
 
-int hd_upload_claim(struct hd_mjob *job)
+static void claimed_path(const struct hd_mjob *job, size_t index, char out[HD_MANAGER_PATH_BYTES])
+{
+    snprintf(out, HD_MANAGER_PATH_BYTES, "%s/jobs/%s/files/%zu", job->manager->dir, job->id, index);
+}
+
+static void claimed_dir(const struct hd_mjob *job, char out[HD_MANAGER_PATH_BYTES])
+{
+    snprintf(out, HD_MANAGER_PATH_BYTES, "%s/jobs/%s/files", job->manager->dir, job->id);
+}
+
+int hd_upload_look(struct hd_mjob *job)
 {
     char path[HD_MANAGER_PATH_BYTES];
     struct stat st;
@@ -70,7 +83,7 @@ int hd_upload_claim(struct hd_mjob *job)
         if (!job->spec->file[i]->has_upload) {
             continue;
         }
-        path_of(job->manager, job->spec->file[i]->upload, path);
+        claimed_path(job, i, path);
         if (stat(path, &st) < 0) {
             return hd_fail(-ENOENT, "file %s of the job has not been sent",
                            job->spec->file[i]->name);
@@ -80,15 +93,54 @@ int hd_upload_claim(struct hd_mjob *job)
     return 0;
 }
 
+int hd_upload_claim(struct hd_mjob *job)
+{
+    char from[HD_MANAGER_PATH_BYTES];
+    char to[HD_MANAGER_PATH_BYTES];
+    bool made = false;
+    for (size_t i = 0; i < job->spec->n_file; i++) {
+        if (!job->spec->file[i]->has_upload) {
+            continue;
+        }
+        claimed_dir(job, to);
+        int err = made ? 0 : hd_dir_make(to, 0700);
+        if (err < 0) {
+            return err;
+        }
+        made = true;
+        path_of(job->manager, job->spec->file[i]->upload, from);
+        claimed_path(job, i, to);
+        if (rename(from, to) < 0 && errno != ENOENT) { /* what is missing, look() tells */
+            return hd_fail_errno(errno, "%s", to);
+        }
+    }
+    return hd_upload_look(job);
+}
+
+int hd_upload_sync(struct hd_mjob *job)
+{
+    char path[HD_MANAGER_PATH_BYTES];
+    bool any = false;
+    for (size_t i = 0; i < job->spec->n_file; i++) {
+        if (!job->spec->file[i]->has_upload) {
+            continue;
+        }
+        claimed_path(job, i, path);
+        HD_AUTO(hd_fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || fdatasync(fd) < 0) {
+            return hd_fail_errno(errno, "%s", path);
+        }
+        any = true;
+    }
+    claimed_dir(job, path);
+    return any ? hd_dir_sync(path) : 0;
+}
+
 void hd_upload_drop(struct hd_mjob *job)
 {
     char path[HD_MANAGER_PATH_BYTES];
-    for (size_t i = 0; i < job->spec->n_file; i++) {
-        if (job->spec->file[i]->has_upload) {
-            path_of(job->manager, job->spec->file[i]->upload, path);
-            unlink(path);
-        }
-    }
+    claimed_dir(job, path);
+    (void)hd_dir_remove(path);
 }
 
 void hd_upload_fetch(struct hd_manager *m, struct hd_rpc_call *call)
@@ -108,7 +160,7 @@ void hd_upload_fetch(struct hd_manager *m, struct hd_rpc_call *call)
         hd_rpc_reply_error(call, -ENOENT, "no such file of a job");
         return;
     }
-    path_of(m, job->spec->file[q->index]->upload, path);
+    claimed_path(job, q->index, path);
     HD_AUTO(hd_fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? pread(fd, data, size, (off_t)q->offset) : -1;
     if (n < 0) {

@@ -66,6 +66,40 @@ a_killed_agent_changes_no_byte_body() {
 }
 a_killed_agent_changes_no_byte_cleanup() { cluster_cleanup; }
 
+atf_test_case a_killed_manager_changes_no_byte cleanup
+a_killed_manager_changes_no_byte_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+    atf_set timeout 600
+}
+a_killed_manager_changes_no_byte_body() {
+    cluster_up
+    make_text 60000000 text
+    cp text "$M/in"
+    printf '#!/bin/sh\nsleep 0.3; exec tr -cs A-Za-z "\\n"\n' >words && chmod +x words # a file that the manager keeps
+    want_counts text >want
+    for pause in 0.1 0.5 1 2; do # in planning, in maps, in reduces
+        runner streaming -D mapreduce.job.maps=6 -files words -input /in -output /out -mapper words \
+            -reducer 'sh -c "sleep 0.5; uniq -c"' -numReduceTasks 2 2>job &
+        job=$!
+        sleep $pause
+        kill -9 "$(pid_of manager)"
+        howdah up --dir "$D" >up.log 2>&1 || { cat up.log; atf_fail "up after the kill"; }
+        wait $job # the client may have died with its submission: then there was no job
+        until_true 60 test -z "$(runner ps --json | jq -r '.[].id')"
+        if [ "$pause" = 0.1 ] && [ ! -e "$M/out" ]; then
+            continue
+        fi
+        test -e "$M/out/_SUCCESS" || { cat job; runner history; atf_fail "no output after a kill at $pause s"; }
+        got_counts "$M/out" | cmp - want || atf_fail "counts differ after a kill at $pause s"
+        same "$(runner history --json | jq -r '.[0].state')" succeeded
+        rm -r "$M/out"
+        same "$(ls -A "$M" | tr '\n' ' ')" "in " "nothing is left behind"
+    done
+    same "$(find "$D" -path '*jobs*' -name job.record)" "" "records of jobs that ended"
+}
+a_killed_manager_changes_no_byte_cleanup() { cluster_cleanup; }
+
 atf_test_case compressed_input_is_read_as_text cleanup
 compressed_input_is_read_as_text_head() {
     atf_set require.user root
@@ -213,4 +247,5 @@ atf_init_test_cases() {
     atf_add_test_case word_count_equals_sort_and_uniq
     atf_add_test_case failures_have_their_exit_codes
     atf_add_test_case a_killed_agent_changes_no_byte
+    atf_add_test_case a_killed_manager_changes_no_byte
 }
