@@ -1,6 +1,7 @@
 /* Clocks and system randomness. See clock.h. */
 #include "fs/os/clock.h"
 #include "fs/base/assert.h"
+#include "fs/os/fault.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ struct hd_wall_ms hd_clock_wall_ms(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
-    return (struct hd_wall_ms){(int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000};
+    return (struct hd_wall_ms){(int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 +
+                               hd_fault_clock_ms()};
 }
 
 void hd_clock_sleep_ms(int64_t ms)

@@ -6,7 +6,7 @@
 
 struct hd_mono_ms hd_clock_mono_ms(void);
 uint64_t hd_clock_mono_ns(void);
-struct hd_wall_ms hd_clock_wall_ms(void);
+struct hd_wall_ms hd_clock_wall_ms(void); /* as a clock.jump of fault.h shows it */
 
 /* Sleeps; returns early only when the thread is cancelled. */
 void hd_clock_sleep_ms(int64_t ms);

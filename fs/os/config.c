@@ -172,11 +172,13 @@ int hd_config_bool(struct hd_config_at at, const char *key, bool fallback, bool 
         *ret = fallback;
         return 0;
     }
-    if (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0 || strcmp(value, "1") == 0) {
+    if (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0 || strcmp(value, "on") == 0 ||
+        strcmp(value, "1") == 0) {
         *ret = true;
         return 0;
     }
-    if (strcmp(value, "false") == 0 || strcmp(value, "no") == 0 || strcmp(value, "0") == 0) {
+    if (strcmp(value, "false") == 0 || strcmp(value, "no") == 0 || strcmp(value, "off") == 0 ||
+        strcmp(value, "0") == 0) {
         *ret = false;
         return 0;
     }

@@ -1,6 +1,7 @@
 /* Files and directories. See file.h. */
 #include "fs/os/file.h"
 #include "fs/base/error.h"
+#include "fs/os/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +27,7 @@ int hd_fd_pread(int fd, void *out, size_t size, uint64_t offset)
 {
     uint8_t *p = out;
     while (size > 0) {
-        ssize_t n = pread(fd, p, size, (off_t)offset);
+        ssize_t n = hd_io_pread(fd, p, size, (off_t)offset);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -47,7 +48,7 @@ int hd_fd_pwrite(int fd, const void *data, size_t size, uint64_t offset)
 {
     const uint8_t *p = data;
     while (size > 0) {
-        ssize_t n = pwrite(fd, p, size, (off_t)offset);
+        ssize_t n = hd_io_pwrite(fd, p, size, (off_t)offset);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -65,7 +66,7 @@ int hd_fd_write(int fd, const void *data, size_t size)
 {
     const uint8_t *p = data;
     while (size > 0) {
-        ssize_t n = write(fd, p, size);
+        ssize_t n = hd_io_write(fd, p, size);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -85,7 +86,7 @@ int hd_fd_read_all(int fd, struct hd_buf *out)
         if (err < 0) {
             return hd_fail(err, "more than %zu bytes", out->size);
         }
-        ssize_t n = read(fd, out->data + out->size, out->capacity - out->size);
+        ssize_t n = hd_io_read(fd, out->data + out->size, out->capacity - out->size);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -101,7 +102,7 @@ int hd_fd_read_all(int fd, struct hd_buf *out)
 
 int hd_file_read(const char *path, size_t max_bytes, struct hd_buf *out)
 {
-    HD_AUTO(hd_fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    HD_AUTO(hd_fd_done) int fd = hd_io_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0) {
         return hd_fail_errno(errno, "%s", path);
     }
@@ -118,7 +119,7 @@ int hd_file_read(const char *path, size_t max_bytes, struct hd_buf *out)
 int hd_dir_sync(const char *dir)
 {
     HD_AUTO(hd_fd_done) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0) {
+    if (fd < 0 || hd_io_fsync(fd) < 0) {
         return hd_fail_errno(errno, "%s: fsync of the directory", dir);
     }
     return 0;
@@ -143,15 +144,15 @@ int hd_file_replace(const char *path, const void *data, size_t size, mode_t mode
     if (snprintf(temp, sizeof(temp), "%s.tmp", path) >= (int)sizeof(temp)) {
         return hd_fail(-ENAMETOOLONG, "%s", path);
     }
-    HD_AUTO(hd_fd_done) int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    HD_AUTO(hd_fd_done) int fd = hd_io_open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0) {
         return hd_fail_errno(errno, "%s", temp);
     }
     int err = hd_fd_write(fd, data, size);
-    if (err == 0 && fdatasync(fd) < 0) {
+    if (err == 0 && hd_io_fdatasync(fd) < 0) {
         err = hd_fail_errno(errno, "fdatasync");
     }
-    if (err == 0 && rename(temp, path) < 0) {
+    if (err == 0 && hd_io_rename(temp, path) < 0) {
         err = hd_fail_errno(errno, "rename to %s", path);
     }
     if (err < 0) {
