@@ -3,6 +3,7 @@
 #include "fs/base/assert.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -151,7 +152,7 @@ static int rename_finished(struct hd_edit_log *l, struct segment *s)
     struct segment done = {s->first, s->last, false};
     segment_path(l, s, from);
     segment_path(l, &done, to);
-    if (rename(from, to) < 0) {
+    if (hd_io_rename(from, to) < 0) {
         return hd_fail_errno(errno, "%s: rename to %s", from, to);
     }
     int err = hd_dir_sync(l->dir);
@@ -163,8 +164,8 @@ static int rename_finished(struct hd_edit_log *l, struct segment *s)
 
 static int cut(const char *path, uint64_t size)
 {
-    HD_AUTO(hd_fd_done) int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || fsync(fd) < 0) {
+    HD_AUTO(hd_fd_done) int fd = hd_io_open(path, O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0 || hd_io_ftruncate(fd, (off_t)size) < 0 || hd_io_fsync(fd) < 0) {
         return hd_fail_errno(errno, "%s: cut at %" PRIu64, path, size);
     }
     return 0;
@@ -407,7 +408,7 @@ static int remove_oldest(struct hd_edit_log *l)
 {
     char path[HD_LOG_PATH_BYTES];
     segment_path(l, &l->segments[0], path);
-    if (unlink(path) < 0 && errno != ENOENT) {
+    if (hd_io_unlink(path) < 0 && errno != ENOENT) {
         return hd_fail_errno(errno, "%s: remove", path);
     }
     l->count--;

@@ -2,6 +2,7 @@
 #include "meta/log/image.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,7 +53,7 @@ int hd_image_install(const char *dir, const char *temp, const struct hd_image_in
     digest_path(dir, info->txid, digest);
     to_hex(info->sha256, hex);
     int n = snprintf(line, sizeof(line), "%s  image_%020" PRIu64 "\n", hex, info->txid.v);
-    if (rename(temp, path) < 0) {
+    if (hd_io_rename(temp, path) < 0) {
         return hd_fail_errno(errno, "%s: rename to %s", temp, path);
     }
     /* An image counts once its digest file is there: a digest never stands without its image. */
@@ -174,7 +175,7 @@ int hd_image_remove(const char *dir, struct hd_txid txid)
 {
     char path[HD_IMAGE_PATH_BYTES];
     digest_path(dir, txid, path); /* the digest first, durably: it never stands without its image */
-    if (unlink(path) < 0 && errno != ENOENT) {
+    if (hd_io_unlink(path) < 0 && errno != ENOENT) {
         return hd_fail_errno(errno, "%s: remove", path);
     }
     int err = hd_dir_sync(dir);
@@ -182,7 +183,7 @@ int hd_image_remove(const char *dir, struct hd_txid txid)
         return err;
     }
     hd_image_path(dir, txid, path);
-    if (unlink(path) < 0 && errno != ENOENT) {
+    if (hd_io_unlink(path) < 0 && errno != ENOENT) {
         return hd_fail_errno(errno, "%s: remove", path);
     }
     return hd_dir_sync(dir);
@@ -190,7 +191,7 @@ int hd_image_remove(const char *dir, struct hd_txid txid)
 
 int hd_image_remove_temps(const char *dir)
 {
-    HD_AUTO(hd_fd_done) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    HD_AUTO(hd_fd_done) int fd = hd_io_open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     DIR *d = fd >= 0 ? opendir(dir) : NULL;
     if (d == NULL) {
         return hd_fail_errno(errno, "%s", dir);

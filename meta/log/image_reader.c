@@ -5,6 +5,7 @@
 #include "fs/base/crc.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -169,7 +170,7 @@ int hd_image_read(const char *path, const char *cluster_id, hd_image_fn fn, void
     struct stat st;
     HD_AUTO(reader_done) struct reader r = {.fd = -1, .path = path};
     hd_buf_init(&r.block, HD_IMAGE_BLOCK_MAX_BYTES);
-    r.fd = open(path, O_RDONLY | O_CLOEXEC);
+    r.fd = hd_io_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (r.fd < 0 || fstat(r.fd, &st) < 0) {
         return hd_fail_errno(errno, "%s", path);
     }

@@ -6,6 +6,7 @@
 #include "fs/base/crc.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +68,7 @@ int hd_image_writer_new(const char *dir, const char *cluster_id, struct hd_txid 
     if (snprintf(w->path, sizeof(w->path), "%s.tmp", path) >= (int)sizeof(w->path)) {
         err = hd_fail(-ENAMETOOLONG, "%s.tmp", path);
     }
-    w->fd = err < 0 ? -1 : open(w->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    w->fd = err < 0 ? -1 : hd_io_open(w->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (err == 0 && w->fd < 0) {
         err = hd_fail_errno(errno, "%s", w->path);
     }
@@ -140,7 +141,7 @@ int hd_image_writer_finish(struct hd_image_writer *w)
     hd_put_le64(f + 16, w->txid.v);
     hd_put_le32(f + HD_IMAGE_FOOTER_SUM_AT, hd_crc32c(0, f, HD_IMAGE_FOOTER_SUM_AT));
     err = write_out(w, f, sizeof(f));
-    if (err == 0 && fsync(w->fd) < 0) {
+    if (err == 0 && hd_io_fsync(w->fd) < 0) {
         err = hd_fail_errno(errno, "%s: fsync", w->path);
     }
     w->finished = err == 0;
@@ -158,7 +159,7 @@ void hd_image_writer_free(struct hd_image_writer *w)
         return;
     }
     if (w->fd >= 0 && !w->finished) {
-        unlink(w->path);
+        hd_io_unlink(w->path);
     }
     hd_fd_done(&w->fd);
     hd_buf_done(&w->block);

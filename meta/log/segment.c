@@ -3,6 +3,7 @@
 #include "fs/base/assert.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@ static int allocate(struct hd_segment_writer *w, uint64_t need)
         return 0;
     }
     uint64_t more = w->chunk > 0 ? (need - w->allocated + w->chunk - 1) / w->chunk * w->chunk : 0;
-    int e = more > 0 ? posix_fallocate(w->fd, (off_t)w->allocated, (off_t)more) : EOPNOTSUPP;
+    int e = more > 0 ? hd_io_fallocate(w->fd, (off_t)w->allocated, (off_t)more) : EOPNOTSUPP;
     if (e == EOPNOTSUPP || e == EINVAL) {
         w->allocated = need; /* a file system that cannot: the write extends the file */
         return 0;
@@ -37,14 +38,14 @@ int hd_segment_create(struct hd_segment_writer *w, const char *path, const char 
     if (snprintf(w->path, sizeof(w->path), "%s", path) >= (int)sizeof(w->path)) {
         return hd_fail(-ENAMETOOLONG, "%s", path);
     }
-    w->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    w->fd = hd_io_open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (w->fd < 0) {
         return hd_fail_errno(errno, "%s", path);
     }
     uint8_t header[HD_SEGMENT_HEADER_BYTES];
     hd_segment_header_encode(header, cluster_id, first);
     int err = hd_segment_append(w, header, sizeof(header));
-    if (err == 0 && fsync(w->fd) < 0) {
+    if (err == 0 && hd_io_fsync(w->fd) < 0) {
         err = hd_fail_errno(errno, "%s: fsync", path);
     }
     if (err == 0) {
@@ -72,13 +73,13 @@ int hd_segment_append(struct hd_segment_writer *w, const void *data, size_t size
 
 int hd_segment_sync(struct hd_segment_writer *w)
 {
-    return fdatasync(w->fd) < 0 ? hd_fail_errno(errno, "%s: fdatasync", w->path) : 0;
+    return hd_io_fdatasync(w->fd) < 0 ? hd_fail_errno(errno, "%s: fdatasync", w->path) : 0;
 }
 
 int hd_segment_finish(struct hd_segment_writer *w)
 {
     int err = 0;
-    if (ftruncate(w->fd, (off_t)w->size) < 0 || fsync(w->fd) < 0) {
+    if (hd_io_ftruncate(w->fd, (off_t)w->size) < 0 || hd_io_fsync(w->fd) < 0) {
         err = hd_fail_errno(errno, "%s: truncate and fsync", w->path);
     }
     hd_segment_writer_done(w);
@@ -97,7 +98,7 @@ int hd_segment_reader_open(struct hd_segment_reader *r, const char *path, const 
     hd_buf_init(&r->window, HD_RECORD_FRAME_BYTES + HD_RECORD_MAX_BYTES + WINDOW_BYTES);
     snprintf(r->path, sizeof(r->path), "%s", path);
     struct stat st;
-    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    r->fd = hd_io_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (r->fd < 0 || fstat(r->fd, &st) < 0) {
         int err = hd_fail_errno(errno, "%s", path);
         hd_segment_reader_done(r);

@@ -6,6 +6,7 @@
 #include "fs/data/core/span.h"
 #include "fs/data/store/store_internal.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +135,7 @@ static int discard(struct hd_store *s, struct hd_store_replica *r)
 
 static int sync_file(struct hd_block_writer *w, int fd)
 {
-    if (fdatasync(fd) < 0) {
+    if (hd_io_fdatasync(fd) < 0) {
         int err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
         hd_volume_fail(w->store, w->volume, err); /* what was not written is lost: never again */
         return err;

@@ -9,6 +9,7 @@
 #include "fs/base/error.h"
 #include "fs/data/store/store_internal.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@ enum {
 
 static int move_file(const char *from, const char *to, const char *to_dir)
 {
-    if (rename(from, to) == 0) {
+    if (hd_io_rename(from, to) == 0) {
         return 0;
     }
     if (errno == ENOENT && access(to_dir, F_OK) < 0) { /* a finalized subdirectory's first block */
@@ -30,7 +31,7 @@ static int move_file(const char *from, const char *to, const char *to_dir)
         if (err < 0) {
             return err;
         }
-        if (rename(from, to) == 0) {
+        if (hd_io_rename(from, to) == 0) {
             return 0;
         }
     }
@@ -76,11 +77,11 @@ int hd_files_unlink(const struct hd_layout *l, const struct hd_replica *r, enum 
     char path[HD_LAYOUT_PATH_BYTES];
     int err = 0;
     hd_layout_data(l, place, r->id, path);
-    if (unlink(path) < 0 && errno != ENOENT) {
+    if (hd_io_unlink(path) < 0 && errno != ENOENT) {
         err = hd_fail_errno(errno, "%s: unlink", path);
     }
     hd_layout_meta(l, place, r->id, r->gs, path);
-    if (unlink(path) < 0 && errno != ENOENT) {
+    if (hd_io_unlink(path) < 0 && errno != ENOENT) {
         err = hd_fail_errno(errno, "%s: unlink", path);
     }
     return err;
@@ -91,12 +92,12 @@ int hd_files_open(const struct hd_layout *l, const struct hd_replica *r, enum hd
 {
     char path[HD_LAYOUT_PATH_BYTES];
     hd_layout_data(l, place, r->id, path);
-    HD_AUTO(hd_fd_done) int data_fd = open(path, flags | O_CLOEXEC, 0644);
+    HD_AUTO(hd_fd_done) int data_fd = hd_io_open(path, flags | O_CLOEXEC, 0644);
     if (data_fd < 0) {
         return hd_fail_errno(errno, "%s", path);
     }
     hd_layout_meta(l, place, r->id, r->gs, path);
-    int meta_fd = open(path, flags | O_CLOEXEC, 0644);
+    int meta_fd = hd_io_open(path, flags | O_CLOEXEC, 0644);
     if (meta_fd < 0) {
         return hd_fail_errno(errno, "%s", path);
     }
@@ -155,15 +156,16 @@ int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size
     }
     if (keep_bytes % f.bytes_per_checksum != 0 && f.type != HD_CHECKSUM_NULL) {
         int err = cut_last_sum(data_fd, meta_fd, f, size_bytes, keep_bytes);
-        if (err == 0 && fdatasync(meta_fd) < 0) { /* a sum of bytes that are gone is of no use */
+        if (err == 0 &&
+            hd_io_fdatasync(meta_fd) < 0) { /* a sum of bytes that are gone is of no use */
             err = hd_fail_errno(errno, "fdatasync of sums");
         }
         if (err < 0) {
             return err;
         }
     }
-    if (ftruncate(data_fd, (off_t)keep_bytes) < 0 ||
-        ftruncate(meta_fd, (off_t)hd_meta_file_size(f, keep_bytes)) < 0) {
+    if (hd_io_ftruncate(data_fd, (off_t)keep_bytes) < 0 ||
+        hd_io_ftruncate(meta_fd, (off_t)hd_meta_file_size(f, keep_bytes)) < 0) {
         return hd_fail_errno(errno, "truncate to %llu", (unsigned long long)keep_bytes);
     }
     return 0;
@@ -203,7 +205,7 @@ int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint
         size_t n = (size_t)HD_MIN((uint64_t)step, data_bytes - at);
         size_t sums_bytes = hd_chunk_count(n, f.bytes_per_checksum) * HD_SUM_BYTES;
         err = hd_fd_pread(data_fd, data, n, at);
-        ssize_t got = pread(meta_fd, sums, sums_bytes, (off_t)hd_meta_file_offset(f, at));
+        ssize_t got = hd_io_pread(meta_fd, sums, sums_bytes, (off_t)hd_meta_file_offset(f, at));
         if (err < 0 || got < 0) {
             err = err < 0 ? err : hd_fail_errno(errno, "read of sums");
             break;

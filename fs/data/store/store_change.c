@@ -2,6 +2,7 @@
 #include "fs/base/error.h"
 #include "fs/data/store/store_internal.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,7 @@ int hd_store_delete(struct hd_store *s, struct hd_block_id id, struct hd_genstam
 
 static int sync_view(const struct hd_layout *l, const struct hd_block_view *v)
 {
-    if (fsync(v->data_fd) < 0 || fsync(v->meta_fd) < 0) {
+    if (hd_io_fsync(v->data_fd) < 0 || hd_io_fsync(v->meta_fd) < 0) {
         return hd_fail_errno(errno, "%s: fsync", v->data_path);
     }
     return hd_files_sync_names(l, v->replica.id, hd_store_place(&v->replica));
@@ -147,7 +148,7 @@ static int cut_and_finalize(const struct hd_layout *l, const struct hd_replica *
     if (err == 0) {
         err = hd_files_cut(data_fd, meta_fd, f, r->size_bytes, new_bytes);
     }
-    if (err == 0 && (fdatasync(data_fd) < 0 || fdatasync(meta_fd) < 0)) {
+    if (err == 0 && (hd_io_fdatasync(data_fd) < 0 || hd_io_fdatasync(meta_fd) < 0)) {
         err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, r->id.v);
     }
     if (err == 0) {

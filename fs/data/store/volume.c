@@ -3,6 +3,7 @@
 #include "fs/data/store/store_internal.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 #include "fs/os/log.h"
 
 #include <dirent.h>
@@ -34,7 +35,7 @@ int hd_volume_open(struct hd_volume *v, const char *dir)
 int hd_volume_space(const struct hd_volume *v, uint64_t *ret_capacity, uint64_t *ret_available)
 {
     struct statvfs st;
-    if (statvfs(v->dir, &st) < 0) {
+    if (hd_io_statvfs(v->dir, &st) < 0) {
         return hd_fail_errno(errno, "%s", v->dir);
     }
     *ret_capacity = (uint64_t)st.f_blocks * st.f_frsize;
@@ -170,7 +171,7 @@ static int heal_place(struct load *l, struct hd_block_id id, struct found *f)
     char to[HD_LAYOUT_PATH_BYTES];
     hd_layout_meta(&l->layout, f->meta_place, id, f->gs, from);
     hd_layout_meta(&l->layout, f->place, id, f->gs, to);
-    if (rename(from, to) < 0) {
+    if (hd_io_rename(from, to) < 0) {
         return hd_fail_errno(errno, "%s: rename to %s", from, to);
     }
     f->meta_place = f->place;
@@ -187,7 +188,7 @@ static int cut_to_verified(struct load *l, struct hd_replica *r)
     if (err == 0) {
         err = hd_files_verified_prefix(data_fd, meta_fd, r->size_bytes, &good);
     }
-    if (err == 0 && good < r->size_bytes && ftruncate(data_fd, (off_t)good) < 0) {
+    if (err == 0 && good < r->size_bytes && hd_io_ftruncate(data_fd, (off_t)good) < 0) {
         err = hd_fail_errno(errno, "truncate of blk_%" PRIu64, r->id.v);
     }
     if (good < r->size_bytes) {
