@@ -306,7 +306,16 @@ static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
     touch(ns, file);
 }
 
-static void update_block(struct hd_ns *ns, const Hdm__UpdateBlock *op)
+static void complete_file(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_inode *file)
+{
+    end_open(ns, file);
+    for (uint32_t i = 0; i < file->u.file.block_count; i++) {
+        hd_file_block(file, i)->state = HD_BLOCK_COMPLETE;
+    }
+    touch_mtime(ns, file, r);
+}
+
+static void update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__UpdateBlock *op)
 {
     struct hd_inode *file = file_of(ns, op->ino);
     struct hd_open_file *f = open_file_of(ns, file);
@@ -321,6 +330,9 @@ static void update_block(struct hd_ns *ns, const Hdm__UpdateBlock *op)
         f->recovery_gs.v = 0;
         f->truncating = false;
     }
+    if (op->commit && op->has_close && op->close) {
+        complete_file(ns, r, file);
+    }
     charge_space(ns, file, before);
     touch(ns, file);
 }
@@ -329,12 +341,8 @@ static void close_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Cl
 {
     struct hd_inode *file = file_of(ns, op->ino);
     int64_t before = space_of(ns, file);
-    end_open(ns, file);
-    for (uint32_t i = 0; i < file->u.file.block_count; i++) {
-        hd_file_block(file, i)->state = HD_BLOCK_COMPLETE;
-    }
+    complete_file(ns, r, file);
     charge_space(ns, file, before);
-    touch_mtime(ns, file, r);
 }
 
 static void open_for_append(struct hd_ns *ns, const Hdm__OpenForAppend *op)
@@ -479,6 +487,18 @@ static void remove_xattr(struct hd_ns *ns, const Hdm__RemoveXAttr *op)
     touch(ns, i);
 }
 
+static void set_node_admin(struct hd_ns *ns, const Hdm__NodeAdmin *op)
+{
+    struct hd_view_changes *v = &ns->view;
+    hd_node_admins_set(&ns->node_admins, op);
+    if (v->on) {
+        HD_MEM_GROW(v->admins, v->admin_count, v->admin_capacity);
+        v->admins[v->admin_count] = hd_arena_str(&v->arena, op->uuid);
+        hd_assert(v->admins[v->admin_count] != NULL);
+        v->admin_count++;
+    }
+}
+
 void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
 {
     hd_assert(r->txid == ns->txid.v + 1);
@@ -506,7 +526,7 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         abandon_block(ns, r->abandon_block);
         break;
     case HDM__EDIT_RECORD__OP_UPDATE_BLOCK:
-        update_block(ns, r->update_block);
+        update_block(ns, r, r->update_block);
         break;
     case HDM__EDIT_RECORD__OP_CLOSE_FILE:
         close_file(ns, r, r->close_file);
@@ -536,6 +556,9 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         take_stamp(ns, r->take_stamp->gs);
         ns->next_block = HD_MAX(ns->next_block, r->take_stamp->next_block);
         ns->next_ino = HD_MAX(ns->next_ino, r->take_stamp->next_ino);
+        break;
+    case HDM__EDIT_RECORD__OP_NODE_ADMIN:
+        set_node_admin(ns, r->node_admin);
         break;
     case HDM__EDIT_RECORD__OP__NOT_SET:
     case _HDM__EDIT_RECORD__OP__CASE_IS_INT_SIZE:

@@ -5,7 +5,7 @@
 #include "meta/core/mem.h"
 #include "meta/core/meta.h"
 
-enum { KEY_COUNTERS = 'C', KEY_DENTRY = 'D', KEY_INODE = 'I' };
+enum { KEY_COUNTERS = 'C', KEY_DENTRY = 'D', KEY_INODE = 'I', KEY_NODE = 'N' };
 
 /* ---- writing ---- */
 
@@ -148,6 +148,31 @@ static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const s
     put_message(e, inode_key(e, i->ino), 9, &m.base);
 }
 
+static const uint8_t *node_key(struct hd_meta_effects *e, const char *uuid, size_t *ret_size)
+{
+    size_t size = strlen(uuid);
+    uint8_t *key = hd_arena_alloc(&e->arena, size + 1);
+    hd_assert(key != NULL);
+    key[0] = KEY_NODE;
+    memcpy(key + 1, uuid, size);
+    *ret_size = size + 1;
+    return key;
+}
+
+static void put_node(const struct hd_ns *ns, struct hd_meta_effects *e, const char *uuid)
+{
+    const struct hd_node_admin *n = hd_node_admins_find(&ns->node_admins, uuid);
+    size_t size;
+    const uint8_t *key = node_key(e, uuid, &size);
+    if (n == NULL) {
+        put(e, key, size, NULL, 0);
+        return;
+    }
+    Hdm__NodeAdmin m;
+    hd_node_admin_store(n, &m);
+    put_message(e, key, size, &m.base);
+}
+
 void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
 {
     struct hd_view_changes *v = &ns->view;
@@ -167,8 +192,11 @@ void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
             put_inode(ns, e, i);
         }
     }
+    for (size_t n = 0; n < v->admin_count; n++) {
+        put_node(ns, e, v->admins[n]);
+    }
     v->counters = false;
-    v->dentry_count = v->gone_count = v->changed_count = 0;
+    v->dentry_count = v->gone_count = v->changed_count = v->admin_count = 0;
     hd_arena_reset(&v->arena);
 }
 
@@ -181,6 +209,9 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
             put_dentry(e, &(struct hd_dentry_change){i->parent->ino, i->ino, hd_inode_name(i),
                                                      i->name_size});
         }
+    }
+    for (uint32_t n = 0; n < ns->node_admins.count; n++) {
+        put_node(ns, e, ns->node_admins.items[n].uuid);
     }
 }
 
@@ -288,6 +319,17 @@ static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode
     return 0;
 }
 
+static int load_node(struct hd_ns *ns, const uint8_t *key, size_t key_size, const Hdm__NodeAdmin *m)
+{
+    if (m == NULL || strlen(m->uuid) != key_size - 1 ||
+        memcmp(key + 1, m->uuid, key_size - 1) != 0 || m->wish == HD_WISH_NONE ||
+        m->wish > HD_WISH_MAINTENANCE) {
+        return hd_fail(-HD_E_CORRUPT, "view: a data node's administrative state does not decode");
+    }
+    hd_node_admins_set(&ns->node_admins, m);
+    return 0;
+}
+
 int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, size_t key_size,
                      const void *value, size_t value_size)
 {
@@ -314,6 +356,9 @@ int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, 
                            (unsigned long long)hd_get_be64(k + 1));
         }
         return load_inode(ns, l, m);
+    }
+    if (key_size > 1 && k[0] == KEY_NODE) {
+        return load_node(ns, k, key_size, hdm__node_admin__unpack(&allocator, value_size, value));
     }
     return hd_fail(-HD_E_CORRUPT, "view: unknown key of %zu bytes", key_size);
 }

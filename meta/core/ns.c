@@ -76,6 +76,8 @@ void hd_ns_done(struct hd_ns *ns)
     free(ns->view.dentries);
     free(ns->view.changed);
     free(ns->view.gone);
+    free(ns->view.admins);
+    hd_node_admins_done(&ns->node_admins);
 }
 
 void hd_ns_format(struct hd_ns *ns, const char *user, const char *group, int64_t wall_ms)

@@ -14,6 +14,7 @@
 #include "meta/core/inode.h"
 #include "meta/core/lease.h"
 #include "meta/core/names.h"
+#include "meta/core/node_admin.h"
 #include "record.pb-c.h"
 
 struct hd_meta_effects;
@@ -58,6 +59,8 @@ struct hd_view_changes {
     size_t changed_count, changed_capacity;
     struct hd_ino *gone;
     size_t gone_count, gone_capacity;
+    const char **admins; /* uuids, in view.arena: written, or deleted when there is no entry */
+    size_t admin_count, admin_capacity;
 };
 
 /* Every inode but the root by its parent and name: one look for a name in a directory of any size.
@@ -78,6 +81,7 @@ struct hd_ns {
     struct hd_map quotas; /* ino -> hd_quota */
     struct hd_leases leases;
     struct hd_names names;
+    struct hd_node_admins node_admins;
     struct hd_txid txid; /* of the newest record applied */
     uint64_t next_ino;
     uint64_t next_block;
