@@ -16,7 +16,8 @@ void hd_version_make(struct hd_version *v, const char *ip, uint64_t creation_ms)
     uint32_t random[2];
     hd_random_uuid(uuid);
     hd_random_bytes(random, sizeof(random));
-    *v = (struct hd_version){.namespace_id = random[0] & INT32_MAX, .creation_ms = creation_ms};
+    *v = (struct hd_version){
+        .namespace_id = random[0] & INT32_MAX, .creation_ms = creation_ms, .epoch = 1};
     snprintf(v->cluster_id, sizeof(v->cluster_id), "CID-%s", uuid);
     snprintf(v->block_pool_id, sizeof(v->block_pool_id), "BP-%" PRIu32 "-%s-%" PRIu64,
              random[1] & INT32_MAX, ip, creation_ms);
@@ -54,6 +55,11 @@ static int parse_line(const char *key, const char *value, struct hd_version *v, 
     } else if (strcmp(key, "creation_ms") == 0) {
         *seen |= SEEN_CREATION;
         err = parse_number(value, INT64_MAX, &v->creation_ms);
+    } else if (strcmp(key, "epoch") == 0) {
+        err = parse_number(value, INT64_MAX, &v->epoch);
+    } else if (strcmp(key, "role") == 0) {
+        v->role_known = true;
+        v->was_secondary = strcmp(value, "secondary") == 0;
     } else if (strcmp(key, "layout_version") == 0) {
         *seen |= SEEN_LAYOUT;
         err = parse_number(value, UINT32_MAX, &n);
@@ -78,7 +84,7 @@ int hd_version_read(const char *dir, struct hd_version *ret)
     if (hd_buf_str(&content) == NULL) {
         return -ENOMEM;
     }
-    struct hd_version v = {0};
+    struct hd_version v = {.epoch = 1};
     unsigned seen = 0;
     char *rest = (char *)content.data;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
@@ -109,8 +115,12 @@ int hd_version_write(const char *dir, const struct hd_version *v)
     HD_AUTO(hd_buf_done) struct hd_buf out = {0};
     int err = hd_buf_addf(&out,
                           "# howdah metadata: do not edit\ncluster_id=%s\nblock_pool_id=%s\n"
-                          "namespace_id=%" PRIu32 "\ncreation_ms=%" PRIu64 "\nlayout_version=%d\n",
+                          "namespace_id=%" PRIu32 "\ncreation_ms=%" PRIu64 "\nlayout_version=%d\n"
+                          "epoch=%" PRIu64 "\n",
                           v->cluster_id, v->block_pool_id, v->namespace_id, v->creation_ms,
-                          HD_LAYOUT_VERSION);
+                          HD_LAYOUT_VERSION, v->epoch);
+    if (err == 0 && v->role_known) {
+        err = hd_buf_addf(&out, "role=%s\n", v->was_secondary ? "secondary" : "primary");
+    }
     return err < 0 ? err : hd_file_replace(path, out.data, out.size, 0644);
 }

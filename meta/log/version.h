@@ -2,6 +2,7 @@
 #ifndef HD_META_LOG_VERSION_H
 #define HD_META_LOG_VERSION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { HD_LAYOUT_VERSION = 1 };
@@ -11,6 +12,9 @@ struct hd_version {
     char block_pool_id[128]; /* "BP-<int>-<ip>-<ms>" */
     uint32_t namespace_id;
     uint64_t creation_ms;
+    uint64_t epoch;     /* of the primary whose log the directory has; 1 at format */
+    bool was_secondary; /* what the process was that used it last */
+    bool role_known;    /* false: the file is older than roles */
 };
 
 /* A new cluster's: random ids, `ip` in the block pool's name. */

@@ -21,7 +21,7 @@ static bool is_loopback(const char *address)
            strncmp(address, "[::1]", 5) == 0;
 }
 
-/* The secondary finds meta where every client does; what meta itself listens on may be 0.0.0.0. */
+/* Where every client finds meta; what meta itself listens on may be 0.0.0.0. */
 static const char *meta_address(struct hd_config_at cluster, struct hd_config_at meta)
 {
     static const char scheme[] = "hdfs://";
@@ -31,9 +31,42 @@ static const char *meta_address(struct hd_config_at cluster, struct hd_config_at
                : hd_config_str(meta, "rpc_address", "127.0.0.1:8020");
 }
 
+/* meta and its secondary, the one that this process is and the other. */
+static int load_addresses(struct hd_config_at at, struct hd_config_at cluster,
+                          struct hd_meta_conf *c)
+{
+    const struct hd_config_at meta = {at.config, c->secondary ? NULL : at.instance, "meta"};
+    const struct hd_config_at second = {at.config, c->secondary ? at.instance : "secondary",
+                                        "secondary"};
+    char *first = c->secondary ? c->peer_address : c->own_address;
+    int err = copy(first, HD_CONF_TEXT_BYTES, meta_address(cluster, meta), "uri");
+    first[strcspn(first, "/,")] = '\0';
+    if (err < 0) {
+        return err;
+    }
+    return c->secondary
+               ? copy(c->own_address, sizeof(c->own_address), c->rpc_address, "rpc_address")
+               : copy(c->peer_address, sizeof(c->peer_address),
+                      hd_config_str(second, "rpc_address", ""), "rpc_address");
+}
+
+static int load_sync(struct hd_config_at meta, struct hd_meta_conf *c)
+{
+    const char *sync = hd_config_str(meta, "sync", c->peer_address[0] != '\0' ? "both" : "primary");
+    c->sync_both = strcmp(sync, "both") == 0;
+    if (!c->sync_both && strcmp(sync, "primary") != 0) {
+        return hd_fail(-HD_E_CONFIG, "%s: [meta] sync = %s: neither primary nor both",
+                       hd_config_path(meta.config), sync);
+    }
+    if (c->sync_both && c->peer_address[0] == '\0') {
+        return hd_fail(-HD_E_CONFIG, "%s: [meta] sync = both needs [secondary] rpc_address",
+                       hd_config_path(meta.config));
+    }
+    return 0;
+}
+
 static int load_names(struct hd_config_at at, struct hd_config_at cluster, struct hd_meta_conf *c)
 {
-    const struct hd_config_at meta = {at.config, NULL, "meta"};
     const char *root = hd_config_str(cluster, "dir", NULL);
     const char *dir = hd_config_str(at, "dir", NULL);
     if (dir == NULL && root == NULL) {
@@ -49,9 +82,7 @@ static int load_names(struct hd_config_at at, struct hd_config_at cluster, struc
     int err = copy(c->rpc_address, sizeof(c->rpc_address), hd_config_str(at, "rpc_address", own),
                    "rpc_address");
     if (err == 0) {
-        err = copy(c->meta_address, sizeof(c->meta_address),
-                   c->secondary ? meta_address(cluster, meta) : c->rpc_address, "rpc_address");
-        c->meta_address[strcspn(c->meta_address, "/")] = '\0';
+        err = load_addresses(at, cluster, c);
     }
     if (err == 0) {
         err = copy(c->supergroup, sizeof(c->supergroup),
@@ -118,6 +149,7 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
         {"complete_wait_ms", 1000, 0, &o->complete_wait_ms},
         {"repair_grace_ms", 5000, 0, &o->repair_grace_ms},
         {"checkpoints_kept", 2, 1, &c->checkpoints_kept},
+        {"secondary_timeout_ms", 2000, 100, &c->secondary_timeout_ms},
     };
     int err = load_ints(meta, keys, HD_ARRAY_COUNT(keys));
     if (err == 0) {
@@ -159,6 +191,9 @@ int hd_meta_conf_load(const struct hd_config *config, const char *name, bool sec
     int err = load_names(at, cluster, conf);
     if (err == 0) {
         err = load_core(meta, conf);
+    }
+    if (err == 0) {
+        err = load_sync(meta, conf);
     }
     const struct int_key keys[] = {
         {"checkpoint_interval_s", 3600, 1, &conf->checkpoint_interval_s},

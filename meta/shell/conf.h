@@ -11,7 +11,10 @@ struct hd_meta_conf {
     bool secondary;                        /* the role */
     char dir[HD_CONF_TEXT_BYTES];          /* of this process */
     char rpc_address[HD_CONF_TEXT_BYTES];  /* of this process */
-    char meta_address[HD_CONF_TEXT_BYTES]; /* of the primary */
+    char own_address[HD_CONF_TEXT_BYTES];  /* of this process, as others reach it */
+    char peer_address[HD_CONF_TEXT_BYTES]; /* of the other meta; "" when there is none */
+    bool sync_both;                        /* acknowledged: durable at the peer too */
+    int64_t secondary_timeout_ms;          /* silence of the peer that waiting answers bear */
     char superuser[256];
     char supergroup[256];
     char host_name[256];

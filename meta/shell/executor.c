@@ -362,6 +362,7 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
     hd_list_init(&x->strict);
     hd_list_init(&x->relaxed);
     hd_meta_effects_init(&x->effects);
+    hd_random_bytes(&x->incarnation, sizeof(x->incarnation));
     x->base = x->stepped = x->handed = x->written = x->durable = hd_meta_txid(store->meta);
     const struct hd_log_thread_options lo = {.log = store->log,
                                              .loop = loop,
@@ -391,23 +392,24 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
     return 0;
 }
 
+const char *const hd_executor_protocols[] = {
+    "org.apache.hadoop.hdfs.protocol.ClientProtocol",
+    "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol",
+    "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol",
+    "org.apache.hadoop.ha.HAServiceProtocol",
+    "org.apache.hadoop.tools.GetUserMappingsProtocol",
+    "org.apache.hadoop.security.RefreshUserMappingsProtocol",
+    "org.apache.hadoop.security.authorize.RefreshAuthorizationPolicyProtocol",
+    "org.apache.hadoop.ipc.RefreshCallQueueProtocol",
+    "org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol",
+    "howdah.PosixProtocol",
+    "howdah.MetaProtocol",
+    NULL,
+};
+
 int hd_executor_listen(struct hd_executor *x)
 {
-    static const char *const protocols[] = {
-        "org.apache.hadoop.hdfs.protocol.ClientProtocol",
-        "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol",
-        "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol",
-        "org.apache.hadoop.ha.HAServiceProtocol",
-        "org.apache.hadoop.tools.GetUserMappingsProtocol",
-        "org.apache.hadoop.security.RefreshUserMappingsProtocol",
-        "org.apache.hadoop.security.authorize.RefreshAuthorizationPolicyProtocol",
-        "org.apache.hadoop.ipc.RefreshCallQueueProtocol",
-        "org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol",
-        "howdah.PosixProtocol",
-        "howdah.MetaProtocol",
-        NULL,
-    };
-    const struct hd_rpc_server_options o = {.protocols = protocols,
+    const struct hd_rpc_server_options o = {.protocols = hd_executor_protocols,
                                             .on_call = on_call,
                                             .may_impersonate = may_impersonate,
                                             .on_close = on_close,

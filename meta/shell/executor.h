@@ -61,6 +61,7 @@ struct hd_executor {
     struct hd_list strict;   /* struct parked: until durable, by txid */
     struct hd_list relaxed;  /* until written */
     struct hd_txid base;     /* when this process began */
+    uint64_t incarnation;    /* random: of this life */
     struct hd_txid stepped;  /* by the core */
     struct hd_txid handed;   /* to the log thread */
     struct hd_txid written;
@@ -73,6 +74,8 @@ struct hd_executor {
  */
 int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, struct hd_loop *loop,
                     struct hd_executor **ret);
+/* The protocols that a meta serves, whatever its role. NULL-terminated. */
+extern const char *const hd_executor_protocols[];
 int hd_executor_listen(struct hd_executor *x);
 
 /* Orderly end, with the loop stopped: what was stepped is made durable and applied. Takes NULL. */

@@ -1,5 +1,6 @@
 /* The secondary's process: its loop, its small RPC service, its end. See secondary_impl.h. */
 #include "meta/shell/roles.h"
+#include "meta/shell/executor.h"
 #include "meta/shell/secondary_impl.h"
 #include "meta/shell/threads.h"
 #include "fs/base/error.h"
@@ -35,7 +36,7 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
         char text[HD_CONF_TEXT_BYTES + 512];
         snprintf(text, sizeof(text),
                  "%.200s is answered by the primary at %s, not by its secondary", call->method,
-                 s->conf->meta_address);
+                 s->conf->peer_address);
         hd_rpc_reply_error(call, -HD_E_STANDBY, text);
         return;
     }
@@ -53,6 +54,9 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
     r.block_pool_id = v.block_pool_id;
     r.namespace_id = v.namespace_id;
     r.creation_ms = v.creation_ms;
+    r.has_epoch = true;
+    r.epoch = v.epoch;
+    r.role = (char *)(uintptr_t) "secondary";
     hd_rpc_reply(call, &r.base, (int64_t)r.written_txid);
 }
 
@@ -79,8 +83,8 @@ static void on_watchdog(void *ctx)
 
 static int listen_and_run(struct process *p)
 {
-    static const char *const protocols[] = {"howdah.MetaProtocol", NULL};
-    const struct hd_rpc_server_options o = {.protocols = protocols, .on_call = on_call, .ctx = p};
+    const struct hd_rpc_server_options o = {
+        .protocols = hd_executor_protocols, .on_call = on_call, .ctx = p};
     struct hd_loop_fd *watch = NULL;
     int err = hd_loop_fd_add(p->loop, p->signal_fd, EPOLLIN, on_signal, p, &watch);
     if (err == 0 && p->watchdog_ms > 0) {
@@ -90,7 +94,7 @@ static int listen_and_run(struct process *p)
         err = hd_rpc_server_new(p->loop, p->s.conf->rpc_address, &o, &p->server);
     }
     if (err == 0) {
-        hd_log_info("following", "primary=%s address=%s dir=%s", p->s.conf->meta_address,
+        hd_log_info("following", "primary=%s address=%s dir=%s", p->s.conf->peer_address,
                     p->s.conf->rpc_address, p->s.conf->dir);
         hd_daemon_notify("READY=1");
         err = hd_loop_run(p->loop);

@@ -25,7 +25,7 @@ static const char meta_protocol[] = "howdah.MetaProtocol";
 
 int hd_primary_link_open(struct hd_primary_link *l, const struct hd_meta_conf *conf)
 {
-    const struct hd_rpc_client_options o = {.address = conf->meta_address,
+    const struct hd_rpc_client_options o = {.address = conf->peer_address,
                                             .protocol = meta_protocol,
                                             .user = conf->superuser,
                                             .connect_timeout_ms = 3000,
@@ -94,6 +94,7 @@ static int get_version(struct hd_secondary *s, struct hd_version *ret)
         return err;
     }
     *ret = (struct hd_version){.namespace_id = r->namespace_id, .creation_ms = r->creation_ms};
+    ret->epoch = r->has_epoch ? r->epoch : 1;
     if (strlen(r->cluster_id) >= sizeof(ret->cluster_id) ||
         strlen(r->block_pool_id) >= sizeof(ret->block_pool_id)) {
         return hd_fail(-HD_E_BAD_MESSAGE, "the primary's ids are too long");
@@ -129,7 +130,7 @@ static int open_store(struct hd_secondary *s)
     }
     if (err == 0 && strcmp(primary.cluster_id, s->store.version.cluster_id) != 0) {
         err = hd_fail(-HD_E_INCORRECT_VERSION, "%s: belongs to cluster %s, the primary at %s to %s",
-                      s->conf->dir, s->store.version.cluster_id, s->conf->meta_address,
+                      s->conf->dir, s->store.version.cluster_id, s->conf->peer_address,
                       primary.cluster_id);
         hd_store_close(&s->store);
     }
@@ -279,7 +280,7 @@ static int fetch(struct hd_secondary *s)
     if (!s->connected) {
         s->connected = true;
         hd_log_info("connected", "primary=%s applied=%" PRIu64 " primary_txid=%" PRIu64,
-                    s->conf->meta_address, s->store.applied.v, r->durable_txid);
+                    s->conf->peer_address, s->store.applied.v, r->durable_txid);
     }
     s->wanted = s->wanted || (r->has_checkpoint_wanted && r->checkpoint_wanted);
     if (r->has_purged && r->purged) {
@@ -346,7 +347,7 @@ void *hd_secondary_tail(void *secondary)
         }
         if (s->connected || backoff_ms == BACKOFF_MIN_MS) {
             hd_log_warn("not following the primary, trying again", "primary=%s reason=\"%s\"",
-                        s->conf->meta_address, hd_fail_describe(err));
+                        s->conf->peer_address, hd_fail_describe(err));
         }
         if (s->connected) {
             backoff_ms = BACKOFF_MIN_MS;

@@ -33,6 +33,15 @@ static void open_session(struct hd_meta_service *s, struct hd_rpc_call *call)
     r.cluster_id = s->x->store->version.cluster_id;
     r.txid = s->x->written.v;
     r.superuser = (char *)(uintptr_t)s->x->conf->superuser;
+    r.has_epoch = true;
+    r.epoch = s->x->store->version.epoch;
+    char *addresses[] = {(char *)(uintptr_t)s->x->conf->own_address,
+                         (char *)(uintptr_t)s->x->conf->peer_address};
+    r.meta_addresses = addresses;
+    r.n_meta_addresses = s->x->conf->peer_address[0] != '\0' ? 2 : 1;
+    r.has_incarnation = r.has_first_txid = true;
+    r.incarnation = s->x->incarnation;
+    r.first_txid = s->x->base.v + 1;
     hd_executor_reply(s->x, call, (struct hd_txid){0}, false, &r.base);
 }
 
@@ -85,6 +94,13 @@ static void get_cluster(struct hd_meta_service *s, struct hd_rpc_call *call)
     r.secondary_txid = s->secondary_txid.v;
     r.has_secondary_seen_ms = true;
     r.secondary_seen_ms = (uint64_t)s->secondary_seen_wall.v;
+    r.has_epoch = true;
+    r.epoch = x->store->version.epoch;
+    r.role = (char *)(uintptr_t) "primary";
+    r.sync = (char *)(uintptr_t) "primary";
+    if (x->conf->peer_address[0] != '\0') {
+        r.secondary_address = (char *)(uintptr_t)x->conf->peer_address;
+    }
     hd_executor_reply(x, call, (struct hd_txid){0}, false, &r.base);
 }
 

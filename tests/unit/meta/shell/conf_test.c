@@ -40,7 +40,7 @@ ATF_TC_BODY(secondary_has_its_own_directory_and_knows_its_primary, tc)
                    0);
     ATF_CHECK_STREQ(conf.dir, "/d/secondary");
     ATF_CHECK_STREQ(conf.rpc_address, "127.0.0.1:9868");
-    ATF_CHECK_STREQ(conf.meta_address, "10.0.0.1:9000");
+    ATF_CHECK_STREQ(conf.peer_address, "10.0.0.1:9000");
     ATF_CHECK_EQ(conf.checkpoint_txns, 5);
 }
 
