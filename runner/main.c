@@ -8,6 +8,7 @@
  * runner/lib is shared with the command, runner/cli is the command `runner`.
  */
 #include "fs/base/error.h"
+#include "fs/net/fault_service.h"
 #include "fs/os/log.h"
 #include "runner/agent/agent.h"
 #include "runner/manager/manager.h"
@@ -93,6 +94,9 @@ static int run_manager(const struct options *o)
 {
     static struct hd_manager m;
     int err = hd_runner_settings_load(o->conf, o->name, &m.settings);
+    if (err == 0) {
+        err = hd_fault_service_init(m.settings.config);
+    }
     return err == 0 ? hd_manager_run(&m) : err;
 }
 

@@ -8,6 +8,7 @@
  *   ship.c       local files to the manager
  *   follow.c     a job's progress until its end
  *   look.c       ps, show, logs, kill, wait
+ *   why.c        where a job's time went
  */
 #ifndef HD_RUNNER_CLI_CLI_H
 #define HD_RUNNER_CLI_CLI_H
@@ -55,6 +56,7 @@ int hd_cmd_show(int argc, char **argv);
 int hd_cmd_logs(int argc, char **argv);
 int hd_cmd_kill(int argc, char **argv);
 int hd_cmd_wait(int argc, char **argv);
+int hd_cmd_why(int argc, char **argv);
 
 /* ---- follow.c ---- */
 struct hd_follow {

@@ -1,6 +1,6 @@
 /* runner ps, history, show, logs, kill, wait. See cli.h. */
 #include "fs/base/error.h"
-#include "runner/cli/cli.h"
+#include "runner/cli/look.h"
 #include "runner/lib/call.h"
 #include "runner/lib/json.h"
 #include "runner/lib/names.h"
@@ -10,32 +10,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct look {
-    struct hd_cli cli;
-    struct hd_arena arena;
-    const char *conf;
-    const char *dir;
-    bool json;
-    bool all;
-    bool failed;
-    char *words[2];
-    int word_count;
-};
-
-struct verb {
-    const char *usage; /* behind "runner " */
-    const char *help;
-    int min_words;
-    int max_words;
-};
-
-static int usage(const struct verb *v, const char *why)
+static int usage(const struct hd_look_verb *v, const char *why)
 {
     hd_cli_say("%s\nUsage: runner %s", why, v->usage);
     return HD_EXIT_USAGE;
 }
 
-static int parse(struct look *l, const struct verb *v, int argc, char **argv)
+static int parse(struct hd_look *l, const struct hd_look_verb *v, int argc, char **argv)
 {
     static const struct option longs[] = {
         {"json", no_argument, NULL, 'j'},
@@ -82,9 +63,9 @@ static int parse(struct look *l, const struct verb *v, int argc, char **argv)
     return l->word_count < v->min_words ? usage(v, "which job?") : 0;
 }
 
-static int start(struct look *l, const struct verb *v, int argc, char **argv)
+int hd_look_start(struct hd_look *l, const struct hd_look_verb *v, int argc, char **argv)
 {
-    *l = (struct look){0};
+    *l = (struct hd_look){0};
     hd_arena_init(&l->arena, 0);
     int rc = parse(l, v, argc, argv);
     if (rc == 0 && v->max_words > 0 && !hd_job_id_valid(l->words[0])) {
@@ -94,15 +75,15 @@ static int start(struct look *l, const struct verb *v, int argc, char **argv)
     return rc == 0 ? hd_cli_open(&l->cli, l->conf, l->dir) : rc;
 }
 
-static int end(struct look *l, int rc)
+int hd_look_end(struct hd_look *l, int rc)
 {
     hd_cli_close(&l->cli);
     hd_arena_done(&l->arena);
     return rc;
 }
 
-static int call(struct look *l, const char *method, const void *request,
-                const ProtobufCMessageDescriptor *type, void *ret)
+int hd_look_call(struct hd_look *l, const char *method, const void *request,
+                 const ProtobufCMessageDescriptor *type, void *ret)
 {
     int err = hd_runner_call(l->cli.manager, method, request, type, 0, &l->arena, ret);
     if (err == 0) {
@@ -113,7 +94,7 @@ static int call(struct look *l, const char *method, const void *request,
     return hd_cli_exit_code(err);
 }
 
-static int print_json(json_t *o)
+int hd_look_print_json(json_t *o)
 {
     int rc = o != NULL && json_dumpf(o, stdout, JSON_INDENT(2)) == 0 ? HD_EXIT_OK : HD_EXIT_FAILED;
     putchar('\n');
@@ -133,24 +114,25 @@ static void print_row(const Hdw__RunnerJobStatus *s)
 
 static int list(int argc, char **argv, bool all)
 {
-    static const struct verb ps = {"ps [--all] [--json]",
-                                   "Lists running jobs; --all also those that ended.\n", 0, 0};
-    static const struct verb history = {"history [--json]", "Lists all jobs, newest first.\n", 0,
-                                        0};
-    struct look l;
-    int rc = start(&l, all ? &history : &ps, argc, argv);
+    static const struct hd_look_verb ps = {
+        "ps [--all] [--json]", "Lists running jobs; --all also those that ended.\n", 0, 0};
+    static const struct hd_look_verb history = {"history [--json]",
+                                                "Lists all jobs, newest first.\n", 0, 0};
+    struct hd_look l;
+    int rc = hd_look_start(&l, all ? &history : &ps, argc, argv);
     Hdw__ListJobsRequest request = HDW__LIST_JOBS_REQUEST__INIT;
     Hdw__ListJobsResponse *response;
     request.all = all || l.all;
     if (rc == 0) {
-        rc = call(&l, "listJobs", &request, &hdw__list_jobs_response__descriptor, &response);
+        rc =
+            hd_look_call(&l, "listJobs", &request, &hdw__list_jobs_response__descriptor, &response);
     }
     if (rc == 0 && l.json) {
         json_t *a = json_array();
         for (size_t i = 0; i < response->n_job; i++) {
             json_array_append_new(a, hd_job_json(response->job[i]));
         }
-        rc = print_json(a);
+        rc = hd_look_print_json(a);
     } else if (rc == 0) {
         printf("%-14s %-10s %-10s %13s %13s %11s %9s  %s\n", "JOB", "USER", "STATE", "MAPS",
                "REDUCES", "TIME", "IN", "NAME");
@@ -158,7 +140,7 @@ static int list(int argc, char **argv, bool all)
             print_row(response->job[i]);
         }
     }
-    return end(&l, rc);
+    return hd_look_end(&l, rc);
 }
 
 int hd_cmd_ps(int argc, char **argv)
@@ -223,15 +205,15 @@ static void print_job(const Hdw__ShowJobResponse *r)
 
 int hd_cmd_show(int argc, char **argv)
 {
-    static const struct verb v = {"show JOB [--json]", "A job, its tasks and their attempts.\n", 1,
-                                  1};
-    struct look l;
-    int rc = start(&l, &v, argc, argv);
+    static const struct hd_look_verb v = {"show JOB [--json]",
+                                          "A job, its tasks and their attempts.\n", 1, 1};
+    struct hd_look l;
+    int rc = hd_look_start(&l, &v, argc, argv);
     Hdw__ShowJobRequest request = HDW__SHOW_JOB_REQUEST__INIT;
     Hdw__ShowJobResponse *response;
     request.job = l.words[0];
     if (rc == 0) {
-        rc = call(&l, "showJob", &request, &hdw__show_job_response__descriptor, &response);
+        rc = hd_look_call(&l, "showJob", &request, &hdw__show_job_response__descriptor, &response);
     }
     if (rc == 0 && l.json) {
         json_t *o = hd_job_json(response->status);
@@ -240,11 +222,11 @@ int hd_cmd_show(int argc, char **argv)
             json_array_append_new(tasks, hd_task_json(response->task[i]));
         }
         json_object_set_new(o, "tasks", tasks);
-        rc = print_json(o);
+        rc = hd_look_print_json(o);
     } else if (rc == 0) {
         print_job(response);
     }
-    return end(&l, rc);
+    return hd_look_end(&l, rc);
 }
 
 /* ---- logs ---- */
@@ -278,63 +260,65 @@ static json_t *log_json(const Hdw__GetLogsResponse__Log *g)
 
 int hd_cmd_logs(int argc, char **argv)
 {
-    static const struct verb v = {"logs JOB [TASK] [--failed] [--json]",
-                                  "The end of what attempts wrote to stderr. TASK is m_000012;\n"
-                                  "--failed only attempts that failed.\n",
-                                  1, 2};
-    struct look l;
-    int rc = start(&l, &v, argc, argv);
+    static const struct hd_look_verb v = {
+        "logs JOB [TASK] [--failed] [--json]",
+        "The end of what attempts wrote to stderr. TASK is m_000012;\n"
+        "--failed only attempts that failed.\n",
+        1, 2};
+    struct hd_look l;
+    int rc = hd_look_start(&l, &v, argc, argv);
     Hdw__GetLogsRequest request = HDW__GET_LOGS_REQUEST__INIT;
     Hdw__GetLogsResponse *response;
     request.job = l.words[0];
     request.task = l.words[1];
     request.failed = l.failed;
     if (rc == 0) {
-        rc = call(&l, "getLogs", &request, &hdw__get_logs_response__descriptor, &response);
+        rc = hd_look_call(&l, "getLogs", &request, &hdw__get_logs_response__descriptor, &response);
     }
     if (rc == 0 && l.json) {
         json_t *a = json_array();
         for (size_t i = 0; i < response->n_log; i++) {
             json_array_append_new(a, log_json(response->log[i]));
         }
-        rc = print_json(a);
+        rc = hd_look_print_json(a);
     } else if (rc == 0) {
         for (size_t i = 0; i < response->n_log; i++) {
             print_log(response->log[i]);
         }
     }
-    return end(&l, rc);
+    return hd_look_end(&l, rc);
 }
 
 /* ---- kill, wait ---- */
 
 int hd_cmd_kill(int argc, char **argv)
 {
-    static const struct verb v = {"kill JOB", "Ends a job: its processes, its staged output.\n", 1,
-                                  1};
-    struct look l;
-    int rc = start(&l, &v, argc, argv);
+    static const struct hd_look_verb v = {"kill JOB",
+                                          "Ends a job: its processes, its staged output.\n", 1, 1};
+    struct hd_look l;
+    int rc = hd_look_start(&l, &v, argc, argv);
     Hdw__KillJobRequest request = HDW__KILL_JOB_REQUEST__INIT;
     Hdw__KillJobResponse *response;
     request.job = l.words[0];
     if (rc == 0) {
-        rc = call(&l, "killJob", &request, &hdw__kill_job_response__descriptor, &response);
+        rc = hd_look_call(&l, "killJob", &request, &hdw__kill_job_response__descriptor, &response);
     }
     if (rc == 0 && !response->killed) {
         hd_cli_say("job %s had ended before", l.words[0]);
         rc = HD_EXIT_FAILED;
     }
-    return end(&l, rc);
+    return hd_look_end(&l, rc);
 }
 
 int hd_cmd_wait(int argc, char **argv)
 {
-    static const struct verb v = {"wait JOB", "Waits for the end of a job; its exit code.\n", 1, 1};
-    struct look l;
-    int rc = start(&l, &v, argc, argv);
+    static const struct hd_look_verb v = {"wait JOB",
+                                          "Waits for the end of a job; its exit code.\n", 1, 1};
+    struct hd_look l;
+    int rc = hd_look_start(&l, &v, argc, argv);
     struct hd_follow follow = {.quiet = false};
     if (rc == 0) {
         rc = hd_follow_job(&l.cli, l.words[0], &follow);
     }
-    return end(&l, rc);
+    return hd_look_end(&l, rc);
 }

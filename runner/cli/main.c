@@ -13,6 +13,7 @@ static const char help[] =
     "  history               all jobs, newest first\n"
     "  show JOB              a job, its tasks, their attempts\n"
     "  logs JOB [TASK]       what attempts wrote to stderr (--failed: only failed ones)\n"
+    "  why JOB               where its time went, what held it up\n"
     "  kill JOB              end a job\n"
     "  wait JOB              wait for its end\n"
     "\n"
@@ -27,7 +28,7 @@ static const struct {
 } verbs[] = {
     {"streaming", hd_cmd_streaming}, {"ps", hd_cmd_ps},     {"history", hd_cmd_history},
     {"show", hd_cmd_show},           {"logs", hd_cmd_logs}, {"kill", hd_cmd_kill},
-    {"wait", hd_cmd_wait},
+    {"wait", hd_cmd_wait},           {"why", hd_cmd_why},
 };
 
 int main(int argc, char **argv)

@@ -100,6 +100,27 @@ a_killed_manager_changes_no_byte_body() {
 }
 a_killed_manager_changes_no_byte_cleanup() { cluster_cleanup; }
 
+atf_test_case hadoop_lines_run_and_why_explains cleanup
+hadoop_lines_run_and_why_explains_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+hadoop_lines_run_and_why_explains_body() {
+    cluster_up
+    mkdir "$M/in" && for i in 1 2 3 4 5 6; do seq 1000 >"$M/in/$i"; done
+    atf_check -e ignore hadoop jar /no/such/hadoop-streaming-3.3.6.jar -D mapreduce.job.maps=6 -input /in -output /o \
+        -mapper 'cut -c1' -reducer 'uniq -c'
+    same "$(awk '{s += $1} END {print s}' "$M/o/part-00000")" 6000
+    atf_check -o match:'/in/6' hadoop fs -ls /in
+    atf_check -s exit:1 -e match:'only hadoop-streaming' hadoop jar wordcount.jar Main /in /out
+    atf_check -s exit:1 -e match:'not a command' hadoop distcp a b
+    job=$(runner history --json | jq -r '.[0].id')
+    atf_check -o match:'submit .*first map started .*last reduce ended .*succeeded' -o match:'map' runner why "$job"
+    same "$(runner why "$job" --json | jq -r '.map.median_ms <= .map.slowest_ms and .reduce.waiting == 0')" true
+    atf_check -s exit:5 -e match:'no such job' runner why 20200101-0001
+}
+hadoop_lines_run_and_why_explains_cleanup() { cluster_cleanup; }
+
 atf_test_case compressed_input_is_read_as_text cleanup
 compressed_input_is_read_as_text_head() {
     atf_set require.user root
@@ -248,4 +269,5 @@ atf_init_test_cases() {
     atf_add_test_case failures_have_their_exit_codes
     atf_add_test_case a_killed_agent_changes_no_byte
     atf_add_test_case a_killed_manager_changes_no_byte
+    atf_add_test_case hadoop_lines_run_and_why_explains
 }
