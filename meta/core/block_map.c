@@ -211,12 +211,17 @@ static void wake_parked(struct hd_meta *m, struct hd_blk *b)
     }
 }
 
+static void settle(struct hd_meta *m, struct hd_blk *b)
+{
+    hd_repair_settle(m, b);
+    wake_parked(m, b);
+}
+
 static void check_complete(struct hd_meta *m, struct hd_blk *b)
 {
     if (b->state == HD_BLOCK_COMMITTED && hd_blk_live(m, b, false) > 0) {
         b->state = HD_BLOCK_COMPLETE;
-        hd_repair_settle(m, b);
-        wake_parked(m, b);
+        settle(m, b);
     }
 }
 
@@ -235,14 +240,20 @@ static void note_early(struct hd_open_file *f, uint16_t storage, const struct hd
     *item = (struct hd_early_report){storage, r->gs, r->size_bytes};
 }
 
-static const struct hd_early_report *find_early(const struct hd_open_file *f, uint16_t storage)
+static const struct hd_early_report *early_of(const struct hd_early_report *all, uint32_t count,
+                                              uint16_t storage)
 {
-    for (uint32_t i = 0; f != NULL && i < f->early_count; i++) {
-        if (f->early[i].storage == storage) {
-            return &f->early[i];
+    for (uint32_t i = 0; i < count; i++) {
+        if (all[i].storage == storage) {
+            return &all[i];
         }
     }
     return NULL;
+}
+
+static const struct hd_early_report *find_early(const struct hd_open_file *f, uint16_t storage)
+{
+    return f != NULL ? early_of(f->early, f->early_count, storage) : NULL;
 }
 
 void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b)
@@ -311,27 +322,30 @@ void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b)
     }
 }
 
-void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
-                            const uint16_t *storages, size_t count)
+void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const struct hd_recovered *o)
 {
     struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
     for (uint16_t i = b->replica_count; i > 0; i--) {
         uint16_t storage = hd_blk_replicas(b)[i - 1].storage;
-        const struct hd_early_report *early = find_early(f, storage);
+        const struct hd_early_report *early = early_of(o->early, o->early_count, storage);
         bool updated = early != NULL && early->gs.v == b->gs.v &&
                        early->size_bytes == b->size_bytes; /* only its answer was lost */
-        if (!updated && !contains(storages, count, storage)) {
-            hd_blk_add_bad(m, b, storage, early != NULL ? early->gs : old_gs, b->size_bytes);
+        if (!updated && !contains(o->storages, o->count, storage)) {
+            hd_blk_add_bad(m, b, storage, early != NULL ? early->gs : o->old_gs, b->size_bytes);
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        hd_blk_drop_bad(m, b, storages[i]);
-        hd_blk_set_replica(m, b, storages[i], HD_REPLICA_FINALIZED);
+    for (size_t i = 0; i < o->count; i++) {
+        hd_blk_drop_bad(m, b, o->storages[i]);
+        hd_blk_set_replica(m, b, o->storages[i], HD_REPLICA_FINALIZED);
     }
     if (f != NULL) {
         f->early_count = 0;
     }
-    check_complete(m, b);
+    if (b->state == HD_BLOCK_COMPLETE) { /* by the record */
+        settle(m, b);
+    } else {
+        check_complete(m, b);
+    }
 }
 
 void hd_block_map_gone(void *meta, struct hd_blk *b)
@@ -421,12 +435,18 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
     }
 }
 
-/* A recovery that went on without this replica leaves it as it was. */
+/*
+ * Under a recovery, of which this process may know nothing: it has to be told to somebody again,
+ * who is found by this replica. A recovery that went on without it leaves it as it was.
+ */
 static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
                               const struct hd_reported *r)
 {
     const struct hd_replica *known = hd_blk_find_replica(b, s->index);
     bool crossed = known != NULL && known->state == HD_REPLICA_FINALIZED;
+    if (b->state == HD_BLOCK_OPEN && r->gs.v >= b->gs.v && !crossed) {
+        hd_blk_set_replica(m, b, s->index, HD_REPLICA_WRITING);
+    }
     if (b->state == HD_BLOCK_COMPLETE && r->gs.v < b->gs.v && !crossed) {
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
         hd_repair_check(m, b);

@@ -76,10 +76,16 @@ void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b);
 
 /*
  * Block recovery has ended: exactly these replicas have the block's stamp and size. The others have
- * old_gs and are bad.
+ * old_gs and are bad; unless they were reported already with the new stamp and size.
  */
-void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
-                            const uint16_t *storages, size_t count);
+struct hd_recovered {
+    struct hd_genstamp old_gs;
+    const uint16_t *storages;
+    size_t count;
+    const struct hd_early_report *early; /* as they were before the record closed the file */
+    uint32_t early_count;
+};
+void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const struct hd_recovered *r);
 
 /* The namespace lets go of the block. */
 void hd_block_map_gone(void *meta, struct hd_blk *b);

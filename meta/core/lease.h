@@ -42,6 +42,7 @@ struct hd_open_file {
     struct hd_mono_ms recovery_sent; /* when a node was told; 0: not yet */
     struct hd_txid recovery_after;   /* not before this is durable: replicas change by it */
     uint32_t recovery_tries;
+    uint16_t recovery_node; /* the one that was told: earlier orders to others are void */
     struct hd_early_report *early; /* heap, owned */
     uint32_t early_count;
     uint32_t early_capacity;

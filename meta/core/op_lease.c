@@ -44,6 +44,7 @@ void hd_send_recovery(struct hd_meta *m, struct hd_open_file *f)
         return; /* tried again when its nodes are back */
     }
     f->recovery_tries++;
+    f->recovery_node = primary->index;
     HD_MEM_GROW(primary->recoveries, primary->recovery_count, primary->recovery_capacity);
     primary->recoveries[primary->recovery_count++] = f->file->ino;
 }
@@ -449,6 +450,14 @@ static int check_synchronization(struct hd_call *c, const Hdw__CommitBlockSynchr
                             "Block %s had %llu bytes: it is not deleted while nodes are away",
                             hd_block_name(c, b->id, b->gs), (unsigned long long)b->size_bytes);
     }
+    if (!q->delete_block && !f->truncating && q->new_length < b->size_bytes &&
+        hd_nodes_may_return(c->m)) {
+        return hd_call_fail(c, -HD_E_IO,
+                            "Block recovery of %s to %llu bytes: %llu were told before, and nodes "
+                            "are away that may have them",
+                            hd_block_name(c, b->id, b->gs), (unsigned long long)q->new_length,
+                            (unsigned long long)b->size_bytes);
+    }
     if (!q->delete_block && q->new_length > b->file->u.file.block_size_bytes) {
         return hd_call_fail(c, -HD_E_IO, "Block recovery to %llu bytes: the block holds %llu",
                             (unsigned long long)q->new_length,
@@ -456,6 +465,43 @@ static int check_synchronization(struct hd_call *c, const Hdw__CommitBlockSynchr
     }
     *ret = b;
     return 0;
+}
+
+/* Is every block but the last complete? */
+static bool waits_for_last_only(const struct hd_inode *file)
+{
+    for (uint32_t i = 0; i + 1 < file->u.file.block_count; i++) {
+        if (hd_file_block(file, i)->state != HD_BLOCK_COMPLETE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One record: a crash leaves the file open with a block under recovery, or closed. */
+static void commit_recovered(struct hd_call *c, struct hd_blk *b,
+                             const Hdw__CommitBlockSynchronizationRequest *q,
+                             const uint16_t *storages, size_t count)
+{
+    const struct hd_open_file *f = hd_ns_open_file(c->ns, b->file);
+    struct hd_recovered outcome = {.old_gs = b->gs, .storages = storages, .count = count};
+    struct hd_early_report *early = HD_TURN_ARRAY(c->m, struct hd_early_report, f->early_count);
+    if (f->early_count > 0) {
+        memcpy(early, f->early, sizeof(*early) * f->early_count);
+    }
+    outcome.early = early;
+    outcome.early_count = f->early_count;
+    Hdm__StoredBlock stored = HDM__STORED_BLOCK__INIT;
+    Hdm__UpdateBlock op = HDM__UPDATE_BLOCK__INIT;
+    stored.id = b->id.v;
+    stored.gs = q->new_gen_stamp;
+    stored.size = q->new_length;
+    op.ino = b->file->ino.v;
+    op.block = &stored;
+    op.commit = true;
+    op.has_close = op.close = q->close_file && waits_for_last_only(b->file);
+    HD_COMMIT(c->m, update_block, UPDATE_BLOCK, &op);
+    hd_block_map_recovered(c->m, b, &outcome);
 }
 
 int hd_op_commit_block_synchronization(struct hd_call *c)
@@ -470,27 +516,21 @@ int hd_op_commit_block_synchronization(struct hd_call *c)
         return err;
     }
     struct hd_inode *file = b != NULL ? b->file : NULL;
+    uint16_t *storages = HD_TURN_ARRAY(c->m, uint16_t, q->n_new_target_storages);
+    size_t count = target_storages(c, q, storages);
     if (b != NULL && q->delete_block) {
         Hdm__AbandonBlock op = HDM__ABANDON_BLOCK__INIT;
         op.ino = file->ino.v;
         op.block = b->id.v;
         HD_COMMIT(c->m, abandon_block, ABANDON_BLOCK, &op);
+    } else if (b != NULL && count == 0) {
+        return hd_call_fail(c, -HD_E_IO, "Block recovery of %s names no storage that is known",
+                            hd_block_name(c, b->id, b->gs));
     } else if (b != NULL) {
-        uint16_t *storages = HD_TURN_ARRAY(c->m, uint16_t, q->n_new_target_storages);
-        size_t count = target_storages(c, q, storages);
-        Hdm__StoredBlock stored = HDM__STORED_BLOCK__INIT;
-        Hdm__UpdateBlock op = HDM__UPDATE_BLOCK__INIT;
-        stored.id = b->id.v;
-        stored.gs = q->new_gen_stamp;
-        stored.size = q->new_length;
-        op.ino = file->ino.v;
-        op.block = &stored;
-        op.commit = true;
-        struct hd_genstamp old_gs = b->gs;
-        HD_COMMIT(c->m, update_block, UPDATE_BLOCK, &op);
-        hd_block_map_recovered(c->m, b, old_gs, storages, count);
+        commit_recovered(c, b, q, storages, count);
     }
-    if (file != NULL && q->close_file && hd_first_incomplete(file, false) == NULL) {
+    if (file != NULL && q->close_file && hd_inode_is_open(file) &&
+        hd_first_incomplete(file, false) == NULL) {
         hd_close_file(c->m, file);
     }
     return hd_call_done(c, &HD_MSG(c->m, Hdw__CommitBlockSynchronizationResponse,

@@ -202,6 +202,16 @@ static Hdw__Block *block_message(struct hd_call *c, struct hd_block_id id, struc
     return b;
 }
 
+static bool is_named(const Hdw__BlockRecoveryCommand *r, struct hd_block_id id)
+{
+    for (size_t i = 0; i < r->n_blocks; i++) {
+        if (r->blocks[i]->block->b->block_id == id.v) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void command_recover(struct hd_call *c, struct hd_node *node, struct commands *l)
 {
     if (node->recovery_count == 0) {
@@ -214,8 +224,9 @@ static void command_recover(struct hd_call *c, struct hd_node *node, struct comm
     for (size_t i = 0; i < node->recovery_count; i++) {
         struct hd_open_file *f = hd_map_get(&c->ns->open, node->recoveries[i].v);
         struct hd_blk *b = f != NULL ? hd_file_last_block(f->file) : NULL;
-        if (b == NULL || f->recovery_gs.v == 0) {
-            continue; /* it has ended meanwhile */
+        if (b == NULL || b->state != HD_BLOCK_OPEN || f->recovery_gs.v == 0 ||
+            f->recovery_node != node->index || is_named(r, b->id)) {
+            continue; /* it has ended, or another one was told meanwhile */
         }
         if (f->recovery_after.v > c->m->durable.v) {
             node->recoveries[kept++] = node->recoveries[i];

@@ -451,8 +451,9 @@ static inline Hdw__SendHeartbeatResponse *node_beat(struct world *w, int n)
                         &hdw__send_heartbeat_response__descriptor);
 }
 
-/* A full report of finalized replicas {id, size, gs}. */
-static inline void node_report(struct world *w, int n, const uint64_t (*replicas)[3], size_t count)
+/* A full report of replicas {id, size, gs} that are all in one state. */
+static inline void node_report_as(struct world *w, int n, Hdw__ReplicaState state,
+                                  const uint64_t (*replicas)[3], size_t count)
 {
     struct registration r;
     registration_init(&r, n);
@@ -461,7 +462,7 @@ static inline void node_report(struct world *w, int n, const uint64_t (*replicas
         hd_buf_add_varint(&b, replicas[i][0] << 1);
         hd_buf_add_varint(&b, replicas[i][1]);
         hd_buf_add_varint(&b, replicas[i][2]);
-        hd_buf_add_varint(&b, 0);
+        hd_buf_add_varint(&b, (uint64_t)state);
     }
     ProtobufCBinaryData chunks[2] = {{b.size / 2, b.data}, {b.size - b.size / 2, NULL}};
     chunks[1].data = b.data + b.size / 2;
@@ -480,6 +481,12 @@ static inline void node_report(struct world *w, int n, const uint64_t (*replicas
     q.n_reports = 1;
     q.reports = all;
     node_send(w, n, "blockReport", &q);
+}
+
+/* A full report of finalized replicas {id, size, gs}. */
+static inline void node_report(struct world *w, int n, const uint64_t (*replicas)[3], size_t count)
+{
+    node_report_as(w, n, HDW__REPLICA_STATE__REPLICA_FINALIZED, replicas, count);
 }
 
 static inline void node_register(struct world *w, int n)

@@ -428,6 +428,102 @@ ATF_TC_BODY(a_replica_that_a_recovery_left_out_goes, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_recovery_goes_on_after_a_restart_among_replicas_that_wait_for_it);
+ATF_TC_BODY(a_recovery_goes_on_after_a_restart_among_replicas_that_wait_for_it, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    Hdw__ExtendedBlock *b = do_write(&w, "/f", 1000);
+    CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 600,
+         .client_name = S("c"));
+    int node = 0;
+    ATF_REQUIRE(find_recovery(&w, &node) != NULL);
+    world_restart(&w); /* all nodes have begun the recovery, and nobody ends it */
+    for (int n = 1; n <= 3; n++) {
+        node_register(&w, n);
+        node_beat(&w, n);
+        node_report_as(&w, n, HDW__REPLICA_STATE__REPLICA_RUR,
+                       (const uint64_t[][3]){{b->block_id, 1000, b->generation_stamp}}, 1);
+    }
+    Hdw__RecoveringBlock *r = NULL;
+    for (int i = 0; i < 20 && r == NULL; i++) {
+        nodes_pass(&w, 1, 0, 1000);
+        r = find_recovery(&w, &node);
+    }
+    ATF_REQUIRE(r != NULL);
+    ATF_CHECK_EQ(r->block->n_locs, 3);
+    synchronize(&w, node, r, 600, false);
+    ATF_CHECK(CALL(&w, "isFileClosed", IsFileClosed, is_file_closed, .src = S("/f"))->result);
+    world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(the_end_of_a_recovery_closes_the_file_in_one_record);
+ATF_TC_BODY(the_end_of_a_recovery_closes_the_file_in_one_record, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_write(&w, "/f", 1000);
+    CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 600,
+         .client_name = S("c"));
+    int node = 0;
+    Hdw__RecoveringBlock *r = find_recovery(&w, &node);
+    ATF_REQUIRE(r != NULL);
+    size_t before = w.record_count;
+    synchronize(&w, node, r, 600, false);
+    ATF_CHECK_EQ(w.record_count, before + 1);
+    ATF_CHECK(CALL(&w, "isFileClosed", IsFileClosed, is_file_closed, .src = S("/f"))->result);
+    ATF_CHECK_EQ(do_locate(&w, "/f")->blocks[0]->n_locs, 3);
+    world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_recovery_without_a_known_replica_ends_nothing);
+ATF_TC_BODY(a_recovery_without_a_known_replica_ends_nothing, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_write(&w, "/f", 1000);
+    CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 600,
+         .client_name = S("c"));
+    int node = 0;
+    Hdw__RecoveringBlock *r = find_recovery(&w, &node);
+    ATF_REQUIRE(r != NULL);
+    Hdw__CommitBlockSynchronizationRequest q = HDW__COMMIT_BLOCK_SYNCHRONIZATION_REQUEST__INIT;
+    q.block = r->block->b;
+    q.new_gen_stamp = r->new_gen_stamp;
+    q.new_length = 600;
+    q.close_file = true;
+    struct answer *a = world_answer(
+        &w, world_send(&w, DATANODE_PROTOCOL, "commitBlockSynchronization", &q, node_conn(node)));
+    ATF_CHECK_EQ(a->err, -HD_E_IO);
+    ATF_CHECK(!CALL(&w, "isFileClosed", IsFileClosed, is_file_closed, .src = S("/f"))->result);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(only_the_node_that_was_told_last_recovers);
+ATF_TC_BODY(only_the_node_that_was_told_last_recovers, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    do_write(&w, "/f", 1000);
+    CALL(&w, "truncate", Truncate, truncate, .src = S("/f"), .new_length = 600,
+         .client_name = S("c"));
+    for (int i = 0; i < 20; i++) { /* nobody beats: it is ordered again and again, here and there */
+        world_pass(&w, 600);
+    }
+    int orders = 0;
+    for (int n = 1; n <= 3; n++) {
+        Hdw__SendHeartbeatResponse *r = node_beat(&w, n);
+        for (size_t i = 0; i < r->n_cmds; i++) {
+            orders +=
+                r->cmds[i]->recovery_cmd != NULL ? (int)r->cmds[i]->recovery_cmd->n_blocks : 0;
+        }
+    }
+    ATF_CHECK_EQ(orders, 1);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(a_node_that_chooses_another_storage_is_named_once);
 ATF_TC_BODY(a_node_that_chooses_another_storage_is_named_once, tc)
 {
@@ -681,6 +777,10 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_broken_chain_gets_a_new_stamp);
     ATF_TP_ADD_TC(tp, mkdirs_is_answered_again_after_a_restart);
     ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
+    ATF_TP_ADD_TC(tp, a_recovery_goes_on_after_a_restart_among_replicas_that_wait_for_it);
+    ATF_TP_ADD_TC(tp, the_end_of_a_recovery_closes_the_file_in_one_record);
+    ATF_TP_ADD_TC(tp, a_recovery_without_a_known_replica_ends_nothing);
+    ATF_TP_ADD_TC(tp, only_the_node_that_was_told_last_recovers);
     ATF_TP_ADD_TC(tp, a_node_that_chooses_another_storage_is_named_once);
     ATF_TP_ADD_TC(tp, an_abandoned_block_is_deleted_where_it_may_have_been_written);
     ATF_TP_ADD_TC(tp, append_reopens_a_partial_block);
