@@ -10,6 +10,7 @@
  * This file reads the command line.
  */
 #include "fs/base/error.h"
+#include "fs/net/fault_service.h"
 #include "fs/os/daemon.h"
 #include "fs/os/log.h"
 #include "meta/shell/roles.h"
@@ -116,6 +117,9 @@ int main(int argc, char **argv)
     if (err == 0) {
         const char *name = a.name != NULL ? a.name : a.secondary ? "secondary" : "meta";
         err = hd_meta_conf_load(config, name, a.secondary, &conf);
+    }
+    if (err == 0) {
+        err = hd_fault_service_init(config);
     }
     if (err == 0) {
         err = hd_daemon_signals(&signal_fd);

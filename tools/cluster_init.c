@@ -108,7 +108,7 @@ static int add_meta(struct hd_buf *out, struct ports *p, const struct hd_cluster
     int rc = hd_buf_addf(
         out,
         "# Made by `howdah up`; howdah.conf(5) describes every key. Ports stay as they are here.\n"
-        "[cluster]\nuri = hdfs://%s:%d\ndir = %s\n\n"
+        "[cluster]\nuri = hdfs://%s:%d\ndir = %s\ndrills = on\n\n"
         "[meta]\nrpc_address = %s:%d\n",
         host, port, plan->dir, host, port);
     if (rc == 0) {

@@ -8,6 +8,7 @@
  */
 #include "fs/base/error.h"
 #include "fs/data/shell/data.h"
+#include "fs/net/fault_service.h"
 #include "fs/net/loop.h"
 #include "fs/os/config.h"
 #include "fs/os/daemon.h"
@@ -89,6 +90,9 @@ static int run(const char *conf, const char *name)
     int err = hd_config_load(conf, &config);
     if (err == 0) {
         err = hd_data_options_load(config, name, &options);
+        if (err == 0) {
+            err = hd_fault_service_init(config);
+        }
         hd_config_free(config);
     }
     if (err == 0) {

@@ -2,6 +2,7 @@
 #include "fs/net/addr.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
+#include "fs/os/fault.h"
 #include "fs/os/file.h"
 
 #include <arpa/inet.h>
@@ -116,8 +117,8 @@ static int connect_one(const struct addrinfo *a, int64_t deadline_ms, int *ret_f
     if (fd < 0) {
         return -errno;
     }
-    int err = 0;
-    if (connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
+    int err = hd_fault_net_connect(a->ai_addr, deadline_ms);
+    if (err == 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
         err = errno == EINPROGRESS || errno == EINTR ? connect_finish(fd, deadline_ms) : -errno;
     }
     if (err == 0 && fcntl(fd, F_SETFL, 0) < 0) {

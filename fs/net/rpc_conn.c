@@ -6,6 +6,7 @@
 #include "fs/base/assert.h"
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
+#include "fs/os/fault.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -21,11 +22,14 @@ enum {
 
 static atomic_uint_fast64_t last_conn_id;
 
-static void update_watch(struct hd_rpc_conn *c)
+void hd_rpc_conn_update_watch(struct hd_rpc_conn *c)
 {
     uint32_t events = c->write_blocked ? EPOLLOUT : 0;
     if (!c->stalled) {
         events |= EPOLLIN;
+    }
+    if (hd_rpc_conn_is_gated(c)) {
+        events = 0;
     }
     if (hd_loop_fd_set(c->watch, events) < 0) {
         c->doomed = true;
@@ -136,7 +140,8 @@ static void start_linger(struct hd_rpc_conn *c)
 void hd_rpc_conn_flush(struct hd_rpc_conn *c)
 {
     bool blocked = c->write_blocked;
-    if (hd_rpc_conn_unsent(c) > 0 && !blocked && send_out(c) < 0) {
+    bool may_send = !blocked && !hd_rpc_gate_closed_to_output(c);
+    if (hd_rpc_conn_unsent(c) > 0 && may_send && send_out(c) < 0) {
         hd_rpc_conn_close(c);
         return;
     }
@@ -159,7 +164,7 @@ void hd_rpc_conn_flush(struct hd_rpc_conn *c)
         hd_loop_timer_set(c->server->resume_timer, 0);
     }
     if (c->write_blocked != blocked) {
-        update_watch(c);
+        hd_rpc_conn_update_watch(c);
     }
 }
 
@@ -167,15 +172,18 @@ void hd_rpc_conn_resume(struct hd_rpc_conn *c)
 {
     c->stalled = false;
     keep_rest(c, hd_rpc_conn_take(c, (struct hd_slice){c->in.data, c->in.size}));
-    update_watch(c);
+    hd_rpc_conn_update_watch(c);
 }
 
 static void on_socket(void *ctx, uint32_t events)
 {
     struct hd_rpc_conn *c = ctx;
+    if (hd_rpc_gate_closed_to_input(c)) {
+        return;
+    }
     if ((events & EPOLLOUT) != 0) {
         c->write_blocked = false;
-        update_watch(c);
+        hd_rpc_conn_update_watch(c);
         hd_rpc_conn_mark_dirty(c);
     }
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) {
@@ -191,7 +199,7 @@ static void on_socket(void *ctx, uint32_t events)
     }
     c->heard_at = hd_loop_now(c->server->loop);
     if (c->stalled) {
-        update_watch(c);
+        hd_rpc_conn_update_watch(c);
     }
 }
 
@@ -226,6 +234,7 @@ int hd_rpc_conn_new(struct hd_rpc_server *s, int fd)
     hd_buf_init(&c->in, s->options.max_frame_bytes + 4 + READ_MAX_BYTES);
     hd_list_init(&c->dirty_link);
     hd_list_init(&c->resume_link);
+    hd_list_init(&c->gate_link);
     hd_list_push_back(&s->conns, &c->link);
     s->open_count++;
     s->refs++;
@@ -248,17 +257,18 @@ void hd_rpc_conn_close(struct hd_rpc_conn *c)
 {
     struct hd_rpc_server *s = c->server;
     hd_assert(c->state != HD_RPC_CONN_CLOSED);
-    if (hd_rpc_conn_unsent(c) > 0) {
+    if (hd_rpc_conn_unsent(c) > 0 && !hd_rpc_gate_closed_to_output(c)) {
         send_out(c); /* what was said before the end, if it goes at once */
     }
     c->state = HD_RPC_CONN_CLOSED;
     hd_list_remove(&c->link);
     hd_list_remove(&c->dirty_link);
     hd_list_remove(&c->resume_link);
+    hd_list_remove(&c->gate_link);
     hd_loop_timer_remove(c->linger_timer);
     c->linger_timer = NULL;
     hd_loop_fd_remove(c->watch);
-    close(c->fd);
+    hd_fault_net_close(c->fd);
     hd_buf_done(&c->in);
     hd_buf_done(&c->out);
     s->open_count--;

@@ -47,10 +47,12 @@ struct hd_rpc_server {
         *accept_timer; /* accepting again after the process ran out of descriptors */
     struct hd_loop_timer *resume_timer;
     struct hd_loop_timer *idle_timer;
+    struct hd_loop_timer *gate_timer; /* looks at the gated again */
     struct hd_loop_flush flush;
     struct hd_list conns;  /* not CLOSED, by link */
     struct hd_list dirty;  /* something to send or to look at, by dirty_link */
     struct hd_list resume; /* may take calls again, by resume_link */
+    struct hd_list gated;  /* a fault keeps their bytes back, by gate_link */
     int open_count;        /* connections in conns */
     int refs;              /* the owner and every connection not freed */
     bool freed;            /* by the owner */
@@ -67,6 +69,7 @@ struct hd_rpc_conn {
     struct hd_list link;
     struct hd_list dirty_link;
     struct hd_list resume_link;
+    struct hd_list gate_link;
     uint64_t id;
     int fd;
     struct hd_loop_fd *watch;
@@ -76,21 +79,38 @@ struct hd_rpc_conn {
     uint8_t auth;               /* HD_RPC_AUTH_* */
     bool sasl_done;
     bool has_context;
-    bool stalled;         /* too many calls or bytes under way: what comes waits in `in` */
-    bool doomed;          /* closed at the end of the turn */
-    bool write_blocked;   /* the socket took less than there was */
-    bool write_shut;      /* LINGER: our side is closed */
-    char *user;           /* heap; "" when the peer named none */
-    char *real_user;      /* heap or NULL */
-    const char *protocol; /* the one of the last call */
-    int calls;            /* handed over and not answered */
-    struct hd_buf in;     /* an incomplete frame, or what waits while stalled */
+    bool stalled;          /* too many calls or bytes under way: what comes waits in `in` */
+    bool doomed;           /* closed at the end of the turn */
+    bool write_blocked;    /* the socket took less than there was */
+    bool write_shut;       /* LINGER: our side is closed */
+    bool spared;           /* carries howdah.FaultProtocol: no fault touches it */
+    bool gate_passed;      /* its delay is over: the bytes that wait pass */
+    int64_t gate_until_ms; /* of a delay; 0: cut */
+    char *user;            /* heap; "" when the peer named none */
+    char *real_user;       /* heap or NULL */
+    const char *protocol;  /* the one of the last call */
+    int calls;             /* handed over and not answered */
+    struct hd_buf in;      /* an incomplete frame, or what waits while stalled */
     struct hd_buf out;
     size_t out_sent; /* bytes of out that went already */
     char peer_ip[HD_IP_TEXT_BYTES];
 };
 
+/*
+ * rpc_gate.c: what the fault table makes of a connection (fs/os/fault.h). closed: nothing is to be
+ * read from it or sent on it now; it is looked at again by itself.
+ */
+bool hd_rpc_gate_closed_to_input(struct hd_rpc_conn *c);
+bool hd_rpc_gate_closed_to_output(struct hd_rpc_conn *c);
+void hd_rpc_gate_check(struct hd_rpc_server *s); /* the timer's */
+
+static inline bool hd_rpc_conn_is_gated(const struct hd_rpc_conn *c)
+{
+    return !hd_list_empty(&c->gate_link);
+}
+
 /* rpc_conn.c */
+void hd_rpc_conn_update_watch(struct hd_rpc_conn *c);
 int hd_rpc_conn_new(struct hd_rpc_server *s, int fd);
 void hd_rpc_conn_flush(struct hd_rpc_conn *c);  /* sends; may close */
 void hd_rpc_conn_resume(struct hd_rpc_conn *c); /* takes calls that waited */

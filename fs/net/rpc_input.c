@@ -4,6 +4,7 @@
  * What is malformed is answered as Hadoop's server does: ERROR for one call, FATAL for the
  * connection, silence for a length that cannot be right.
  */
+#include "fs/net/fault_service.h"
 #include "fs/net/rpc_conn.h"
 #include "fs/base/error.h"
 #include "rpc.pb-c.h"
@@ -195,6 +196,10 @@ static const char *find_protocol(struct hd_rpc_conn *c, struct hd_slice name)
             return *p;
         }
     }
+    if (hd_slice_equals(name, hd_fault_protocol)) {
+        c->spared = true;
+        return hd_fault_protocol;
+    }
     return NULL;
 }
 
@@ -278,6 +283,10 @@ static void take_call(struct hd_rpc_conn *c, const struct hd_rpc_request_header 
         return;
     }
     call->protocol = protocol;
+    if (protocol == hd_fault_protocol) {
+        hd_fault_service_call(call);
+        return;
+    }
     c->server->options.on_call(c->server->options.ctx, call);
 }
 

@@ -4,6 +4,7 @@
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
+#include "fs/os/fault.h"
 #include "fs/wire/frame.h"
 #include "rpc.pb-c.h"
 
@@ -62,7 +63,7 @@ void hd_rpc_link_unref(struct hd_rpc_link *k)
         return;
     }
     hd_assert(hd_list_empty(&k->waiters));
-    close(k->fd);
+    hd_fault_net_close(k->fd);
     hd_buf_done(&k->in);
     hd_buf_done(&k->out);
     pthread_mutex_destroy(&k->send_lock);
@@ -82,7 +83,9 @@ void hd_rpc_link_fail(struct hd_rpc_link *k, int err)
         return;
     }
     k->err = err;
-    shutdown(k->fd, SHUT_RDWR);
+    if (!hd_fault_net_is_cut(k->fd)) { /* else the reader looks up within RECV_SLICE_MS */
+        shutdown(k->fd, SHUT_RDWR);
+    }
     HD_LIST_FOR(it, &k->waiters)
     {
         struct hd_rpc_waiter *w = HD_LIST_ENTRY(it, struct hd_rpc_waiter, link);
@@ -127,6 +130,10 @@ static int wait_socket(int fd, short events, int64_t deadline_ms)
 static int send_all(int fd, const uint8_t *data, size_t size, int64_t deadline_ms)
 {
     while (size > 0) {
+        int err = hd_fault_net_pass(fd, false, deadline_ms);
+        if (err < 0) {
+            return err;
+        }
         ssize_t n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
             data += n;
@@ -179,16 +186,26 @@ static int64_t read_some(struct hd_rpc_link *k, int64_t deadline_ms)
         return err;
     }
     int flags = 0;
-    if (left_ms(deadline_ms) < RECV_SLICE_MS) {
+    bool faults = hd_fault_net_any();
+    if (faults) { /* nobody can break a wait by a shutdown: short ones */
+        deadline_ms = HD_MIN(deadline_ms, hd_clock_mono_ms().v + RECV_SLICE_MS);
+    }
+    if (faults || left_ms(deadline_ms) < RECV_SLICE_MS) {
         int ready = wait_socket(k->fd, POLLIN, deadline_ms);
         if (ready <= 0) {
             return ready;
         }
         flags = MSG_DONTWAIT;
     }
+    if (faults && hd_fault_net_pass(k->fd, true, deadline_ms) < 0) {
+        return 0;
+    }
     ssize_t n = recv(k->fd, k->in.data + k->in.size, room, flags);
     if (n > 0) {
         k->in.size += (size_t)n;
+        if (!faults && hd_fault_net_pass(k->fd, false, deadline_ms) < 0) {
+            return -HD_E_CLOSED; /* a cut came while the kernel waited */
+        }
         return n;
     }
     if (n == 0) {

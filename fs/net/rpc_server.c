@@ -106,6 +106,11 @@ static void on_resume(void *ctx)
     }
 }
 
+static void on_gate(void *ctx)
+{
+    hd_rpc_gate_check(ctx);
+}
+
 /* Few connections: idle ones harm nobody. Many: they must not keep others out. */
 static void on_idle_timer(void *ctx)
 {
@@ -156,6 +161,7 @@ int hd_rpc_server_new(struct hd_loop *loop, const char *address,
     hd_list_init(&s->conns);
     hd_list_init(&s->dirty);
     hd_list_init(&s->resume);
+    hd_list_init(&s->gated);
     hd_arena_init(&s->arena, 0);
     hd_loop_flush_add(loop, &s->flush);
     s->scratch = malloc(HD_RPC_SCRATCH_BYTES);
@@ -163,6 +169,7 @@ int hd_rpc_server_new(struct hd_loop *loop, const char *address,
     err = err < 0 ? err : hd_addr_listen(address, &s->listen_fd, &s->port);
     err = err < 0 ? err : hd_loop_timer_add(loop, -1, on_accept_timer, s, &s->accept_timer);
     err = err < 0 ? err : hd_loop_timer_add(loop, -1, on_resume, s, &s->resume_timer);
+    err = err < 0 ? err : hd_loop_timer_add(loop, -1, on_gate, s, &s->gate_timer);
     err = err < 0
               ? err
               : hd_loop_timer_add(loop, s->options.idle_ms / 2, on_idle_timer, s, &s->idle_timer);

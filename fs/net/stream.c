@@ -8,6 +8,8 @@
 #include "fs/base/assert.h"
 #include "fs/base/buf.h"
 #include "fs/base/error.h"
+#include "fs/os/clock.h"
+#include "fs/os/fault.h"
 #include "fs/os/file.h"
 
 #include <errno.h>
@@ -39,7 +41,8 @@ int hd_stream_init(struct hd_stream *s, int fd, int timeout_ms, size_t capacity_
 
 void hd_stream_done(struct hd_stream *s)
 {
-    hd_fd_done(&s->fd);
+    hd_fault_net_close(s->fd);
+    s->fd = -1;
     while (s->fd_count > 0) {
         close(s->fds[--s->fd_count]);
     }
@@ -64,6 +67,17 @@ static int wait_for(const struct hd_stream *s, short events)
             return hd_fail_errno(errno, "poll");
         }
     }
+}
+
+/* A fault may keep the bytes back: for as long as a wait may take. */
+static int pass(const struct hd_stream *s, bool arrived)
+{
+    if (!hd_fault_net_any()) {
+        return 0;
+    }
+    bool forever = s->timeout_ms <= 0;
+    return hd_fault_net_pass(s->fd, arrived,
+                             forever ? INT64_MAX : hd_clock_mono_ms().v + s->timeout_ms);
 }
 
 static int closed_or(int e, const char *what)
@@ -118,14 +132,18 @@ static ssize_t recv_keeping_fds(struct hd_stream *s, void *out, size_t size)
 /* At least one byte, at most size; 0 at EOF. */
 static ssize_t receive(struct hd_stream *s, void *out, size_t size)
 {
-    for (;;) {
+    for (bool waited = false;; waited = true) {
+        int err = pass(s, waited);
+        if (err < 0) {
+            return err;
+        }
         ssize_t n =
             s->is_unix ? recv_keeping_fds(s, out, size) : recv(s->fd, out, size, MSG_DONTWAIT);
         if (n >= 0) {
             return n;
         }
         if (errno == EAGAIN) {
-            int err = wait_for(s, POLLIN);
+            err = wait_for(s, POLLIN);
             if (err < 0) {
                 return err;
             }
@@ -209,11 +227,15 @@ int hd_stream_writev(struct hd_stream *s, struct iovec *iov, int count)
     skip(&iov, &count, 0);
     while (count > 0) {
         struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)HD_MIN(count, 1024)};
+        int err = pass(s, false);
+        if (err < 0) {
+            return err;
+        }
         ssize_t n = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
             skip(&iov, &count, (size_t)n);
         } else if (errno == EAGAIN) {
-            int err = wait_for(s, POLLOUT);
+            err = wait_for(s, POLLOUT);
             if (err < 0) {
                 return err;
             }

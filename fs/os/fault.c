@@ -118,6 +118,9 @@ static int make_entry(const struct hd_fault *f, int64_t now_ms, struct entry *e)
     if (f->value < 0 && f->point != HD_FAULT_CLOCK_JUMP) {
         return hd_fail(-EINVAL, "%s: a value below 0", point_names[f->point]);
     }
+    if (f->point == HD_FAULT_NET_DELAY && f->value > HD_FAULT_DELAY_MS_MAX) {
+        return hd_fail(-EINVAL, "net.delay: at most %d ms", HD_FAULT_DELAY_MS_MAX);
+    }
     e->ends_ms = now_ms + (int64_t)f->for_ms;
     snprintf(e->target, sizeof(e->target), "%s", target);
     if (target[0] == '\0') {

@@ -10,7 +10,7 @@
  *   disk.full   `value` bytes are left below the target: writes use them up, then ENOSPC
  *   net.cut     nothing passes on TCP connections of the target, new ones and old ones, as if the
  *               packets were lost; what the kernel took meanwhile arrives when the fault is over
- *   net.delay   what arrives after a pause arrives `value` ms later
+ *   net.delay   what arrives after a pause arrives `value` (at most 500) ms later
  *   clock.jump  the wall clock is off by `value` ms; monotonic time is not touched
  *
  * A target of disk.* is a directory or file; of net.* a port or host:port that either end of the
@@ -26,6 +26,7 @@ enum {
     HD_FAULTS_MAX = 64,
     HD_FAULT_TARGET_BYTES = 1024,
     HD_FAULT_MS_MAX = 24 * 3600 * 1000,
+    HD_FAULT_DELAY_MS_MAX = 500, /* of net.delay */
 };
 
 enum hd_fault_point {

@@ -2,6 +2,7 @@
 #include "fs/data/shell/packet_io.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
+#include "fs/os/fault.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +62,20 @@ static int socket_error(const char *what)
     return hd_fail_errno(errno, "%s", what);
 }
 
+/* A fault may keep the bytes back: for as long as the socket may take. */
+static int pass(int fd, bool arrived)
+{
+    struct timeval t = {0};
+    socklen_t size = sizeof(t);
+    if (!hd_fault_net_any()) {
+        return 0;
+    }
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, &size);
+    int64_t timeout_ms = (int64_t)t.tv_sec * 1000 + t.tv_usec / 1000;
+    return hd_fault_net_pass(fd, arrived,
+                             timeout_ms > 0 ? hd_clock_mono_ms().v + timeout_ms : INT64_MAX);
+}
+
 /* Until `need` bytes are there; takes up to `want` at once. */
 static int fill(struct hd_packet_reader *r, size_t need, size_t want)
 {
@@ -71,6 +86,10 @@ static int fill(struct hd_packet_reader *r, size_t need, size_t want)
         ssize_t n = recv(r->fd, r->buf + r->end, want - have, flags);
         if (n > 0) {
             r->end += (size_t)n;
+            int err = pass(r->fd, true);
+            if (err < 0) {
+                return err;
+            }
         } else if (n == 0) {
             return hd_fail(-HD_E_CLOSED, "connection closed by the peer");
         } else if (errno != EINTR) {
@@ -148,6 +167,10 @@ int hd_socket_send(int fd, const void *data, size_t size, bool more)
 {
     const uint8_t *p = data;
     while (size > 0) {
+        int err = pass(fd, false);
+        if (err < 0) {
+            return err;
+        }
         ssize_t n = send(fd, p, size, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         if (n >= 0) {
             p += n;
@@ -163,6 +186,13 @@ int hd_socket_sendfile(int fd, int file_fd, uint64_t offset, size_t size)
 {
     off_t at = (off_t)offset;
     while (size > 0) {
+        int err = pass(fd, false);
+        if (err == 0 && hd_fault_fd(HD_FAULT_OP_OTHER, file_fd, 0) < 0) {
+            err = hd_fail_errno(errno, "read of a block");
+        }
+        if (err < 0) {
+            return err;
+        }
         ssize_t n = sendfile(fd, file_fd, &at, size);
         if (n > 0) {
             size -= (size_t)n;
