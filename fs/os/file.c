@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, COPY_BYTES = 1 << 20 };
 
 void hd_fd_done(int *fd)
 {
@@ -160,6 +160,50 @@ int hd_file_replace(const char *path, const void *data, size_t size, mode_t mode
         return hd_fail(err, "%s: %s", temp, hd_fail_describe(err));
     }
     return hd_dir_sync_parent(path);
+}
+
+static int copy_bytes(int in, int out)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf piece = {0};
+    int err = hd_buf_reserve(&piece, COPY_BYTES);
+    for (;;) {
+        ssize_t n = err < 0 ? 0 : read(in, piece.data, COPY_BYTES);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? hd_fail_errno(errno, "read") : err;
+        }
+        err = hd_fd_write(out, piece.data, (size_t)n);
+    }
+}
+
+int hd_file_copy(const char *from, const char *to)
+{
+    char temp[PATH_BYTES];
+    if (snprintf(temp, sizeof(temp), "%s.tmp", to) >= (int)sizeof(temp)) {
+        return hd_fail(-ENAMETOOLONG, "%s", to);
+    }
+    HD_AUTO(hd_fd_done) int in = open(from, O_RDONLY | O_CLOEXEC);
+    if (in < 0) {
+        return hd_fail_errno(errno, "%s", from);
+    }
+    HD_AUTO(hd_fd_done) int out = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (out < 0) {
+        return hd_fail_errno(errno, "%s", temp);
+    }
+    int err = copy_bytes(in, out);
+    if (err == 0 && fdatasync(out) < 0) {
+        err = hd_fail_errno(errno, "fdatasync");
+    }
+    if (err == 0 && rename(temp, to) < 0) {
+        err = hd_fail_errno(errno, "rename to %s", to);
+    }
+    if (err < 0) {
+        unlink(temp);
+        return hd_fail(err, "%s (copy of %s): %s", temp, from, hd_fail_describe(err));
+    }
+    return hd_dir_sync_parent(to);
 }
 
 int hd_dir_make(const char *dir, mode_t mode)

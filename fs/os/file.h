@@ -30,6 +30,9 @@ int hd_file_read(const char *path, size_t max_bytes, struct hd_buf *out);
  */
 int hd_file_replace(const char *path, const void *data, size_t size, mode_t mode);
 
+/* Replaces `to` by the bytes of `from`, durably and atomically as hd_file_replace. Mode 0644. */
+int hd_file_copy(const char *from, const char *to);
+
 /* fsync of a directory by path, and of the directory that holds path. */
 int hd_dir_sync(const char *dir);
 int hd_dir_sync_parent(const char *path);

@@ -1,5 +1,5 @@
 /* The edit log as a directory of segments. See edit_log.h. */
-#include "meta/log/edit_log.h"
+#include "meta/log/edit_log_impl.h"
 #include "fs/base/assert.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
@@ -18,33 +18,8 @@ enum { SEGMENTS_MAX = 1000000 };
 static const char finished_format[] = "edits_%020" PRIu64 "-%020" PRIu64;
 static const char inprogress_format[] = "edits_inprogress_%020" PRIu64;
 
-struct segment {
-    uint64_t first;
-    uint64_t last; /* of the open one: kept by append */
-    bool open;
-};
-
-struct hd_edit_log {
-    char *dir;
-    char *cluster_id;
-    uint64_t chunk_bytes;
-    uint64_t segment_bytes;
-    pthread_mutex_t lock;     /* segments and cursor */
-    uint64_t next;            /* while there is no segment: the txid that is to come */
-    struct segment *segments; /* in txid order */
-    size_t count;
-    size_t capacity;
-    struct hd_segment_writer writer; /* the appending thread's */
-    bool writing;
-    struct { /* where the last read ended, so that the next one need not search */
-        uint64_t segment_first;
-        uint64_t txid;
-        uint64_t offset;
-    } cursor;
-};
-
-static void segment_path(const struct hd_edit_log *l, const struct segment *s,
-                         char out[HD_LOG_PATH_BYTES])
+void hd_edit_log_segment_path(const char *dir, const struct hd_edit_segment *s,
+                              char out[HD_LOG_PATH_BYTES])
 {
     char name[64];
     if (s->open) {
@@ -52,17 +27,23 @@ static void segment_path(const struct hd_edit_log *l, const struct segment *s,
     } else {
         snprintf(name, sizeof(name), finished_format, s->first, s->last);
     }
-    snprintf(out, HD_LOG_PATH_BYTES, "%s/%s", l->dir, name);
+    snprintf(out, HD_LOG_PATH_BYTES, "%s/%s", dir, name);
 }
 
-static int add_segment(struct hd_edit_log *l, struct segment s)
+/* Of the first directory in use: where all are alike, it speaks for them. */
+static const char *dir_of(struct hd_edit_log *l)
+{
+    return hd_places_first(&l->places)->dir;
+}
+
+static int add_segment(struct hd_edit_log *l, struct hd_edit_segment s)
 {
     if (l->count == l->capacity) {
         size_t capacity = l->capacity == 0 ? 16 : l->capacity * 2;
-        struct segment *grown =
+        struct hd_edit_segment *grown =
             capacity > SEGMENTS_MAX ? NULL : realloc(l->segments, capacity * sizeof(*grown));
         if (grown == NULL) {
-            return hd_fail(-ENOMEM, "%s: more than %zu segments", l->dir, l->count);
+            return hd_fail(-ENOMEM, "%s: more than %zu segments", dir_of(l), l->count);
         }
         l->segments = grown;
         l->capacity = capacity;
@@ -73,15 +54,15 @@ static int add_segment(struct hd_edit_log *l, struct segment s)
 
 static int by_first(const void *a, const void *b)
 {
-    const struct segment *x = a;
-    const struct segment *y = b;
+    const struct hd_edit_segment *x = a;
+    const struct hd_edit_segment *y = b;
     return x->first != y->first ? (x->first < y->first ? -1 : 1) : (int)x->open - (int)y->open;
 }
 
-static bool parse_name(const char *name, struct segment *ret)
+static bool parse_name(const char *name, struct hd_edit_segment *ret)
 {
     char again[64];
-    struct segment s = {0};
+    struct hd_edit_segment s = {0};
     if (sscanf(name, "edits_inprogress_%" SCNu64, &s.first) == 1) {
         s.open = true;
         snprintf(again, sizeof(again), inprogress_format, s.first);
@@ -96,13 +77,13 @@ static bool parse_name(const char *name, struct segment *ret)
 
 static int list(struct hd_edit_log *l)
 {
-    DIR *d = opendir(l->dir);
+    DIR *d = opendir(dir_of(l));
     if (d == NULL) {
-        return hd_fail_errno(errno, "%s", l->dir);
+        return hd_fail_errno(errno, "%s", dir_of(l));
     }
     int err = 0;
     for (struct dirent *e = readdir(d); e != NULL && err == 0; e = readdir(d)) {
-        struct segment s;
+        struct hd_edit_segment s;
         if (parse_name(e->d_name, &s)) {
             err = add_segment(l, s);
         }
@@ -114,21 +95,22 @@ static int list(struct hd_edit_log *l)
     return err;
 }
 
-static int check_names(const struct hd_edit_log *l)
+static int check_names(struct hd_edit_log *l)
 {
     for (size_t i = 0; i < l->count; i++) {
-        const struct segment *s = &l->segments[i];
+        const struct hd_edit_segment *s = &l->segments[i];
         if (s->open && i + 1 < l->count) {
             return hd_fail(-HD_E_CORRUPT,
                            "%s: segment %" PRIu64 " is in progress, but one of txid %" PRIu64
                            " follows; move the one that is not wanted away",
-                           l->dir, s->first, l->segments[i + 1].first);
+                           dir_of(l), s->first, l->segments[i + 1].first);
         }
         if (i > 0 && s->first != s[-1].last + 1) {
             return hd_fail(-HD_E_CORRUPT,
                            "%s: the log has a gap: txids %" PRIu64 " to %" PRIu64
-                           " are in no segment; restore it from the secondary's directory",
-                           l->dir, s[-1].last + 1, s->first - 1);
+                           " are in no segment; take them from another copy of the log (howdah "
+                           "admin edits repair --from DIR), or promote the secondary",
+                           dir_of(l), s[-1].last + 1, s->first - 1);
         }
     }
     return 0;
@@ -144,22 +126,18 @@ static int forget_last(struct hd_edit_log *l)
     return 0;
 }
 
-/* Gives the segment its final name; its content is durable already. */
-static int rename_finished(struct hd_edit_log *l, struct segment *s)
+/* Gives the segment its final name in one directory; its content is durable already. */
+static int rename_finished(const char *dir, const struct hd_edit_segment *s)
 {
     char from[HD_LOG_PATH_BYTES];
     char to[HD_LOG_PATH_BYTES];
-    struct segment done = {s->first, s->last, false};
-    segment_path(l, s, from);
-    segment_path(l, &done, to);
-    if (hd_io_rename(from, to) < 0) {
+    const struct hd_edit_segment done = {s->first, s->last, false};
+    hd_edit_log_segment_path(dir, s, from);
+    hd_edit_log_segment_path(dir, &done, to);
+    if (rename(from, to) < 0) {
         return hd_fail_errno(errno, "%s: rename to %s", from, to);
     }
-    int err = hd_dir_sync(l->dir);
-    if (err == 0) {
-        *s = done;
-    }
-    return err;
+    return hd_dir_sync(dir);
 }
 
 static int cut(const char *path, uint64_t size)
@@ -195,11 +173,15 @@ static int recover_headless(struct hd_edit_log *l, const char *path, int open_er
 /* The segment that was being written when the process ended. */
 static int recover(struct hd_edit_log *l, struct hd_edit_log_recovery *ret)
 {
-    struct segment *s = &l->segments[l->count - 1];
+    struct hd_edit_segment *s = &l->segments[l->count - 1];
     char path[HD_LOG_PATH_BYTES];
-    segment_path(l, s, path);
+    hd_edit_log_segment_path(dir_of(l), s, path);
     struct hd_segment_reader r;
-    int err = hd_segment_reader_open(&r, path, l->cluster_id, (struct hd_txid){s->first});
+    int err = hd_segment_settle(path);
+    if (err < 0) {
+        return err;
+    }
+    err = hd_segment_reader_open(&r, path, l->cluster_id, (struct hd_txid){s->first});
     if (err == -HD_E_CORRUPT) {
         return recover_headless(l, path, err);
     }
@@ -223,7 +205,25 @@ static int recover(struct hd_edit_log *l, struct hd_edit_log_recovery *ret)
         return forget_last(l);
     }
     err = cut(path, offset);
-    return err < 0 ? err : rename_finished(l, s);
+    if (err == 0) {
+        err = rename_finished(dir_of(l), s);
+    }
+    s->open = err < 0;
+    return err;
+}
+
+static int init(struct hd_edit_log *l, const struct hd_edit_log_options *o)
+{
+    l->next = 1;
+    l->cluster_id = strdup(o->cluster_id);
+    l->chunk_bytes = o->chunk_bytes != 0 ? o->chunk_bytes : (uint64_t)4 << 20;
+    l->segment_bytes = o->segment_bytes != 0 ? o->segment_bytes : (uint64_t)64 << 20;
+    l->on_repaired = o->on_repaired;
+    l->ctx = o->ctx;
+    int err = hd_places_init(&l->places, o->dir, o->members);
+    l->places.on_dropped = o->on_dropped;
+    l->places.ctx = o->ctx;
+    return l->cluster_id == NULL ? -ENOMEM : err;
 }
 
 int hd_edit_log_open(const struct hd_edit_log_options *options, struct hd_edit_log **ret,
@@ -235,13 +235,10 @@ int hd_edit_log_open(const struct hd_edit_log_options *options, struct hd_edit_l
         return -ENOMEM;
     }
     pthread_mutex_init(&l->lock, NULL);
-    l->writer.fd = -1;
-    l->next = 1;
-    l->dir = strdup(options->dir);
-    l->cluster_id = strdup(options->cluster_id);
-    l->chunk_bytes = options->chunk_bytes != 0 ? options->chunk_bytes : (uint64_t)4 << 20;
-    l->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : (uint64_t)64 << 20;
-    int err = l->dir == NULL || l->cluster_id == NULL ? -ENOMEM : list(l);
+    int err = init(l, options);
+    if (err == 0) {
+        err = list(l);
+    }
     if (err == 0) {
         err = check_names(l);
     }
@@ -264,12 +261,35 @@ void hd_edit_log_close(struct hd_edit_log *l)
     if (l == NULL) {
         return;
     }
-    hd_segment_writer_done(&l->writer);
+    hd_places_done(&l->places);
     pthread_mutex_destroy(&l->lock);
     free(l->segments);
-    free(l->dir);
     free(l->cluster_id);
     free(l);
+}
+
+size_t hd_edit_log_dirs(struct hd_edit_log *l, struct hd_edit_log_dir out[HD_DIRS_MAX])
+{
+    for (size_t i = 0; i < l->places.count; i++) {
+        const struct hd_place *p = &l->places.list[i];
+        out[i] = (struct hd_edit_log_dir){p->dir, atomic_load(&p->failed) ? p->why : NULL};
+    }
+    return l->places.count;
+}
+
+const char *hd_edit_log_dir(struct hd_edit_log *l)
+{
+    return dir_of(l);
+}
+
+int hd_edit_log_drop(struct hd_edit_log *l, const char *dir, int err)
+{
+    for (size_t i = 0; i < l->places.count; i++) {
+        if (strcmp(l->places.list[i].dir, dir) == 0) {
+            return hd_places_drop(&l->places, &l->places.list[i], err);
+        }
+    }
+    return err;
 }
 
 struct hd_txid hd_edit_log_first(struct hd_edit_log *l)
@@ -288,55 +308,27 @@ struct hd_txid hd_edit_log_last(struct hd_edit_log *l)
     return v;
 }
 
-static int replay_segment(struct hd_edit_log *l, const struct segment *s, struct hd_txid from,
-                          hd_edit_log_fn fn, void *ctx)
-{
-    char path[HD_LOG_PATH_BYTES];
-    struct hd_segment_reader r;
-    segment_path(l, s, path);
-    int err = hd_segment_reader_open(&r, path, l->cluster_id, (struct hd_txid){s->first});
-    if (err < 0) {
-        return err;
-    }
-    struct hd_record rec;
-    while (err >= 0 && (err = hd_segment_reader_next(&r, &rec)) > 0) {
-        if (rec.txid.v >= from.v) {
-            err = fn(ctx, &rec);
-        }
-    }
-    if (err == 0 && !s->open) {
-        err = hd_segment_end_check(&r, (struct hd_txid){s->last});
-    }
-    hd_segment_reader_done(&r);
-    return err;
-}
+struct creating {
+    struct hd_edit_log *l;
+    const struct hd_edit_segment *s;
+};
 
-int hd_edit_log_replay(struct hd_edit_log *l, struct hd_txid from, hd_edit_log_fn fn, void *ctx)
+static int create_one(void *ctx, struct hd_place *p)
 {
-    if (l->count > 0 && from.v < l->segments[0].first) {
-        return hd_fail(-HD_E_CORRUPT,
-                       "%s: the log begins with txid %" PRIu64 ", but %" PRIu64 " is needed",
-                       l->dir, l->segments[0].first, from.v);
-    }
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->segments[i].last < from.v) {
-            continue;
-        }
-        int err = replay_segment(l, &l->segments[i], from, fn, ctx);
-        if (err < 0) {
-            return err;
-        }
-    }
-    return 0;
+    struct creating *c = ctx;
+    char path[HD_LOG_PATH_BYTES];
+    hd_edit_log_segment_path(p->dir, c->s, path);
+    hd_segment_writer_done(&p->writer);
+    return hd_segment_create(&p->writer, path, c->l->cluster_id, (struct hd_txid){c->s->first},
+                             c->l->chunk_bytes);
 }
 
 int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next)
 {
     hd_assert(!l->writing);
-    struct segment s = {next.v, next.v - 1, true};
-    char path[HD_LOG_PATH_BYTES];
-    segment_path(l, &s, path);
-    int err = hd_segment_create(&l->writer, path, l->cluster_id, next, l->chunk_bytes);
+    struct hd_edit_segment s = {next.v, next.v - 1, true};
+    struct creating c = {l, &s};
+    int err = hd_places_each(&l->places, create_one, &c);
     if (err < 0) {
         return err;
     }
@@ -350,13 +342,30 @@ int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next)
 
 bool hd_edit_log_is_full(const struct hd_edit_log *l)
 {
-    return l->writer.size >= l->segment_bytes;
+    for (size_t i = 0; i < l->places.count; i++) {
+        if (!atomic_load(&l->places.list[i].failed)) {
+            return l->places.list[i].writer.size >= l->segment_bytes;
+        }
+    }
+    return false;
+}
+
+struct appending {
+    const void *frames;
+    size_t size;
+};
+
+static int append_one(void *ctx, struct hd_place *p)
+{
+    const struct appending *a = ctx;
+    return hd_segment_append(&p->writer, a->frames, a->size);
 }
 
 int hd_edit_log_append(struct hd_edit_log *l, const void *frames, size_t size, struct hd_txid last)
 {
     hd_assert(l->writing);
-    int err = hd_segment_append(&l->writer, frames, size);
+    struct appending a = {frames, size};
+    int err = hd_places_each(&l->places, append_one, &a);
     if (err < 0) {
         return err;
     }
@@ -367,31 +376,49 @@ int hd_edit_log_append(struct hd_edit_log *l, const void *frames, size_t size, s
     return 0;
 }
 
+static int sync_one(void *ctx, struct hd_place *p)
+{
+    (void)ctx;
+    return hd_segment_sync(&p->writer);
+}
+
 int hd_edit_log_sync(struct hd_edit_log *l)
 {
-    return hd_segment_sync(&l->writer);
+    for (size_t i = 1; i < l->places.count; i++) { /* the disks begin together */
+        hd_segment_sync_begin(&l->places.list[i].writer);
+    }
+    return hd_places_each(&l->places, sync_one, NULL);
+}
+
+static int finish_one(void *ctx, struct hd_place *p)
+{
+    int err = hd_segment_finish(&p->writer);
+    if (err == 0) {
+        err = rename_finished(p->dir, ctx);
+    }
+    return err == -ENOSPC ? -EIO : err; /* what is half finished cannot be tried again */
 }
 
 int hd_edit_log_roll(struct hd_edit_log *l)
 {
-    hd_assert(l->writing);
     pthread_mutex_lock(&l->lock);
-    struct segment *s = &l->segments[l->count - 1];
+    struct hd_edit_segment *s = &l->segments[l->count - 1];
     int err = 0;
     bool empty = s->last < s->first;
-    if (!empty) {
-        err = hd_segment_finish(&l->writer);
-        if (err == 0) {
-            err = rename_finished(l, s);
-        }
+    if (l->writing && !empty) {
+        err = hd_places_each(&l->places, finish_one, s);
+        l->writing = false;
+        s->open = err < 0;
     }
     struct hd_txid next = {s->last + 1};
     pthread_mutex_unlock(&l->lock);
-    if (err < 0 || empty) {
-        return err;
-    }
-    l->writing = false;
-    return hd_edit_log_start(l, next);
+    return err < 0 || l->writing ? err : hd_edit_log_start(l, next);
+}
+
+static int stop_one(void *ctx, struct hd_place *p)
+{
+    (void)ctx;
+    return hd_segment_finish(&p->writer);
 }
 
 int hd_edit_log_stop(struct hd_edit_log *l)
@@ -400,20 +427,25 @@ int hd_edit_log_stop(struct hd_edit_log *l)
         return 0;
     }
     l->writing = false;
-    return hd_segment_finish(&l->writer);
+    return hd_places_each(&l->places, stop_one, NULL);
+}
+
+static int remove_one(void *ctx, struct hd_place *p)
+{
+    char path[HD_LOG_PATH_BYTES];
+    hd_edit_log_segment_path(p->dir, ctx, path);
+    return unlink(path) < 0 && errno != ENOENT ? hd_fail_errno(errno, "%s: remove", path) : 0;
 }
 
 /* Removes the oldest segment, which is finished or nobody's any more. Lock held. */
 static int remove_oldest(struct hd_edit_log *l)
 {
-    char path[HD_LOG_PATH_BYTES];
-    segment_path(l, &l->segments[0], path);
-    if (hd_io_unlink(path) < 0 && errno != ENOENT) {
-        return hd_fail_errno(errno, "%s: remove", path);
+    int err = hd_places_each(&l->places, remove_one, &l->segments[0]);
+    if (err == 0) {
+        l->count--;
+        memmove(l->segments, l->segments + 1, l->count * sizeof(*l->segments));
     }
-    l->count--;
-    memmove(l->segments, l->segments + 1, l->count * sizeof(*l->segments));
-    return 0;
+    return err;
 }
 
 int hd_edit_log_purge(struct hd_edit_log *l, struct hd_txid covered)
@@ -429,10 +461,16 @@ int hd_edit_log_purge(struct hd_edit_log *l, struct hd_txid covered)
     return err < 0 ? err : removed;
 }
 
+static int clear_one(void *ctx, struct hd_place *p)
+{
+    (void)ctx;
+    hd_segment_writer_done(&p->writer);
+    return hd_dir_sync(p->dir);
+}
+
 int hd_edit_log_clear(struct hd_edit_log *l)
 {
     int err = 0;
-    hd_segment_writer_done(&l->writer);
     l->writing = false;
     pthread_mutex_lock(&l->lock);
     while (err == 0 && l->count > 0) {
@@ -440,85 +478,5 @@ int hd_edit_log_clear(struct hd_edit_log *l)
     }
     pthread_mutex_unlock(&l->lock);
     l->next = 1;
-    return err < 0 ? err : hd_dir_sync(l->dir);
-}
-
-/* The segment that holds txid, by value; the file keeps its name at least until it is opened. */
-static int find_and_open(struct hd_edit_log *l, struct hd_txid txid, struct hd_segment_reader *r,
-                         uint64_t *ret_first)
-{
-    int err = -ENOENT;
-    pthread_mutex_lock(&l->lock);
-    for (size_t i = l->count; i-- > 0;) {
-        const struct segment *s = &l->segments[i];
-        if (txid.v < s->first || txid.v > s->last) {
-            continue;
-        }
-        char path[HD_LOG_PATH_BYTES];
-        segment_path(l, s, path);
-        err = hd_segment_reader_open(r, path, l->cluster_id, (struct hd_txid){s->first});
-        if (err == 0 && l->cursor.segment_first == s->first && l->cursor.txid <= txid.v) {
-            r->offset = l->cursor.offset;
-            r->next.v = l->cursor.txid;
-        }
-        *ret_first = s->first;
-        break;
-    }
-    pthread_mutex_unlock(&l->lock);
-    return err;
-}
-
-static int read_once(struct hd_edit_log *l, struct hd_txid from, struct hd_txid limit,
-                     size_t max_bytes, struct hd_buf *out, struct hd_txid *ret_next)
-{
-    struct hd_segment_reader r;
-    uint64_t first;
-    int err = find_and_open(l, from, &r, &first);
-    if (err < 0) {
-        return err;
-    }
-    size_t start = out->size;
-    struct hd_record rec;
-    uint64_t before = r.offset;
-    struct hd_txid next = from;
-    while (r.next.v <= limit.v && (err = hd_segment_reader_next(&r, &rec)) > 0) {
-        size_t bytes = HD_RECORD_FRAME_BYTES + rec.size;
-        if (rec.txid.v >= from.v) {
-            if (out->size > start && out->size - start + bytes > max_bytes) {
-                r.offset = before;
-                break;
-            }
-            err = hd_record_encode(out, &rec);
-            if (err < 0) {
-                break;
-            }
-            next.v = rec.txid.v + 1;
-        }
-        before = r.offset;
-    }
-    if (err == -HD_E_TRUNCATED && next.v > from.v) {
-        err = 0; /* cut by a roll meanwhile; what was read is good */
-    }
-    if (err >= 0 && next.v > from.v) {
-        pthread_mutex_lock(&l->lock);
-        l->cursor.segment_first = first;
-        l->cursor.txid = next.v;
-        l->cursor.offset = r.offset;
-        pthread_mutex_unlock(&l->lock);
-    }
-    if (err >= 0 && next.v == from.v) {
-        err = hd_fail(-HD_E_CORRUPT, "%s: offset %" PRIu64 ": txid %" PRIu64 " does not read back",
-                      r.path, r.offset, from.v);
-    }
-    hd_segment_reader_done(&r);
-    *ret_next = next;
-    return err < 0 ? err : 0;
-}
-
-int hd_edit_log_read(struct hd_edit_log *l, struct hd_txid from, struct hd_txid limit,
-                     size_t max_bytes, struct hd_buf *out, struct hd_txid *ret_next)
-{
-    int err = read_once(l, from, limit, max_bytes, out, ret_next);
-    /* A roll may cut the preallocated end off between our open and our read. */
-    return err == -HD_E_TRUNCATED ? read_once(l, from, limit, max_bytes, out, ret_next) : err;
+    return err < 0 ? err : hd_places_each(&l->places, clear_one, NULL);
 }

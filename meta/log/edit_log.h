@@ -13,6 +13,7 @@
 #ifndef HD_META_LOG_EDIT_LOG_H
 #define HD_META_LOG_EDIT_LOG_H
 
+#include "meta/log/members.h"
 #include "meta/log/segment.h"
 
 struct hd_edit_log;
@@ -22,6 +23,17 @@ struct hd_edit_log_options {
     const char *cluster_id;
     uint64_t chunk_bytes;   /* preallocated at a time; 0: 4 MiB */
     uint64_t segment_bytes; /* then it is full; 0: 64 MiB */
+
+    /*
+     * Several directories with the same segments (hd_dirs_open saw to that), dir among them; NULL:
+     * dir alone. What is durable is so in all that are in use. One that fails is dropped: noted in
+     * the others (members.h) before the call that met the failure returns.
+     */
+    const struct hd_members *members;
+    /* For the log; on the thread that met it. May be NULL. */
+    void (*on_dropped)(void *ctx, const char *dir, const char *why);
+    void (*on_repaired)(void *ctx, const char *path, const char *from, const char *why);
+    void *ctx;
 };
 
 struct hd_edit_log_recovery {
@@ -33,6 +45,17 @@ struct hd_edit_log_recovery {
 int hd_edit_log_open(const struct hd_edit_log_options *options, struct hd_edit_log **ret,
                      struct hd_edit_log_recovery *ret_recovery);
 void hd_edit_log_close(struct hd_edit_log *l); /* takes NULL; syncs nothing */
+
+/* The directories, in use or dropped. Pointers live as long as the log. */
+struct hd_edit_log_dir {
+    const char *dir;
+    const char *failed; /* NULL: in use; else why it is not */
+};
+size_t hd_edit_log_dirs(struct hd_edit_log *l, struct hd_edit_log_dir out[HD_DIRS_MAX]);
+const char *hd_edit_log_dir(struct hd_edit_log *l); /* the first one in use */
+/* Leaves a directory out, for an error of something else that belongs in all. Errors: it is the
+ * last. */
+int hd_edit_log_drop(struct hd_edit_log *l, const char *dir, int err);
 
 /*
  * First and last txid that the log holds. first = last + 1: it holds none, and `first` is the next
@@ -54,11 +77,17 @@ int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next);
 /* The segment has reached its size: roll before the next append. The appending thread's. */
 bool hd_edit_log_is_full(const struct hd_edit_log *l);
 
-/* Framed records, the newest of them `last`, with one write. */
+/*
+ * Framed records, the newest of them `last`, with one write. -ENOSPC: the disks are full, nothing
+ * is lost, and the same may be tried again.
+ */
 int hd_edit_log_append(struct hd_edit_log *l, const void *frames, size_t size, struct hd_txid last);
 int hd_edit_log_sync(struct hd_edit_log *l);
 
-/* Finishes the segment (durable) and starts the next; nothing happens while it has no record. */
+/*
+ * Finishes the segment (durable) and starts the next; nothing happens while it has no record.
+ * -ENOSPC: may be tried again.
+ */
 int hd_edit_log_roll(struct hd_edit_log *l);
 
 /* Finishes preallocation and makes all durable: the orderly end. */

@@ -71,9 +71,26 @@ int hd_segment_append(struct hd_segment_writer *w, const void *data, size_t size
     return 0;
 }
 
+int hd_segment_settle(const char *path)
+{
+    HD_AUTO(hd_fd_done) int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fdatasync(fd) < 0) {
+        return hd_fail_errno(errno, "%s: fdatasync", path);
+    }
+    int e = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    return e == 0 ? 0 : hd_fail_errno(e, "%s: posix_fadvise", path);
+}
+
 int hd_segment_sync(struct hd_segment_writer *w)
 {
     return hd_io_fdatasync(w->fd) < 0 ? hd_fail_errno(errno, "%s: fdatasync", w->path) : 0;
+}
+
+void hd_segment_sync_begin(struct hd_segment_writer *w)
+{
+    if (w->fd >= 0) {
+        (void)sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* hd_segment_sync has the say */
+    }
 }
 
 int hd_segment_finish(struct hd_segment_writer *w)

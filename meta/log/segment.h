@@ -27,9 +27,20 @@ struct hd_segment_writer {
 int hd_segment_create(struct hd_segment_writer *w, const char *path, const char *cluster_id,
                       struct hd_txid first, uint64_t chunk_bytes);
 
-/* Appends framed records with one write. After an error the segment must not be used again. */
+/*
+ * Appends framed records with one write. -ENOSPC: nothing counts as written, the same may be tried
+ * again. After any other error the segment must not be used again.
+ */
 int hd_segment_append(struct hd_segment_writer *w, const void *data, size_t size);
-int hd_segment_sync(struct hd_segment_writer *w); /* fdatasync; an error is final */
+int hd_segment_sync(struct hd_segment_writer *w);        /* fdatasync; an error is final */
+void hd_segment_sync_begin(struct hd_segment_writer *w); /* begins to write back; a hint */
+
+/*
+ * Before a segment that was being written is read: writes back what the page cache has of it, and
+ * forgets the cache. An fdatasync that failed leaves pages that look written and never were; what a
+ * start-up believes has to come from the disk.
+ */
+int hd_segment_settle(const char *path);
 
 /* Cuts what was preallocated, makes the file durable and closes it. */
 int hd_segment_finish(struct hd_segment_writer *w);
