@@ -18,6 +18,7 @@ void hd_version_make(struct hd_version *v, const char *ip, uint64_t creation_ms)
     hd_random_bytes(random, sizeof(random));
     *v = (struct hd_version){
         .namespace_id = random[0] & INT32_MAX, .creation_ms = creation_ms, .epoch = 1};
+    hd_random_bytes(&v->primary_id, sizeof(v->primary_id));
     snprintf(v->cluster_id, sizeof(v->cluster_id), "CID-%s", uuid);
     snprintf(v->block_pool_id, sizeof(v->block_pool_id), "BP-%" PRIu32 "-%s-%" PRIu64,
              random[1] & INT32_MAX, ip, creation_ms);
@@ -57,6 +58,10 @@ static int parse_line(const char *key, const char *value, struct hd_version *v, 
         err = parse_number(value, INT64_MAX, &v->creation_ms);
     } else if (strcmp(key, "epoch") == 0) {
         err = parse_number(value, INT64_MAX, &v->epoch);
+    } else if (strcmp(key, "primary_id") == 0) {
+        err = parse_number(value, UINT64_MAX, &v->primary_id);
+    } else if (strcmp(key, "incomplete") == 0) {
+        v->incomplete = strcmp(value, "yes") == 0;
     } else if (strcmp(key, "role") == 0) {
         v->role_known = true;
         v->was_secondary = strcmp(value, "secondary") == 0;
@@ -116,9 +121,12 @@ int hd_version_write(const char *dir, const struct hd_version *v)
     int err = hd_buf_addf(&out,
                           "# howdah metadata: do not edit\ncluster_id=%s\nblock_pool_id=%s\n"
                           "namespace_id=%" PRIu32 "\ncreation_ms=%" PRIu64 "\nlayout_version=%d\n"
-                          "epoch=%" PRIu64 "\n",
+                          "epoch=%" PRIu64 "\nprimary_id=%" PRIu64 "\n",
                           v->cluster_id, v->block_pool_id, v->namespace_id, v->creation_ms,
-                          HD_LAYOUT_VERSION, v->epoch);
+                          HD_LAYOUT_VERSION, v->epoch, v->primary_id);
+    if (err == 0 && v->incomplete) {
+        err = hd_buf_add_str(&out, "incomplete=yes\n");
+    }
     if (err == 0 && v->role_known) {
         err = hd_buf_addf(&out, "role=%s\n", v->was_secondary ? "secondary" : "primary");
     }

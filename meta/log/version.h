@@ -12,9 +12,11 @@ struct hd_version {
     char block_pool_id[128]; /* "BP-<int>-<ip>-<ms>" */
     uint32_t namespace_id;
     uint64_t creation_ms;
-    uint64_t epoch;     /* of the primary whose log the directory has; 1 at format */
-    bool was_secondary; /* what the process was that used it last */
-    bool role_known;    /* false: the file is older than roles */
+    uint64_t epoch;      /* of the primary whose log the directory has; 1 at format */
+    uint64_t primary_id; /* drawn by a primary when its epoch begins, or to claim one */
+    bool incomplete;     /* a secondary's that has never caught up with its primary */
+    bool was_secondary;  /* what the process was that used it last */
+    bool role_known;     /* false: the file is older than roles */
 };
 
 /* A new cluster's: random ids, `ip` in the block pool's name. */
