@@ -34,7 +34,7 @@ static struct hd_replica *find_on_node(struct hd_meta *m, struct hd_blk *b, uint
     return NULL;
 }
 
-static struct hd_replica *add_replica(struct hd_blk *b, uint16_t storage)
+static struct hd_replica *add_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
 {
     if (b->replica_count == b->replica_capacity) {
         uint16_t capacity = (uint16_t)(b->replica_capacity * 2);
@@ -48,7 +48,18 @@ static struct hd_replica *add_replica(struct hd_blk *b, uint16_t storage)
     }
     struct hd_replica *r = &hd_blk_replicas(b)[b->replica_count++];
     *r = (struct hd_replica){.storage = storage, .state = HD_REPLICA_EXPECTED};
+    r->slot = hd_replica_list_add(&hd_nodes_storage(&m->nodes, storage)->replicas, b);
     return r;
+}
+
+/* Takes the replica out of its storage's list; what takes its place there is told. */
+static void leave_list(struct hd_meta *m, const struct hd_replica *r)
+{
+    struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
+    struct hd_blk *moved = hd_replica_list_remove(&s->replicas, r->slot);
+    if (moved != NULL) {
+        hd_blk_find_replica(moved, r->storage)->slot = r->slot;
+    }
 }
 
 static void count_storage(struct hd_storage *s, uint8_t before, uint8_t after)
@@ -68,9 +79,11 @@ void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, u
     if (r == NULL && (r = find_on_node(m, b, storage)) != NULL) {
         /* The node has put it elsewhere than it was told, or moved it: there is one on a node. */
         count_storage(hd_nodes_storage(&m->nodes, r->storage), r->state, HD_REPLICA_EXPECTED);
+        leave_list(m, r);
         *r = (struct hd_replica){.storage = storage, .state = HD_REPLICA_EXPECTED};
+        r->slot = hd_replica_list_add(&s->replicas, b);
     } else if (r == NULL) {
-        r = add_replica(b, storage);
+        r = add_replica(m, b, storage);
     }
     count_storage(s, r->state, state);
     r->state = state;
@@ -87,6 +100,7 @@ void hd_blk_drop_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
         return;
     }
     count_storage(hd_nodes_storage(&m->nodes, storage), r->state, HD_REPLICA_EXPECTED);
+    leave_list(m, r);
     struct hd_replica *last = &hd_blk_replicas(b)[b->replica_count - 1];
     memmove(r, r + 1, sizeof(*r) * (size_t)(last - r));
     b->replica_count--;
@@ -95,22 +109,62 @@ void hd_blk_drop_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage)
     }
 }
 
+bool hd_replica_is_losing(const struct hd_meta *m, const struct hd_replica *r)
+{
+    const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
+    return s->losing && r->epoch != s->epoch;
+}
+
+struct hd_blk_count hd_blk_count(const struct hd_meta *m, struct hd_blk *b)
+{
+    struct hd_blk_count count = {0};
+    const struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_node *node = hd_nodes_of_storage(&m->nodes, r[i].storage);
+        if (r[i].state != HD_REPLICA_FINALIZED || hd_replica_is_losing(m, &r[i])) {
+            continue;
+        }
+        count.readable += node->state != HD_NODE_DEAD;
+        if (hd_node_is_leaving(node)) {
+            count.leaving++;
+        } else if (hd_node_in_maintenance(node)) {
+            count.maintenance++;
+        } else {
+            count.live++;
+            count.fresh +=
+                node->state == HD_NODE_LIVE && hd_nodes_storage(&m->nodes, r[i].storage)->reported;
+        }
+    }
+    return count;
+}
+
 uint32_t hd_blk_live(const struct hd_meta *m, struct hd_blk *b, bool fresh_only)
 {
     uint32_t live = 0;
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
-        if (r[i].state != HD_REPLICA_FINALIZED ||
-            hd_nodes_storage(&m->nodes, r[i].storage)->losing) {
+        const struct hd_node *node = hd_nodes_of_storage(&m->nodes, r[i].storage);
+        if (r[i].state != HD_REPLICA_FINALIZED || node->state == HD_NODE_DEAD ||
+            hd_replica_is_losing(m, &r[i])) {
             continue;
         }
-        if (fresh_only && (hd_nodes_of_storage(&m->nodes, r[i].storage)->state != HD_NODE_LIVE ||
-                           !hd_nodes_storage(&m->nodes, r[i].storage)->reported)) {
+        if (fresh_only &&
+            (node->state != HD_NODE_LIVE || !hd_nodes_storage(&m->nodes, r[i].storage)->reported)) {
             continue;
         }
         live++;
     }
     return live;
+}
+
+uint32_t hd_blk_needed(const struct hd_meta *m, const struct hd_blk *b,
+                       const struct hd_blk_count *count)
+{
+    /* Of a node in maintenance that was not seen since meta started it is not known what it has. */
+    uint32_t away = count->maintenance + m->absent_in_maintenance;
+    uint32_t expected = hd_blk_expected(b);
+    uint32_t least = HD_MIN(m->o.maintenance_replicas_min, expected);
+    return HD_MAX(expected - HD_MIN(away, expected), least);
 }
 
 uint32_t hd_blk_expected(const struct hd_blk *b)
@@ -356,6 +410,7 @@ void hd_block_map_gone(void *meta, struct hd_blk *b)
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
         hd_block_map_invalidate(m, r->storage, b->id, b->gs, INT64_MAX);
         count_storage(hd_nodes_storage(&m->nodes, r->storage), r->state, HD_REPLICA_EXPECTED);
+        leave_list(m, r);
     }
     for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
         hd_block_map_invalidate(m, bad->items[i].storage, b->id, bad->items[i].gs, INT64_MAX);

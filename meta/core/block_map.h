@@ -31,7 +31,27 @@ struct hd_replica *hd_blk_find_replica(struct hd_blk *b, uint16_t storage); /* N
 void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, uint8_t state);
 void hd_blk_drop_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage);
 
-/* Finalized replicas; on nodes that are not stale, when fresh_only. */
+/*
+ * Finalized replicas, by what they are worth. Only the live ones count; the others are kept and
+ * used for as long as they are there.
+ */
+struct hd_blk_count {
+    uint32_t live;        /* on nodes in service */
+    uint32_t fresh;       /* of these: their node is not stale, and has reported all it has */
+    uint32_t leaving;     /* on nodes that are being, or are, decommissioned */
+    uint32_t maintenance; /* on nodes in maintenance, also while these are dead */
+    uint32_t readable;    /* all that can be read now */
+};
+struct hd_blk_count hd_blk_count(const struct hd_meta *m, struct hd_blk *b);
+
+/* How many live ones it has to have: fewer while some are in maintenance. */
+uint32_t hd_blk_needed(const struct hd_meta *m, const struct hd_blk *b,
+                       const struct hd_blk_count *count);
+
+/* Does the replica count no more, and is it about to leave the map? */
+bool hd_replica_is_losing(const struct hd_meta *m, const struct hd_replica *r);
+
+/* Finalized replicas that can be read; on nodes that are not stale, when fresh_only. */
 uint32_t hd_blk_live(const struct hd_meta *m, struct hd_blk *b, bool fresh_only);
 uint32_t hd_blk_expected(const struct hd_blk *b); /* how many are wanted */
 
@@ -60,11 +80,8 @@ void hd_block_map_report_end(struct hd_meta *m);
 void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node);
 void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s);
 
-/* Looks at that many blocks, when there is something to sweep. */
+/* Looks at that many replicas, when there is something to sweep. */
 void hd_block_map_sweep(struct hd_meta *m, size_t most);
-
-/* Sweeps to the end: the storage is about to be reported anew. */
-void hd_block_map_sweep_storage(struct hd_meta *m, const struct hd_storage *s);
 
 /* The namespace changed a block: its size was committed, or its chain is another one. */
 void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b);

@@ -38,9 +38,10 @@ struct hd_replica {
     uint16_t storage; /* index of the storage */
     uint8_t state;    /* enum hd_replica_state */
     uint8_t epoch;    /* of the storage's full report that named it last */
+    uint32_t slot;    /* of the storage's list */
 };
 
-enum { HD_REPLICAS_INLINE = 4, HD_NAME_INLINE = 24 };
+enum { HD_REPLICAS_INLINE = 3, HD_NAME_INLINE = 24 };
 
 struct hd_repair;
 

@@ -187,6 +187,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     m->o.superuser = own(o->superuser);
     m->o.supergroup = own(o->supergroup);
     m->o.host_name = own(o->host_name);
+    m->o.maintenance_replicas_min = HD_MAX(o->maintenance_replicas_min, 1u);
     hd_ns_init(&m->ns);
     m->ns.on_block_gone = hd_block_map_gone;
     m->ns.ctx = m;
@@ -227,6 +228,7 @@ void hd_meta_free(struct hd_meta *m)
     }
     hd_map_done(&m->bad);
     hd_repairs_done(&m->repairs);
+    free(m->check.ids);
     hd_retry_cache_done(&m->retry);
     hd_ns_done(&m->ns);
     hd_nodes_done(&m->nodes);
@@ -558,14 +560,14 @@ static void periodic(struct hd_meta *m)
     hd_repair_work(m);
 }
 
-static void set_deadline(struct hd_meta *m)
+static void set_deadline(struct hd_meta *m, bool at_once)
 {
     struct hd_mono_ms at = m->next_periodic;
     if (!hd_list_empty(&m->parked)) {
         const struct hd_parked *first = HD_LIST_ENTRY(m->parked.next, struct hd_parked, link);
         at.v = HD_MIN(at.v, first->deadline.v);
     }
-    m->fx->deadline = m->sweep.on ? m->now : at;
+    m->fx->deadline = at_once ? m->now : at;
 }
 
 /*
@@ -607,10 +609,12 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
         break;
     }
     periodic(m);
+    bool more = hd_repair_check_more(m, SWEEP_BLOCKS);
     hd_block_map_sweep(m, SWEEP_BLOCKS);
+    more |= hd_drain_work(m, SWEEP_BLOCKS) || m->sweep.on;
     run_parked(m);
     hd_view_emit(&m->ns, e);
-    set_deadline(m);
+    set_deadline(m, more);
     m->fx = NULL;
 }
 

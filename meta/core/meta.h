@@ -43,6 +43,7 @@ struct hd_meta_options {
     int64_t complete_wait_ms;   /* how long `complete` is held for the last report */
     int64_t repair_grace_ms;    /* before blocks that still have two replicas are copied */
     uint32_t repair_streams_per_node;
+    uint32_t maintenance_replicas_min; /* elsewhere, of what a node in maintenance has; 0: 1 */
     uint64_t seed; /* of the placement's generator */
 };
 

@@ -2,7 +2,7 @@
 #include "meta/core/nodes.h"
 #include "meta/core/block_map.h"
 #include "meta/core/mem.h"
-#include "meta/core/state.h"
+#include "meta/core/record_make.h"
 
 void hd_nodes_init(struct hd_nodes *n)
 {
@@ -18,6 +18,9 @@ static void node_free(struct hd_node *node)
     free(node->host);
     free(node->version);
     free(node->rack);
+    free(node->name);
+    free(node->own_rack);
+    free(node->drain.waiting);
     free(node->storages);
     free(node->invalidates);
     free(node->transfers);
@@ -31,6 +34,7 @@ void hd_nodes_done(struct hd_nodes *n)
         node_free(n->all[i]);
     }
     for (uint32_t i = 0; i < n->storage_count; i++) {
+        hd_replica_list_done(&n->storages[i]->replicas);
         free(n->storages[i]->uuid);
         free(n->storages[i]);
     }
@@ -118,7 +122,7 @@ void hd_node_heard(struct hd_meta *m, struct hd_node *node, uint64_t conn_id)
 static bool may_hold_more(const struct hd_meta *m, const struct hd_node *node)
 {
     if (node->state == HD_NODE_DEAD) {
-        return !hd_meta_past(m, node->heard, m->o.lease_hard_ms);
+        return hd_node_in_maintenance(node) || !hd_meta_past(m, node->heard, m->o.lease_hard_ms);
     }
     for (uint32_t i = 0; i < node->storage_count; i++) {
         const struct hd_storage *s = hd_nodes_storage(&m->nodes, node->storages[i]);
@@ -131,7 +135,8 @@ static bool may_hold_more(const struct hd_meta *m, const struct hd_node *node)
 
 bool hd_nodes_may_return(const struct hd_meta *m)
 {
-    if (hd_nodes_live(&m->nodes) == 0 || !hd_meta_past(m, m->started, m->o.lease_soft_ms)) {
+    if (m->absent_in_maintenance > 0 || hd_nodes_live(&m->nodes) == 0 ||
+        !hd_meta_past(m, m->started, m->o.lease_soft_ms)) {
         return true; /* after a start it is not known whom to expect */
     }
     for (uint32_t i = 0; i < m->nodes.count; i++) {
@@ -150,12 +155,84 @@ static void become_dead(struct hd_meta *m, struct hd_node *node)
     node->invalidate_head = node->invalidate_count = 0;
     node->transfer_count = 0;
     node->recovery_count = 0;
-    hd_block_map_drop_node(m, node);
+    if (hd_node_in_maintenance(node)) {
+        hd_repair_drop_node(m, node->index); /* what it has is not missed until its time is up */
+    } else {
+        hd_block_map_drop_node(m, node);
+    }
     node->copy_units = 0;
+}
+
+/* ---- what is asked of a node ---- */
+
+static void leave_maintenance(struct hd_meta *m, struct hd_node *node)
+{
+    if (hd_node_in_maintenance(node) && node->state == HD_NODE_DEAD) {
+        hd_block_map_drop_node(m, node);
+    }
+}
+
+static void count_absent(struct hd_meta *m)
+{
+    m->absent_in_maintenance = 0;
+    for (uint32_t i = 0; i < m->ns.node_admins.count; i++) {
+        const struct hd_node_admin *a = &m->ns.node_admins.items[i];
+        m->absent_in_maintenance +=
+            a->wish == HD_WISH_MAINTENANCE && hd_nodes_find(&m->nodes, a->uuid) == NULL;
+    }
+}
+
+void hd_node_take_wish(struct hd_meta *m, struct hd_node *node)
+{
+    const struct hd_node_admin *a = hd_node_admins_find(&m->ns.node_admins, node->uuid);
+    enum hd_node_wish wish = a != NULL ? a->wish : HD_WISH_NONE;
+    enum hd_node_duty before = node->duty;
+    switch (wish) {
+    case HD_WISH_NONE:
+        leave_maintenance(m, node);
+        node->duty = HD_DUTY_IN_SERVICE;
+        break;
+    case HD_WISH_DECOMMISSION:
+        leave_maintenance(m, node);
+        node->duty = hd_node_is_leaving(node) ? before : HD_DUTY_DECOMMISSIONING;
+        break;
+    case HD_WISH_MAINTENANCE:
+        node->duty = hd_node_in_maintenance(node) ? before : HD_DUTY_ENTERING_MAINTENANCE;
+        break;
+    }
+    node->until_ms = a != NULL ? a->until_ms : 0;
+    count_absent(m);
+    m->nodes.count_turn = 0;
+    if (node->duty != before) {
+        hd_drain_start(m, node);
+    }
+}
+
+/* Maintenance whose time is up. */
+static void check_wishes(struct hd_meta *m)
+{
+    const struct hd_node_admins *all = &m->ns.node_admins;
+    for (uint32_t i = all->count; i > 0; i--) {
+        const struct hd_node_admin *a = &all->items[i - 1];
+        if (a->wish != HD_WISH_MAINTENANCE || a->until_ms == 0 || m->wall.v < a->until_ms) {
+            continue;
+        }
+        struct hd_node *node = hd_nodes_find(&m->nodes, a->uuid);
+        Hdm__NodeAdmin op = HDM__NODE_ADMIN__INIT;
+        op.uuid = hd_arena_str(&m->fx->arena, a->uuid);
+        hd_assert(op.uuid != NULL);
+        hd_meta_trace(m, "node %s: the time of its maintenance is up", op.uuid);
+        HD_COMMIT(m, node_admin, NODE_ADMIN, &op);
+        if (node != NULL) {
+            hd_node_take_wish(m, node);
+        }
+        count_absent(m);
+    }
 }
 
 void hd_nodes_check(struct hd_meta *m)
 {
+    check_wishes(m);
     for (uint32_t i = 0; i < m->nodes.count; i++) {
         struct hd_node *node = m->nodes.all[i];
         if (node->state == HD_NODE_DEAD) {
@@ -195,7 +272,79 @@ uint32_t hd_nodes_live(const struct hd_nodes *n)
     return live;
 }
 
+static void count_turn(struct hd_meta *m)
+{
+    struct hd_nodes *n = &m->nodes;
+    const char *rack = NULL;
+    if (n->count_turn == m->turn) {
+        return;
+    }
+    n->count_turn = m->turn;
+    n->in_service = 0;
+    n->many_racks = false;
+    for (uint32_t i = 0; i < n->count; i++) {
+        const struct hd_node *node = n->all[i];
+        if (node->state == HD_NODE_DEAD || !node->registered || node->duty != HD_DUTY_IN_SERVICE) {
+            continue;
+        }
+        n->in_service++;
+        n->many_racks |= rack != NULL && strcmp(rack, node->rack) != 0;
+        rack = node->rack;
+    }
+}
+
+uint32_t hd_nodes_in_service(struct hd_meta *m)
+{
+    count_turn(m);
+    return m->nodes.in_service;
+}
+
+bool hd_nodes_many_racks(struct hd_meta *m)
+{
+    count_turn(m);
+    return m->nodes.many_racks;
+}
+
+static bool is_named(const struct hd_node *node, const char *text)
+{
+    char address[300];
+    char by_name[300];
+    snprintf(address, sizeof(address), "%s:%u", node->ip, node->xfer_port);
+    snprintf(by_name, sizeof(by_name), "%s:%u", node->host, node->xfer_port);
+    return strcmp(node->uuid, text) == 0 || (node->name[0] != '\0' && !strcmp(node->name, text)) ||
+           strcmp(address, text) == 0 || strcmp(by_name, text) == 0;
+}
+
+struct hd_node *hd_nodes_resolve(const struct hd_nodes *n, const char *text)
+{
+    struct hd_node *best = NULL;
+    for (uint32_t i = 0; i < n->count; i++) {
+        struct hd_node *node = n->all[i];
+        if (is_named(node, text) && (best == NULL || node->heard.v >= best->heard.v)) {
+            best = node;
+        }
+    }
+    return best;
+}
+
 /* ---- what others are told about a node ---- */
+
+static Hdw__AdminState admin_state(const struct hd_node *node)
+{
+    switch (node->duty) {
+    case HD_DUTY_IN_SERVICE:
+        break;
+    case HD_DUTY_DECOMMISSIONING:
+        return HDW__ADMIN_STATE__ADMIN_DECOMMISSION_INPROGRESS;
+    case HD_DUTY_DECOMMISSIONED:
+        return HDW__ADMIN_STATE__ADMIN_DECOMMISSIONED;
+    case HD_DUTY_ENTERING_MAINTENANCE:
+        return HDW__ADMIN_STATE__ADMIN_ENTERING_MAINTENANCE;
+    case HD_DUTY_IN_MAINTENANCE:
+        return HDW__ADMIN_STATE__ADMIN_IN_MAINTENANCE;
+    }
+    return HDW__ADMIN_STATE__ADMIN_NORMAL;
+}
 
 static void sum_storages(struct hd_meta *m, const struct hd_node *node, Hdw__DatanodeInfo *info)
 {
@@ -238,7 +387,7 @@ Hdw__DatanodeInfo *hd_node_info(struct hd_meta *m, struct hd_node *node)
     info->last_update = (uint64_t)node->heard_wall.v;
     info->xceiver_count = node->xceivers;
     info->location = node->rack;
-    info->admin_state = HDW__ADMIN_STATE__ADMIN_NORMAL;
+    info->admin_state = admin_state(node);
     info->cache_capacity = node->cache_capacity;
     info->cache_used = node->cache_used;
     info->last_update_monotonic = (uint64_t)node->heard.v;

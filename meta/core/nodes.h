@@ -10,13 +10,16 @@
  *                                                     silence dead_ms, or closed_grace_ms after a
  * close
  *
- * A stale node is asked last and gets no new blocks; a dead one's replicas leave the block map.
+ * A stale node is asked last and gets no new blocks; a dead one's replicas leave the block map,
+ * unless it is in maintenance.
  */
 #ifndef HD_META_CORE_NODES_H
 #define HD_META_CORE_NODES_H
 
 #include "fs/base/map.h"
 #include "fs/base/types.h"
+#include "meta/core/drain.h"
+#include "meta/core/replica_list.h"
 #include "hdfs.pb-c.h"
 #include "datanode.pb-c.h"
 
@@ -28,19 +31,35 @@ enum { HD_NODES_MAX = 10000, HD_STORAGES_MAX = 65000 };
 
 enum hd_node_state { HD_NODE_LIVE, HD_NODE_STALE, HD_NODE_DEAD };
 
+/*
+ * What an administrator wants of a node, and how far it has got (drain.h). Replicas on a node that
+ * is not in service are read and copied from, but do not count; those of a node in (or entering)
+ * maintenance are only missed when its time is up, also while it is dead. Numbers of
+ * NodeAdminState.
+ */
+enum hd_node_duty {
+    HD_DUTY_IN_SERVICE,
+    HD_DUTY_DECOMMISSIONING,
+    HD_DUTY_DECOMMISSIONED,
+    HD_DUTY_ENTERING_MAINTENANCE,
+    HD_DUTY_IN_MAINTENANCE,
+};
+
 struct hd_storage {
     char *uuid; /* heap, owned */
     uint16_t node;
     uint16_t index;
     Hdw__StorageType type;
     bool failed;
-    uint8_t epoch;   /* of its last full report: replicas it did not name are gone */
-    bool reported;   /* a full report came since the node registered */
-    bool reporting;  /* a full report of it is being taken in */
-    bool losing;     /* its replicas count no more, and are leaving the map */
-    uint64_t listed; /* the turn of the heartbeat that listed it last */
+    uint8_t epoch;       /* of its last full report: replicas it did not name are gone */
+    bool reported;       /* a full report came since the node registered */
+    bool reporting;      /* a full report of it is being taken in */
+    bool losing;         /* replicas of earlier epochs count no more, and are leaving the map */
+    uint32_t sweep_left; /* while losing: slots of the list that were not looked at */
+    uint64_t listed;     /* the turn of the heartbeat that listed it last */
     uint64_t capacity_bytes, used_bytes, remaining_bytes, pool_used_bytes, non_dfs_used_bytes;
-    uint32_t block_count; /* finalized replicas */
+    uint32_t block_count;            /* finalized replicas */
+    struct hd_replica_list replicas; /* all of them, in any state */
 };
 
 /* A replica that a node is to delete. */
@@ -62,10 +81,17 @@ struct hd_node {
     char *host;
     char *version;
     char *rack;
+    char *name;     /* "data-1", as it calls itself, or "" */
+    char *own_rack; /* as its configuration says, or "" */
     uint32_t xfer_port, info_port, ipc_port, info_secure_port;
     uint16_t index;
     enum hd_node_state state;
-    uint64_t conn_id; /* it was heard on last */
+    enum hd_node_duty duty;
+    int64_t until_ms; /* of a maintenance: wall; 0: without end */
+    struct hd_drain drain;
+    struct hd_full_report *report; /* being taken in; NULL: none */
+    uint64_t last_scan_ms;         /* wall time of its last whole scan; 0: none */
+    uint64_t conn_id;              /* it was heard on last */
     struct hd_mono_ms heard;
     struct hd_mono_ms closed; /* when its connection ended; 0: it did not */
     struct hd_wall_ms heard_wall;
@@ -97,6 +123,10 @@ struct hd_nodes {
     uint32_t count, capacity;
     struct hd_storage **storages;
     uint32_t storage_count, storage_capacity;
+    uint32_t draining;   /* nodes that drain.c has to look after */
+    uint64_t count_turn; /* when the next two were counted */
+    uint32_t in_service;
+    bool many_racks;
 };
 
 void hd_nodes_init(struct hd_nodes *n);
@@ -138,5 +168,25 @@ Hdw__DatanodeInfo *hd_node_info(struct hd_meta *m, struct hd_node *node);
 bool hd_nodes_may_return(const struct hd_meta *m);
 
 uint32_t hd_nodes_live(const struct hd_nodes *n); /* stale ones included */
+
+/* Nodes that may get replicas (full ones included), and whether they are on more than one rack. */
+uint32_t hd_nodes_in_service(struct hd_meta *m);
+bool hd_nodes_many_racks(struct hd_meta *m);
+
+/* The durable wish about the node has changed, or the node has just become known. */
+void hd_node_take_wish(struct hd_meta *m, struct hd_node *node);
+
+/* A node by uuid, name, "host:port" or "ip:port"; the one heard last of several. NULL: none. */
+struct hd_node *hd_nodes_resolve(const struct hd_nodes *n, const char *text);
+
+static inline bool hd_node_is_leaving(const struct hd_node *node)
+{
+    return node->duty == HD_DUTY_DECOMMISSIONING || node->duty == HD_DUTY_DECOMMISSIONED;
+}
+
+static inline bool hd_node_in_maintenance(const struct hd_node *node)
+{
+    return node->duty == HD_DUTY_ENTERING_MAINTENANCE || node->duty == HD_DUTY_IN_MAINTENANCE;
+}
 
 #endif

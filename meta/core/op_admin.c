@@ -113,7 +113,13 @@ static bool wanted(const struct hd_node *node, Hdw__DatanodeReportType type)
     bool dead = node->state == HD_NODE_DEAD;
     return type == HDW__DATANODE_REPORT_TYPE__REPORT_ALL ||
            (type == HDW__DATANODE_REPORT_TYPE__REPORT_LIVE && !dead && node->registered) ||
-           (type == HDW__DATANODE_REPORT_TYPE__REPORT_DEAD && dead);
+           (type == HDW__DATANODE_REPORT_TYPE__REPORT_DEAD && dead) ||
+           (type == HDW__DATANODE_REPORT_TYPE__REPORT_DECOMMISSIONING &&
+            node->duty == HD_DUTY_DECOMMISSIONING) ||
+           (type == HDW__DATANODE_REPORT_TYPE__REPORT_ENTERING_MAINTENANCE &&
+            node->duty == HD_DUTY_ENTERING_MAINTENANCE) ||
+           (type == HDW__DATANODE_REPORT_TYPE__REPORT_IN_MAINTENANCE &&
+            node->duty == HD_DUTY_IN_MAINTENANCE);
 }
 
 int hd_op_get_datanode_report(struct hd_call *c)
@@ -367,7 +373,9 @@ static Hdw__BlockHealth *health_of(struct hd_call *c, struct hd_blk *b)
     const struct hd_bad_replicas *bad = hd_blk_bad(c->m, b);
     h->block_id = b->id.v;
     h->expected = hd_blk_expected(b);
-    h->live = hd_blk_live(c->m, b, false);
+    struct hd_blk_count count = hd_blk_count(c->m, b);
+    h->live = count.readable > 0 ? count.live + count.maintenance : 0;
+    h->decommissioned = count.readable > 0 ? count.leaving : 0;
     h->corrupt = bad != NULL ? bad->count : 0;
     h->excess = h->live > h->expected ? h->live - h->expected : 0;
     return h;

@@ -65,6 +65,8 @@ static struct hd_node *new_node(struct hd_meta *m, const char *uuid)
     struct hd_node *node = HD_MEM_NEW(struct hd_node);
     node->uuid = hd_mem_str(uuid, strlen(uuid));
     node->rack = hd_mem_str("/default-rack", 13);
+    node->name = hd_mem_str("", 0);
+    node->own_rack = hd_mem_str("", 0);
     node->index = (uint16_t)n->count;
     HD_MEM_GROW(n->all, n->count, n->capacity);
     n->all[n->count++] = node;
@@ -116,17 +118,18 @@ int hd_op_register_datanode(struct hd_call *c)
         node = new_node(c->m, uuid);
     }
     set_identity(c, node, q->registration);
+    set_text(&node->name, q->name != NULL ? q->name : "");
+    set_text(&node->own_rack, q->rack != NULL ? q->rack : "");
     retire_namesakes(c->m, node);
     node->state = HD_NODE_LIVE;
     node->registered = true;
     node->transfer_count = 0; /* commands of its former life */
     node->recovery_count = 0;
     for (uint32_t i = 0; i < node->storage_count; i++) {
-        struct hd_storage *s = hd_nodes_storage(&c->m->nodes, node->storages[i]);
-        hd_block_map_sweep_storage(c->m, s);
-        s->reported = false;
+        hd_nodes_storage(&c->m->nodes, node->storages[i])->reported = false;
     }
     hd_node_heard(c->m, node, c->event->conn_id);
+    hd_node_take_wish(c->m, node);
     hd_meta_trace(c->m, "node %s:%u is live: registered as %s", node->ip, node->xfer_port,
                   node->uuid);
     Hdw__RegisterDatanodeResponse *r =
@@ -355,9 +358,6 @@ static void take_storage_reports(struct hd_call *c, struct hd_node *node,
         }
         s->listed = r->has_failed && r->failed ? 0 : c->m->turn;
         s->failed = s->failed && s->listed == 0;
-        if (!s->failed) {
-            hd_block_map_sweep_storage(c->m, s);
-        }
         s->capacity_bytes = r->capacity;
         s->used_bytes = r->dfs_used;
         s->remaining_bytes = r->remaining;
@@ -405,6 +405,7 @@ int hd_op_send_heartbeat(struct hd_call *c)
         take_storage_reports(c, node, q->reports, q->n_reports);
         node->xceivers = q->has_xceiver_count ? q->xceiver_count : 0;
         node->failed_volumes = q->has_failed_volumes ? q->failed_volumes : 0;
+        node->last_scan_ms = q->has_last_scan_ms ? q->last_scan_ms : node->last_scan_ms;
         node->cache_capacity = q->has_cache_capacity ? q->cache_capacity : 0;
         node->cache_used = q->has_cache_used ? q->cache_used : 0;
         if (q->has_request_full_block_report_lease && q->request_full_block_report_lease) {

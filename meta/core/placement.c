@@ -55,6 +55,7 @@ static bool has_address(const struct hd_node *node, const char *address)
 static bool fits(const struct search *s, const struct hd_node *node, const struct filter *f)
 {
     if (s->taken[node->index] || !node->registered || node->state > s->worst ||
+        node->duty != HD_DUTY_IN_SERVICE ||
         (s->want->excluded != NULL && s->want->excluded[node->index])) {
         return false;
     }
@@ -97,7 +98,7 @@ static bool pick_next(struct search *s, uint32_t found, uint16_t *out)
         return (s->want->writer_ip != NULL && pick(s, &(struct filter){.local = true}, out)) ||
                (s->want->other_than_rack != NULL &&
                 pick(s, &(struct filter){.not_rack = s->want->other_than_rack}, out)) ||
-               pick(s, &anywhere, out);
+               (!s->want->other_rack_only && pick(s, &anywhere, out));
     }
     if (found == 1) {
         return pick(s, &(struct filter){.not_rack = rack_of(s, out[-1])}, out) ||

@@ -1,8 +1,8 @@
 /*
  * Where the replicas of a new block go: the first on the writer's machine, the second on another
  * rack, the third on the rack of the second, the rest anywhere. Never two on a node, none on nodes
- * that are stale, full or excluded. Several nodes on the writer's machine share its blocks by
- * chance.
+ * that are stale, full, excluded or not in service. Several nodes on the writer's machine share its
+ * blocks by chance.
  */
 #ifndef HD_META_CORE_PLACEMENT_H
 #define HD_META_CORE_PLACEMENT_H
@@ -20,6 +20,7 @@ struct hd_placement {
     size_t favored_count;
     bool reported_only;          /* storages whose full report is in: what they hold is known */
     const char *other_than_rack; /* of a copy: prefer another rack; NULL: does not matter */
+    bool other_rack_only;        /* and take no other */
 };
 
 /* Fills storages[0..count) in the order of the chain; returns how many were found. */

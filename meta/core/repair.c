@@ -149,40 +149,86 @@ void hd_repair_drop_node(struct hd_meta *m, uint16_t node)
 
 /* ---- too many ---- */
 
+static bool counts(const struct hd_meta *m, const struct hd_replica *r)
+{
+    const struct hd_node *node = hd_nodes_of_storage(&m->nodes, r->storage);
+    return r->state == HD_REPLICA_FINALIZED && node->duty == HD_DUTY_IN_SERVICE &&
+           !hd_replica_is_losing(m, r);
+}
+
 static uint32_t count_rack(struct hd_meta *m, struct hd_blk *b, const char *rack)
 {
     uint32_t count = 0;
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
-        if (r[i].state == HD_REPLICA_FINALIZED &&
-            !hd_nodes_storage(&m->nodes, r[i].storage)->losing &&
-            strcmp(hd_nodes_of_storage(&m->nodes, r[i].storage)->rack, rack) == 0) {
-            count++;
-        }
+        count += counts(m, &r[i]) &&
+                 strcmp(hd_nodes_of_storage(&m->nodes, r[i].storage)->rack, rack) == 0;
     }
     return count;
 }
 
-/* The replica to give up: not the last of its rack while another rack has more, then least space.
+/* All that count are on one rack, and could be on two. */
+static bool is_crowded(struct hd_meta *m, struct hd_blk *b, const struct hd_blk_count *count)
+{
+    if (count->live < 2 || !hd_nodes_many_racks(m)) {
+        return false;
+    }
+    const struct hd_replica *r = hd_blk_replicas(b);
+    uint16_t first = 0;
+    while (!counts(m, &r[first])) {
+        first++;
+    }
+    const char *rack = hd_nodes_of_storage(&m->nodes, r[first].storage)->rack;
+    return count_rack(m, b, rack) == count->live;
+}
+
+/* Would two racks be left without that node's? */
+static bool keeps_racks(struct hd_meta *m, struct hd_blk *b, const struct hd_node *without)
+{
+    const char *rack = NULL;
+    const struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_node *node = hd_nodes_of_storage(&m->nodes, r[i].storage);
+        if (node == without || !counts(m, &r[i])) {
+            continue;
+        }
+        if (rack != NULL && strcmp(rack, node->rack) != 0) {
+            return true;
+        }
+        rack = node->rack;
+    }
+    return false;
+}
+
+/* How much better than others it is to give this replica up; 0: not at all. */
+static uint32_t rank_excess(struct hd_meta *m, struct hd_blk *b, const struct hd_replica *r)
+{
+    const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
+    const struct hd_node *node = m->nodes.all[s->node];
+    if (!counts(m, r) || node->state != HD_NODE_LIVE || !s->reported) {
+        return 0;
+    }
+    bool shares_rack = count_rack(m, b, node->rack) > 1;
+    bool hinted = m->delete_hint != NULL && strcmp(m->delete_hint, node->uuid) == 0;
+    return hinted && (shares_rack || keeps_racks(m, b, node)) ? 3 : 1 + shares_rack;
+}
+
+/*
+ * The replica to give up: the one that the balancer has moved away, unless a rack is lost by it;
+ * not the last of its rack while another rack has more; then the one where there is least space.
  */
 static const struct hd_replica *choose_excess(struct hd_meta *m, struct hd_blk *b)
 {
     const struct hd_replica *best = NULL;
-    uint32_t best_rack = 0;
+    uint32_t best_rank = 0;
     for (uint16_t i = 0; i < b->replica_count; i++) {
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
-        const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
-        const struct hd_node *node = m->nodes.all[s->node];
-        if (r->state != HD_REPLICA_FINALIZED || node->state != HD_NODE_LIVE || !s->reported ||
-            s->losing) {
-            continue;
-        }
-        uint32_t rack = HD_MIN(count_rack(m, b, node->rack), 2u);
-        if (best == NULL || rack > best_rack ||
-            (rack == best_rack &&
-             s->remaining_bytes < hd_nodes_storage(&m->nodes, best->storage)->remaining_bytes)) {
+        uint32_t rank = rank_excess(m, b, r);
+        if (rank > best_rank || (rank > 0 && rank == best_rank &&
+                                 hd_nodes_storage(&m->nodes, r->storage)->remaining_bytes <
+                                     hd_nodes_storage(&m->nodes, best->storage)->remaining_bytes)) {
             best = r;
-            best_rack = rack;
+            best_rank = rank;
         }
     }
     return best;
@@ -192,8 +238,9 @@ static const struct hd_replica *choose_excess(struct hd_meta *m, struct hd_blk *
 static bool trim(struct hd_meta *m, struct hd_blk *b)
 {
     uint32_t expected = hd_blk_expected(b);
-    while (hd_blk_live(m, b, false) > expected) {
-        if (hd_blk_live(m, b, true) <= expected) {
+    struct hd_blk_count count;
+    while ((count = hd_blk_count(m, b)).live > expected) {
+        if (count.fresh <= expected) {
             return true;
         }
         const struct hd_replica *r = choose_excess(m, b);
@@ -229,7 +276,7 @@ static void exclude_deleting(struct hd_meta *m, struct hd_blk *b, bool *excluded
 }
 
 static bool choose_target(struct hd_meta *m, struct hd_blk *b, const char *source_rack,
-                          uint16_t *ret_storage)
+                          bool other_rack_only, uint16_t *ret_storage)
 {
     bool *excluded = HD_TURN_ARRAY(m, bool, m->nodes.count);
     exclude_holders(m, b, excluded);
@@ -238,7 +285,8 @@ static bool choose_target(struct hd_meta *m, struct hd_blk *b, const char *sourc
                                       .excluded = excluded,
                                       .reported_only = true,
                                       .size_bytes = b->size_bytes,
-                                      .other_than_rack = source_rack};
+                                      .other_than_rack = source_rack,
+                                      .other_rack_only = other_rack_only};
     return hd_placement_choose(m, &want, ret_storage) > 0;
 }
 
@@ -260,7 +308,8 @@ static bool is_in_the_way(struct hd_meta *m, struct hd_blk *b, uint32_t good)
         ordered += bad->items[i].ordered;
     }
     bool safe = good >= 1 && (good >= HD_MIN(2u, expected - 1) || good + bad->count - ordered > 2);
-    return safe && good + coming + ordered < expected && !choose_target(m, b, NULL, &storage);
+    return safe && good + coming + ordered < expected &&
+           !choose_target(m, b, NULL, false, &storage);
 }
 
 /*
@@ -270,7 +319,7 @@ static bool is_in_the_way(struct hd_meta *m, struct hd_blk *b, uint32_t good)
  */
 static void drop_bad(struct hd_meta *m, struct hd_blk *b)
 {
-    uint32_t good = hd_blk_live(m, b, true);
+    uint32_t good = hd_blk_count(m, b).fresh;
     struct hd_bad_replicas *bad;
     for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
         struct hd_bad_replica *item = &bad->items[i];
@@ -300,14 +349,44 @@ static void drop_expected(struct hd_meta *m, struct hd_blk *b)
     }
 }
 
+/* Live replicas that it is to have, the one that brings it to a second rack included. */
+static uint32_t wanted(struct hd_meta *m, struct hd_blk *b, const struct hd_blk_count *count)
+{
+    uint32_t needed = hd_blk_needed(m, b, count);
+    return count->live >= needed && is_crowded(m, b, count) ? count->live + 1 : needed;
+}
+
+/* Which class a block that wants more belongs to, and how long it has to wait there. */
+static enum hd_repair_class class_of(struct hd_meta *m, struct hd_blk *b,
+                                     const struct hd_blk_count *count, int64_t last_delay_ms,
+                                     int64_t *ret_delay_ms)
+{
+    uint32_t copies = b->repair != NULL ? b->repair->copy_count : 0;
+    uint32_t needed = hd_blk_needed(m, b, count);
+    *ret_delay_ms = 0;
+    if (count->readable == 0) {
+        return HD_REPAIR_MISSING;
+    }
+    if (count->live + copies >= wanted(m, b, count)) {
+        return HD_REPAIR_WAITING;
+    }
+    if (count->live >= needed) {
+        return HD_REPAIR_CROWDED;
+    }
+    if (count->live + count->leaving >= needed) {
+        return HD_REPAIR_LOW; /* nothing is lost yet, and nobody is expected back */
+    }
+    *ret_delay_ms = count->readable == 1 ? last_delay_ms : m->o.repair_grace_ms;
+    return count->readable == 1 ? HD_REPAIR_LAST : HD_REPAIR_LOW;
+}
+
 static void check(struct hd_meta *m, struct hd_blk *b, int64_t last_delay_ms)
 {
     drop_expected(m, b);
     drop_bad(m, b);
     bool held_up = trim(m, b) || b->has_corrupt;
-    uint32_t live = hd_blk_live(m, b, false);
-    uint32_t copies = b->repair != NULL ? b->repair->copy_count : 0;
-    if (live >= hd_blk_expected(b)) {
+    struct hd_blk_count count = hd_blk_count(m, b);
+    if (count.live >= wanted(m, b, &count) && count.readable > 0) {
         if (held_up) {
             set_low(m, queue_as(m, b, HD_REPAIR_WAITING, m->o.stale_ms), false);
         } else {
@@ -315,18 +394,16 @@ static void check(struct hd_meta *m, struct hd_blk *b, int64_t last_delay_ms)
         }
         return;
     }
-    enum hd_repair_class class = HD_REPAIR_LOW;
-    int64_t delay_ms = m->o.repair_grace_ms;
-    if (live == 0) {
-        class = HD_REPAIR_MISSING;
-    } else if (live + copies >= hd_blk_expected(b)) {
-        class = HD_REPAIR_WAITING;
-        delay_ms = 0;
-    } else if (live == 1) {
-        class = HD_REPAIR_LAST;
-        delay_ms = last_delay_ms;
-    }
-    set_low(m, queue_as(m, b, class, delay_ms), live > 0);
+    int64_t delay_ms;
+    enum hd_repair_class class = class_of(m, b, &count, last_delay_ms, &delay_ms);
+    bool low = count.live + count.leaving < hd_blk_needed(m, b, &count);
+    set_low(m, queue_as(m, b, class, delay_ms), low && count.readable > 0);
+}
+
+static bool has_enough(struct hd_meta *m, struct hd_blk *b)
+{
+    struct hd_blk_count count = hd_blk_count(m, b);
+    return count.live >= wanted(m, b, &count);
 }
 
 void hd_repair_check(struct hd_meta *m, struct hd_blk *b)
@@ -338,7 +415,7 @@ void hd_repair_check(struct hd_meta *m, struct hd_blk *b)
         return; /* all are looked at when it ends */
     }
     if (b->repair != NULL && b->repair->class == HD_REPAIR_SETTLING &&
-        m->now.v < b->repair->not_before.v && hd_blk_live(m, b, false) < hd_blk_expected(b)) {
+        m->now.v < b->repair->not_before.v && !has_enough(m, b)) {
         return;
     }
     check(m, b, 0);
@@ -346,7 +423,7 @@ void hd_repair_check(struct hd_meta *m, struct hd_blk *b)
 
 void hd_repair_settle(struct hd_meta *m, struct hd_blk *b)
 {
-    if (hd_blk_live(m, b, false) == hd_blk_expected(b) && !b->has_corrupt) {
+    if (hd_blk_count(m, b).live == hd_blk_expected(b) && has_enough(m, b) && !b->has_corrupt) {
         hd_repair_forget(m, b);
         return;
     }
@@ -362,7 +439,7 @@ static struct hd_node *choose_source(struct hd_meta *m, struct hd_blk *b)
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
         struct hd_node *node = hd_nodes_of_storage(&m->nodes, r->storage);
         if (r->state != HD_REPLICA_FINALIZED || node->state == HD_NODE_DEAD || !node->registered ||
-            hd_nodes_storage(&m->nodes, r->storage)->losing ||
+            hd_replica_is_losing(m, r) ||
             node->copy_units + copy_units(b) > m->o.repair_streams_per_node * STREAM_UNITS) {
             continue;
         }
@@ -374,7 +451,7 @@ static struct hd_node *choose_source(struct hd_meta *m, struct hd_blk *b)
     return best;
 }
 
-static bool order_copy(struct hd_meta *m, struct hd_blk *b)
+static bool order_copy(struct hd_meta *m, struct hd_blk *b, bool other_rack_only)
 {
     struct hd_repair *e = b->repair;
     struct hd_node *source = choose_source(m, b);
@@ -382,7 +459,7 @@ static bool order_copy(struct hd_meta *m, struct hd_blk *b)
         return false;
     }
     uint16_t target;
-    if (!choose_target(m, b, source->rack, &target)) {
+    if (!choose_target(m, b, source->rack, other_rack_only, &target)) {
         return false;
     }
     HD_MEM_GROW(source->transfers, source->transfer_count, source->transfer_capacity);
@@ -407,12 +484,13 @@ static void work_queue(struct hd_meta *m, enum hd_repair_class class, int *order
         struct hd_repair *e = HD_LIST_ENTRY(first, struct hd_repair, link);
         hd_list_remove(first);
         hd_list_push_back(&m->repairs.queues[class], first);
-        if (m->now.v < e->not_before.v ||
-            hd_blk_live(m, e->block, false) >= hd_nodes_live(&m->nodes)) {
+        struct hd_blk_count count = hd_blk_count(m, e->block);
+        if (m->now.v < e->not_before.v || count.live >= hd_nodes_in_service(m)) {
             continue;
         }
-        uint32_t live = hd_blk_live(m, e->block, false);
-        while (live + e->copy_count < hd_blk_expected(e->block) && order_copy(m, e->block)) {
+        uint32_t more = wanted(m, e->block, &count);
+        while (count.live + e->copy_count < more &&
+               order_copy(m, e->block, class == HD_REPAIR_CROWDED)) {
             (*orders)--;
         }
         check(m, e->block, 0);
@@ -462,6 +540,7 @@ void hd_repair_work(struct hd_meta *m)
     work_waiting(m);
     work_queue(m, HD_REPAIR_LAST, &orders, &looks);
     work_queue(m, HD_REPAIR_LOW, &orders, &looks);
+    work_queue(m, HD_REPAIR_CROWDED, &orders, &looks);
 }
 
 static int compare_blocks(const void *a, const void *b)
@@ -471,27 +550,55 @@ static int compare_blocks(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Names and nothing more: a block is not touched before its turn. */
 void hd_repair_check_all(struct hd_meta *m)
 {
-    size_t count = 0;
-    size_t capacity = 0;
-    struct hd_blk **all = NULL;
+    enum { AT_ONCE = 65536 };
+    struct hd_check *c = &m->check;
     size_t cursor = 0;
-    uint64_t id;
     void *value;
-    while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
-        struct hd_blk *b = value;
-        if (b->state == HD_BLOCK_COMPLETE &&
-            (b->has_corrupt || b->replica_count != hd_blk_expected(b))) {
-            HD_MEM_GROW(all, count, capacity);
-            all[count++] = b;
+    free(c->ids);
+    c->count = 0;
+    c->ids = hd_mem_new(sizeof(*c->ids) * (m->ns.blocks.count + 1));
+    while (hd_map_next(&m->ns.blocks, &cursor, &c->ids[c->count], &value)) {
+        c->count++;
+    }
+    hd_repair_check_more(m, AT_ONCE);
+}
+
+/* Can it need anything? What the nodes are and where they stand may matter to every block. */
+static bool is_to_be_checked(struct hd_meta *m, const struct hd_blk *b)
+{
+    return b->state == HD_BLOCK_COMPLETE &&
+           (b->has_corrupt || b->replica_count != hd_blk_expected(b) ||
+            m->ns.node_admins.count > 0 || hd_nodes_many_racks(m));
+}
+
+bool hd_repair_check_more(struct hd_meta *m, size_t most)
+{
+    struct hd_check *c = &m->check;
+    if (c->count == 0) {
+        return false;
+    }
+    size_t n = HD_MIN(most, c->count);
+    struct hd_blk **some = HD_TURN_ARRAY(m, struct hd_blk *, n);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){c->ids[--c->count]});
+        if (b != NULL && is_to_be_checked(m, b)) {
+            some[count++] = b;
         }
     }
-    if (count > 0) {
-        qsort(all, count, sizeof(struct hd_blk *), compare_blocks);
+    if (count > 0) { /* no order of the map gets out */
+        qsort(some, count, sizeof(struct hd_blk *), compare_blocks);
     }
     for (size_t i = 0; i < count; i++) {
-        check(m, all[i], m->o.repair_grace_ms); /* nodes are still coming up: no storm of copies */
+        check(m, some[i], m->o.repair_grace_ms); /* nodes are still coming up: no storm of copies */
     }
-    free(all);
+    if (c->count == 0) {
+        free(c->ids);
+        c->ids = NULL;
+        hd_drain_start_all(m);
+    }
+    return c->count > 0;
 }

@@ -4,6 +4,11 @@
  * Blocks with one replica left come first and at once, the others after a grace, oldest first; each
  * node sends a bounded number of copies at a time. A copy that was not reported in time is given up
  * and ordered anew.
+ *
+ * What counts as a replica is block_map.h's knowledge (hd_blk_count): not those on nodes that are
+ * to leave, and those on nodes in maintenance only lower what is needed. A block whose replicas are
+ * all on one rack, where there are others, gets one more elsewhere; the surplus then goes where two
+ * are.
  */
 #ifndef HD_META_CORE_REPAIR_H
 #define HD_META_CORE_REPAIR_H
@@ -18,6 +23,7 @@ enum hd_repair_class {
     HD_REPAIR_MISSING,  /* no replica: nothing to copy from */
     HD_REPAIR_LAST,     /* one left */
     HD_REPAIR_LOW,      /* fewer than asked for */
+    HD_REPAIR_CROWDED,  /* all on one rack, where there are others */
     HD_REPAIR_SETTLING, /* just closed: its reports are still coming in; in the order of not_before
                          */
     HD_REPAIR_WAITING,  /* a copy is on its way, or a stale node holds it up */
@@ -73,7 +79,8 @@ void hd_repair_drop_node(struct hd_meta *m, uint16_t node);
 /* Orders copies; called at every periodic turn. */
 void hd_repair_work(struct hd_meta *m);
 
-/* After safe mode: looks at every block. */
+/* After safe mode: looks at every block, some thousand a step; true: there are more. */
 void hd_repair_check_all(struct hd_meta *m);
+bool hd_repair_check_more(struct hd_meta *m, size_t most);
 
 #endif

@@ -45,10 +45,15 @@ struct hd_parked {
     bool ready;
 };
 
-/* The way through all blocks, taking out what is on storages that are `losing`. */
+/* Storages that are `losing` have replicas to be taken out. */
 struct hd_sweep {
     bool on;
-    size_t cursor; /* of the map of blocks */
+};
+
+/* After safe mode: blocks that are still to be looked at. */
+struct hd_check {
+    uint64_t *ids; /* heap, owned; [0, count) are left */
+    size_t count;
 };
 
 struct hd_meta {
@@ -60,6 +65,10 @@ struct hd_meta {
     uint64_t blocks_in_future;  /* reports of blocks that this namespace has not given out yet */
     struct hd_repairs repairs;
     struct hd_sweep sweep;
+    struct hd_check check;
+    uint32_t absent_in_maintenance; /* nodes in maintenance that were not seen since the start */
+    const char *delete_hint; /* of the report being taken in: the node whose replica may go; or NULL
+                              */
     struct hd_safe_mode safe;
     struct hd_retry_cache retry;
     struct hd_prng prng;

@@ -72,8 +72,11 @@ static uint64_t rank_of(struct hd_call *c, const struct hd_node *node, const cha
     } else if (writer_rack != NULL && strcmp(node->rack, writer_rack) == 0) {
         distance = 1;
     }
+    if (node->duty != HD_DUTY_IN_SERVICE) {
+        distance += node->duty == HD_DUTY_IN_MAINTENANCE ? 8 : 4;
+    }
     if (node->state != HD_NODE_LIVE) {
-        distance += 8;
+        distance += 16;
     }
     return distance << 32 | (uint32_t)hd_prng_next(&c->m->prng);
 }
@@ -112,7 +115,7 @@ static size_t usable_replicas(struct hd_call *c, struct hd_blk *b, uint16_t *out
     size_t count = 0;
     for (uint16_t i = 0; i < b->replica_count; i++) {
         const struct hd_replica *r = &hd_blk_replicas(b)[i];
-        bool dead = hd_nodes_storage(&c->m->nodes, r->storage)->losing ||
+        bool dead = hd_replica_is_losing(c->m, r) ||
                     hd_nodes_of_storage(&c->m->nodes, r->storage)->state == HD_NODE_DEAD;
         if (!dead && (b->state != HD_BLOCK_COMPLETE || r->state == HD_REPLICA_FINALIZED)) {
             out[count++] = r->storage;

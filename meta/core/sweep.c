@@ -1,6 +1,7 @@
 /*
- * The sweep: what a dead node or a failed storage had leaves the block map, a few thousand blocks a
- * step. Its replicas count no more from the first moment (storages are marked as `losing`).
+ * The sweep: what a dead node or a failed storage had leaves the block map, a few thousand replicas
+ * a step. They count no more from the first moment: the storage is `losing`, and begins an epoch
+ * that is not theirs. What the node, back again, reports meanwhile is of the new one and stays.
  */
 #include "meta/core/block_map.h"
 #include "meta/core/mem.h"
@@ -11,28 +12,6 @@ static int compare_blocks(const void *a, const void *b)
     uint64_t x = (*(struct hd_blk *const *)a)->id.v;
     uint64_t y = (*(struct hd_blk *const *)b)->id.v;
     return x < y ? -1 : x > y;
-}
-
-static bool has_losing(struct hd_meta *m, struct hd_blk *b)
-{
-    const struct hd_replica *r = hd_blk_replicas(b);
-    for (uint16_t i = 0; i < b->replica_count; i++) {
-        if (hd_nodes_storage(&m->nodes, r[i].storage)->losing) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void drop_losing(struct hd_meta *m, struct hd_blk *b)
-{
-    for (uint16_t i = b->replica_count; i > 0; i--) {
-        uint16_t storage = hd_blk_replicas(b)[i - 1].storage;
-        if (hd_nodes_storage(&m->nodes, storage)->losing) {
-            hd_blk_drop_replica(m, b, storage);
-        }
-    }
-    hd_repair_check(m, b);
 }
 
 /* Bad replicas are few: they go at once. */
@@ -55,9 +34,9 @@ static void drop_losing_bad(struct hd_meta *m)
         struct hd_blk *b = all[n];
         const struct hd_bad_replicas *bad;
         for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
-            uint16_t storage = bad->items[i].storage;
-            if (hd_nodes_storage(&m->nodes, storage)->losing) {
-                hd_blk_drop_bad(m, b, storage);
+            const struct hd_storage *s = hd_nodes_storage(&m->nodes, bad->items[i].storage);
+            if (s->losing && bad->items[i].epoch != s->epoch) {
+                hd_blk_drop_bad(m, b, bad->items[i].storage);
             } else {
                 i++;
             }
@@ -67,74 +46,61 @@ static void drop_losing_bad(struct hd_meta *m)
     free(all);
 }
 
+static void begin_losing(struct hd_storage *s)
+{
+    s->losing = true;
+    s->epoch++;
+    s->sweep_left = UINT32_MAX;
+}
+
 static void start_sweep(struct hd_meta *m)
 {
     m->sweep.on = true;
-    m->sweep.cursor = 0;
     drop_losing_bad(m);
 }
 
-/*
- * The end of a pass over the blocks. Blocks that came and went meanwhile may have moved others out
- * of its way: a storage is done when it has none left.
- */
-static void end_pass(struct hd_meta *m)
+/* Walks the storage's list downwards. True: it has none left to lose. */
+static bool sweep_storage(struct hd_meta *m, struct hd_storage *s, size_t *most)
 {
-    m->sweep.on = false;
-    m->sweep.cursor = 0;
-    for (uint32_t i = 0; i < m->nodes.storage_count; i++) {
-        struct hd_storage *s = m->nodes.storages[i];
-        s->losing = s->losing && s->block_count > 0;
-        m->sweep.on |= s->losing;
+    s->sweep_left = HD_MIN(s->sweep_left, s->replicas.count);
+    while (s->sweep_left > 0) {
+        if (*most == 0) {
+            return false;
+        }
+        (*most)--;
+        s->sweep_left--;
+        struct hd_blk *b = hd_replica_list_at(&s->replicas, s->sweep_left);
+        if (hd_replica_is_losing(m, hd_blk_find_replica(b, s->index))) {
+            hd_blk_drop_replica(m, b, s->index);
+            hd_repair_check(m, b);
+        }
+        s->sweep_left = HD_MIN(s->sweep_left, s->replicas.count);
     }
+    s->losing = false;
+    return true;
 }
 
 void hd_block_map_sweep(struct hd_meta *m, size_t most)
 {
-    struct hd_blk **found = NULL;
-    size_t count = 0;
-    size_t capacity = 0;
-    bool more = true;
-    void *value;
-    if (!m->sweep.on) {
-        return;
+    bool more = false;
+    for (uint32_t i = 0; m->sweep.on && !more && i < m->nodes.storage_count; i++) {
+        struct hd_storage *s = m->nodes.storages[i];
+        more = s->losing && !sweep_storage(m, s, &most);
     }
-    while (most-- > 0 && (more = hd_map_next(&m->ns.blocks, &m->sweep.cursor, NULL, &value))) {
-        if (has_losing(m, value)) {
-            HD_MEM_GROW(found, count, capacity);
-            found[count++] = value;
-        }
-    }
-    if (count > 0) { /* no order of the map gets out */
-        qsort(found, count, sizeof(struct hd_blk *), compare_blocks);
-    }
-    for (size_t i = 0; i < count; i++) {
-        drop_losing(m, found[i]);
-    }
-    free(found);
-    if (!more) {
-        end_pass(m);
-    }
-}
-
-void hd_block_map_sweep_storage(struct hd_meta *m, const struct hd_storage *s)
-{
-    while (s->losing) {
-        hd_block_map_sweep(m, SIZE_MAX);
-    }
+    m->sweep.on = more;
 }
 
 void hd_block_map_drop_node(struct hd_meta *m, struct hd_node *node)
 {
     hd_repair_drop_node(m, node->index);
     for (uint32_t n = 0; n < node->storage_count; n++) {
-        hd_nodes_storage(&m->nodes, node->storages[n])->losing = true;
+        begin_losing(hd_nodes_storage(&m->nodes, node->storages[n]));
     }
     start_sweep(m);
 }
 
 void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s)
 {
-    s->losing = true;
+    begin_losing(s);
     start_sweep(m);
 }
