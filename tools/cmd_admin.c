@@ -1,5 +1,5 @@
 /* howdah admin: what an administrator asks of meta. */
-#include "tools/cmd.h"
+#include "tools/admin.h"
 #include "tools/cluster_init.h"
 #include "tools/fs_format.h"
 #include "tools/meta_call.h"
@@ -16,21 +16,14 @@ static const char usage[] =
     "  report [--json]                capacity, blocks and data nodes (dfsadmin -report)\n"
     "  safemode enter|leave|get|wait  no changes are accepted while safe mode is on\n"
     "  checkpoint                     writes an image of the namespace now\n"
+    "  scan [NODE] [--json]           verifies all replicas now, of one node or of all\n"
     "  cluster [--json]               identity and log positions of meta\n"
     "  hadoop-conf DIR                writes core-site.xml and hdfs-site.xml for Hadoop's "
     "clients\n";
 
 enum { CALL_TIMEOUT_MS = 20000, CHECKPOINT_TIMEOUT_MS = 600000, WAIT_MS = 200 };
 
-/* What every subcommand gets. */
-struct admin {
-    const struct hd_command *self;
-    struct hd_cluster cluster;
-    struct hd_meta_call meta;
-    bool json;
-};
-
-static void admin_done(struct admin *a)
+static void admin_done(struct hd_admin *a)
 {
     hd_meta_call_done(&a->meta);
     hd_cluster_done(&a->cluster);
@@ -54,7 +47,7 @@ struct report {
     Hdw__GetDatanodeReportResponse *dead;
 };
 
-static int ask_report(struct admin *a, struct report *r)
+static int ask_report(struct hd_admin *a, struct report *r)
 {
     int rc = hd_meta_fs_stats(&a->meta, &r->stats);
     if (rc == 0) {
@@ -192,8 +185,7 @@ static const char *admin_word(const Hdw__DatanodeInfo *n)
     return "unknown";
 }
 
-/* The name the configuration gives a data node, else its address. */
-static const char *node_name(const struct hd_cluster *c, const char *address)
+const char *hd_admin_node_name(const struct hd_cluster *c, const char *address)
 {
     for (size_t i = 0; i < c->member_count; i++) {
         if (c->members[i].role == HD_ROLE_DATA && strcmp(c->members[i].address, address) == 0) {
@@ -209,7 +201,7 @@ static json_t *node_json(const struct hd_cluster *c, const Hdw__DatanodeInfo *n,
     snprintf(address, sizeof(address), "%s:%u", n->id->ip_addr, n->id->xfer_port);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-        node_name(c, address), "address", address, "host", n->id->host_name, "uuid",
+        hd_admin_node_name(c, address), "address", address, "host", n->id->host_name, "uuid",
         n->id->datanode_uuid, "rack", n->location != NULL ? n->location : "/default-rack", "state",
         state, "admin_state", admin_word(n), "capacity", (json_int_t)n->capacity, "used",
         (json_int_t)n->dfs_used, "non_dfs_used", (json_int_t)n->non_dfs_used, "remaining",
@@ -235,7 +227,7 @@ static json_t *report_json(const struct hd_cluster *c, const struct report *r)
                      (json_int_t)r->blocks->pending_deletion_blocks, "nodes", nodes);
 }
 
-static int do_report(struct admin *a, int argc, char **argv)
+static int do_report(struct hd_admin *a, int argc, char **argv)
 {
     struct report r;
     (void)argc;
@@ -253,7 +245,7 @@ static int do_report(struct admin *a, int argc, char **argv)
 
 /* ---- safemode ---- */
 
-static int wait_safe_mode(struct admin *a)
+static int wait_safe_mode(struct hd_admin *a)
 {
     bool on = true;
     int rc;
@@ -269,7 +261,7 @@ static int wait_safe_mode(struct admin *a)
     return HD_EXIT_OK;
 }
 
-static int do_safemode(struct admin *a, int argc, char **argv)
+static int do_safemode(struct hd_admin *a, int argc, char **argv)
 {
     static const struct {
         const char *name;
@@ -299,7 +291,7 @@ static int do_safemode(struct admin *a, int argc, char **argv)
 
 /* ---- checkpoint, cluster, hadoop-conf ---- */
 
-static int do_checkpoint(struct admin *a, int argc, char **argv)
+static int do_checkpoint(struct hd_admin *a, int argc, char **argv)
 {
     Hdw__CheckpointResponse *r;
     (void)argc;
@@ -327,7 +319,7 @@ static json_t *cluster_json(const Hdw__GetClusterResponse *r)
                      "nodes_dead", (json_int_t)r->nodes_dead);
 }
 
-static int do_cluster(struct admin *a, int argc, char **argv)
+static int do_cluster(struct hd_admin *a, int argc, char **argv)
 {
     Hdw__GetClusterResponse *r;
     char text[HD_TIME_TEXT_BYTES];
@@ -361,7 +353,7 @@ static int do_cluster(struct admin *a, int argc, char **argv)
     return HD_EXIT_OK;
 }
 
-static int do_hadoop_conf(struct admin *a, int argc, char **argv)
+static int do_hadoop_conf(struct hd_admin *a, int argc, char **argv)
 {
     if (argc != 2) {
         return hd_cmd_usage(a->self, "hadoop-conf: the folder to write to is expected");
@@ -374,17 +366,18 @@ static const struct subcommand {
     const char *name;
     int timeout_ms;
     int args; /* behind the name */
-    int (*run)(struct admin *a, int argc, char **argv);
+    int (*run)(struct hd_admin *a, int argc, char **argv);
 } subcommands[] = {
     {"report", CALL_TIMEOUT_MS, 0, do_report},
     {"safemode", CALL_TIMEOUT_MS, 1, do_safemode},
     {"checkpoint", CHECKPOINT_TIMEOUT_MS, 0, do_checkpoint},
     {"cluster", CALL_TIMEOUT_MS, 0, do_cluster},
     {"hadoop-conf", CALL_TIMEOUT_MS, 1, do_hadoop_conf},
+    {"scan", CALL_TIMEOUT_MS, 1, hd_admin_scan},
 };
 
-static int run_subcommand(const struct subcommand *sub, struct admin *a, const char *dir, int argc,
-                          char **argv)
+static int run_subcommand(const struct subcommand *sub, struct hd_admin *a, const char *dir,
+                          int argc, char **argv)
 {
     if (argc - 1 > sub->args) {
         return hd_cmd_usage(a->self, "%s: unexpected argument %s", sub->name, argv[sub->args + 1]);
@@ -399,7 +392,7 @@ static int run_subcommand(const struct subcommand *sub, struct admin *a, const c
 static int run_admin(const struct hd_command *self, int argc, char **argv)
 {
     const char *dir = NULL;
-    HD_AUTO(admin_done) struct admin a = {.self = self};
+    HD_AUTO(admin_done) struct hd_admin a = {.self = self};
     const struct hd_option options[] = {{"dir", &dir, NULL}, {"json", NULL, &a.json}, {0}};
     int rc = hd_cmd_options(self, options, &argc, argv);
     if (rc != 0) {
@@ -419,7 +412,7 @@ static int run_admin(const struct hd_command *self, int argc, char **argv)
 
 const struct hd_command hd_cmd_admin = {
     .name = "admin",
-    .summary = "report, safemode, checkpoint, cluster, hadoop-conf",
+    .summary = "report, scan, safemode, checkpoint, cluster, hadoop-conf",
     .usage = usage,
     .run = run_admin,
 };

@@ -185,6 +185,39 @@ int hd_config_bool(struct hd_config_at at, const char *key, bool fallback, bool 
     return bad_value(at, key, value, "true or false");
 }
 
+int hd_parse_duration(const char *text, int64_t *ret_ms)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    char *end;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (end == text || errno != 0 || n < 0) {
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < HD_ARRAY_COUNT(units); i++) {
+        if (strcmp(end, units[i].unit) == 0) {
+            return __builtin_mul_overflow((int64_t)n, units[i].ms, ret_ms) ? -EINVAL : 0;
+        }
+    }
+    return -EINVAL;
+}
+
+int hd_config_duration(struct hd_config_at at, const char *key, int64_t fallback_ms,
+                       int64_t *ret_ms)
+{
+    const char *value = hd_config_str(at, key, NULL);
+    if (value == NULL) {
+        *ret_ms = fallback_ms;
+        return 0;
+    }
+    return hd_parse_duration(value, ret_ms) == 0
+               ? 0
+               : bad_value(at, key, value, "a time such as 30s, 10m, 2h or 1d");
+}
+
 int hd_config_double(struct hd_config_at at, const char *key, double fallback, double *ret)
 {
     const char *value = hd_config_str(at, key, NULL);

@@ -32,6 +32,9 @@ const char *hd_config_str(struct hd_config_at at, const char *key, const char *f
 int hd_config_int(struct hd_config_at at, const char *key, int64_t fallback, int64_t *ret);
 int hd_config_bytes(struct hd_config_at at, const char *key, uint64_t fallback, uint64_t *ret);
 int hd_config_bool(struct hd_config_at at, const char *key, bool fallback, bool *ret);
+/* Times: "1d", "90s", "1500ms"; a bare number is seconds. Result and fallback in ms. */
+int hd_config_duration(struct hd_config_at at, const char *key, int64_t fallback_ms,
+                       int64_t *ret_ms);
 int hd_config_double(struct hd_config_at at, const char *key, double fallback, double *ret);
 
 /*
@@ -43,5 +46,8 @@ int hd_config_find(const char *dir, char *out, size_t size);
 
 /* "64m" -> 67108864. -EINVAL when it does not parse or overflows. */
 int hd_parse_bytes(const char *text, uint64_t *ret);
+
+/* "2h" -> 7200000; units ms s m h d, none: seconds. -EINVAL as above. */
+int hd_parse_duration(const char *text, int64_t *ret_ms);
 
 #endif

@@ -4,6 +4,7 @@
 #include "fs/data/core/report.h"
 #include "fs/data/shell/commands.h"
 #include "fs/data/shell/reporter.h"
+#include "fs/data/shell/scanner.h"
 #include "fs/net/rpc_client.h"
 #include "fs/os/clock.h"
 #include "fs/os/log.h"
@@ -344,6 +345,8 @@ static int heartbeat(struct hd_control *c, struct hd_arena *arena, bool want_lea
     pthread_mutex_unlock(&c->data->conns.lock);
     q.has_request_full_block_report_lease = true;
     q.request_full_block_report_lease = want_lease;
+    q.has_last_scan_ms = true;
+    q.last_scan_ms = hd_scanner_last_scan_ms(c->data->scanner);
     err = hd_control_call(c, "sendHeartbeat", &q.base, &hdw__send_heartbeat_response__descriptor,
                           arena, &m);
     if (err < 0) {

@@ -5,6 +5,7 @@
 #include "fs/data/shell/op.h"
 #include "fs/data/shell/reporter.h"
 #include "fs/data/shell/rpc.h"
+#include "fs/data/shell/scanner.h"
 #include "fs/data/shell/workers.h"
 #include "fs/net/loop.h"
 #include "fs/net/rpc_server.h"
@@ -169,6 +170,9 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
     if (err == 0) {
         err = hd_control_start(d, &d->control);
     }
+    if (err == 0) {
+        err = hd_scanner_start(d, &d->scanner);
+    }
     if (err < 0) {
         hd_data_stop(d);
         return err;
@@ -185,12 +189,14 @@ void hd_data_stop(struct hd_data *d)
     hd_loop_fd_remove(d->listen_watch);
     hd_loop_fd_remove(d->unix_watch);
     hd_conns_stop(d);
-    hd_control_quit(d->control);
-    hd_reporter_stop(d->reporter); /* it sends through control's connection */
+    hd_scanner_quit(d->scanner);
+    hd_control_quit(d->control); /* nobody waits for meta any more */
     hd_workers_free(d->copy_workers);
     hd_workers_free(d->recovery_workers);
     hd_workers_free(d->disk_workers);
     hd_workers_free(d->rpc_workers);
+    hd_scanner_stop(d->scanner);
+    hd_reporter_stop(d->reporter); /* it sends through control's connection */
     hd_control_stop(d->control);
     hd_rpc_server_free(d->rpc);
     hd_fd_done(&d->listen_fd);

@@ -1,6 +1,7 @@
 /* READ_BLOCK: checks, reply, packets, and the client's last word (docs/protocol.md, "Reading"). */
 #include "fs/base/error.h"
 #include "fs/data/shell/op.h"
+#include "fs/data/shell/scanner.h"
 #include "fs/data/shell/send.h"
 #include "fs/os/log.h"
 
@@ -119,6 +120,9 @@ static enum hd_op_result read_status(struct hd_conn *c, const Hdw__ExtendedBlock
         hd_log_warn("reader is not content", "block=%" PRIu64 " peer=%s status=%d", b->block_id,
                     c->peer, (int)status);
     }
+    if (status == HDW__STATUS__STATUS_ERROR_CHECKSUM) {
+        hd_scanner_suspect(c->data->scanner, (struct hd_block_id){b->block_id}, "reader");
+    }
     return HD_OP_KEEP;
 }
 
@@ -133,6 +137,9 @@ enum hd_op_result hd_op_read(struct hd_conn *c, const Hdw__OpReadBlock *op)
                             sizeof(HD_OWN_CLIENT_PREFIX) - 1) == 0;
     int err = open_for(c, op, &v, &span, &text);
     if (err < 0) {
+        if (hd_scanner_is_suspicious(err)) {
+            hd_scanner_suspect(c->data->scanner, (struct hd_block_id){b->block_id}, "open");
+        }
         hd_log_info("read refused", "peer=%s block=%" PRIu64 " error=\"%.300s\"", c->peer,
                     b->block_id, text);
         hd_op_reply(c, HDW__STATUS__STATUS_ERROR, NULL,
@@ -150,6 +157,9 @@ enum hd_op_result hd_op_read(struct hd_conn *c, const Hdw__OpReadBlock *op)
     }
     hd_block_view_done(&v);
     if (err < 0) {
+        if (hd_scanner_is_suspicious(err)) {
+            hd_scanner_suspect(c->data->scanner, (struct hd_block_id){b->block_id}, "send");
+        }
         if (err != -HD_E_CLOSED) {
             hd_log_warn("read broken off", "peer=%s block=%" PRIu64 " error=\"%s\"", c->peer,
                         b->block_id, hd_fail_describe(err));

@@ -11,6 +11,12 @@
 
 #define DEFAULT_META "127.0.0.1:8020"
 
+enum {
+    SCAN_RATE_BYTES = 4 << 20,
+    SCAN_PERIOD_MS = 24 * 3600 * 1000,
+    SCAN_PERIOD_MIN_MS = 1000,
+};
+
 static void copy(char *out, size_t size, const char *text)
 {
     snprintf(out, size, "%s", text);
@@ -72,6 +78,15 @@ static int load_numbers(struct hd_config_at at, struct hd_data_options *o)
     }
     if (err == 0) {
         err = hd_config_int(at, "failed_volumes_tolerated", 0, &o->failed_volumes_tolerated);
+    }
+    if (err == 0) {
+        err = hd_config_bytes(at, "scan_rate", SCAN_RATE_BYTES, &o->scan_rate_bytes);
+    }
+    if (err == 0) {
+        err = hd_config_duration(at, "scan_period", SCAN_PERIOD_MS, &o->scan_period_ms);
+    }
+    if (err == 0 && o->scan_period_ms < SCAN_PERIOD_MIN_MS) {
+        err = hd_fail(-HD_E_CONFIG, "scan_period is below a second");
     }
     if (err == 0 && (o->heartbeat_ms < 10 || o->max_transfer_threads < 1)) {
         err = hd_fail(-HD_E_CONFIG, "heartbeat_ms below 10 or max_transfer_threads below 1");

@@ -3,6 +3,7 @@
 #include "fs/base/error.h"
 #include "fs/data/shell/control.h"
 #include "fs/data/shell/recover.h"
+#include "fs/data/shell/scanner.h"
 #include "fs/data/shell/workers.h"
 #include "fs/net/loop.h"
 #include "fs/net/rpc_server.h"
@@ -100,6 +101,35 @@ static void get_bandwidth(struct hd_data *d, struct hd_rpc_call *call, const Pro
     (void)m;
     Hdw__GetBalancerBandwidthResponse r = HDW__GET_BALANCER_BANDWIDTH_RESPONSE__INIT;
     r.bandwidth = BALANCER_BYTES_PER_S;
+    hd_rpc_reply(call, &r.base, 0);
+}
+
+static void scan_replicas(struct hd_data *d, struct hd_rpc_call *call, const ProtobufCMessage *m)
+{
+    const Hdw__ScanReplicasRequest *q = (const Hdw__ScanReplicasRequest *)m;
+    Hdw__ScanReplicasResponse r = HDW__SCAN_REPLICAS_RESPONSE__INIT;
+    if (q->has_block_id) {
+        hd_scanner_suspect(d->scanner, (struct hd_block_id){q->block_id}, "request");
+    } else {
+        hd_scanner_scan_all(d->scanner);
+    }
+    hd_rpc_reply(call, &r.base, 0);
+}
+
+static void get_scan_status(struct hd_data *d, struct hd_rpc_call *call, const ProtobufCMessage *m)
+{
+    Hdw__GetScanStatusResponse r = HDW__GET_SCAN_STATUS_RESPONSE__INIT;
+    struct hd_scan_status s;
+    (void)m;
+    hd_scanner_status(d->scanner, &s);
+    r.scanning = s.scanning;
+    r.replicas_total = s.total;
+    r.replicas_done = s.done;
+    r.replicas_bad = s.bad;
+    r.replicas_lost = s.lost;
+    r.has_last_scan_ms = r.has_oldest_check_ms = true;
+    r.last_scan_ms = s.last_scan_ms;
+    r.oldest_check_ms = s.oldest_check_ms;
     hd_rpc_reply(call, &r.base, 0);
 }
 
@@ -264,6 +294,8 @@ static const struct method {
     {INTER_PROTOCOL, "updateReplicaUnderRecovery",
      &hdw__update_replica_under_recovery_request__descriptor, update_recovery},
     {OWN_PROTOCOL, "syncReplica", &hdw__sync_replica_request__descriptor, sync_replica},
+    {OWN_PROTOCOL, "scanReplicas", &hdw__scan_replicas_request__descriptor, scan_replicas},
+    {OWN_PROTOCOL, "getScanStatus", &hdw__get_scan_status_request__descriptor, get_scan_status},
 };
 
 static void on_call(void *ctx, struct hd_rpc_call *call)

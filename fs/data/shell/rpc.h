@@ -9,6 +9,8 @@
  *   initReplicaRecovery          what is here, RecoveryInProgressException, IOException
  *   updateReplicaUnderRecovery   storage id, IOException
  *   syncReplica                  empty, ReplicaNotFoundException, IOException of the disk
+ *   scanReplicas                 empty; the scan has begun
+ *   getScanStatus                how far it is
  *   anything else                RpcNoSuchMethodException
  *
  * Calls that touch disks or wait for a writer run on workers; the loop never blocks.

@@ -4,6 +4,7 @@
 #include "fs/data/core/replica.h"
 #include "fs/data/shell/control.h"
 #include "fs/data/shell/peer.h"
+#include "fs/data/shell/scanner.h"
 #include "fs/data/shell/send.h"
 #include "fs/data/shell/workers.h"
 #include "fs/os/log.h"
@@ -165,6 +166,9 @@ static void order_run(void *ctx)
         .storage_types = types ? cmd->target_storage_types[0]->storage_types : NULL,
         .storage_ids = ids ? cmd->target_storage_uuids[0]->storage_uuids : NULL};
     int err = hd_transfer_run(o->data, &args);
+    if (hd_scanner_is_suspicious(err)) {
+        hd_scanner_suspect(o->data->scanner, (struct hd_block_id){b->block_id}, "copy");
+    }
     hd_log(err < 0 ? HD_LOG_WARN : HD_LOG_INFO, err < 0 ? "copy failed" : "copied",
            "block=%" PRIu64 " to=%s:%u error=\"%s\"", b->block_id, args.targets[0]->id->ip_addr,
            args.targets[0]->id->xfer_port, err < 0 ? hd_fail_describe(err) : "");

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -148,11 +149,25 @@ static int cut_last_sum(int data_fd, int meta_fd, struct hd_sum_format f, uint64
     return err;
 }
 
+/* What a write left behind that failed half-way: it does not count, and has to go. */
+static int cut_tails(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t keep_bytes)
+{
+    struct stat data;
+    struct stat sums;
+    uint64_t sums_bytes = hd_meta_file_size(f, keep_bytes);
+    if (fstat(data_fd, &data) < 0 || fstat(meta_fd, &sums) < 0 ||
+        ((uint64_t)data.st_size > keep_bytes && ftruncate(data_fd, (off_t)keep_bytes) < 0) ||
+        ((uint64_t)sums.st_size > sums_bytes && ftruncate(meta_fd, (off_t)sums_bytes) < 0)) {
+        return hd_fail_errno(errno, "truncate to %llu", (unsigned long long)keep_bytes);
+    }
+    return 0;
+}
+
 int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size_bytes,
                  uint64_t keep_bytes)
 {
     if (keep_bytes == size_bytes) {
-        return 0;
+        return cut_tails(data_fd, meta_fd, f, keep_bytes);
     }
     if (keep_bytes % f.bytes_per_checksum != 0 && f.type != HD_CHECKSUM_NULL) {
         int err = cut_last_sum(data_fd, meta_fd, f, size_bytes, keep_bytes);

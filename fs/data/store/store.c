@@ -48,6 +48,7 @@ int hd_store_insert(struct hd_store *s, struct hd_store_replica *r)
 void hd_store_remove(struct hd_store *s, struct hd_store_replica *r)
 {
     hd_map_remove(&s->replicas, r->r.id.v);
+    s->bad_count -= r->bad;
     uint64_t bytes = hd_store_replica_disk_bytes(r->r.size_bytes);
     r->volume->used_bytes -= HD_MIN(bytes, r->volume->used_bytes);
     r->volume->replica_count--;
@@ -430,18 +431,8 @@ int hd_store_check(struct hd_store *s)
 {
     for (int i = 0; i < s->volume_count; i++) {
         struct hd_volume *v = &s->volumes[i];
-        char path[HD_LAYOUT_PATH_BYTES];
-        if (v->failed || v->version.storage_id[0] == '\0') {
-            continue;
-        }
-        snprintf(path, sizeof(path), "%s/current/check.tmp", v->dir);
-        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-        if (fd < 0 && errno != ENOSPC && errno != EMFILE && errno != ENFILE && errno != EDQUOT) {
-            hd_volume_fail(s, v, hd_fail_errno(errno, "%s", path));
-        }
-        if (fd >= 0) {
-            close(fd);
-            unlink(path);
+        if (!v->failed && v->version.storage_id[0] != '\0') {
+            hd_volume_probe(s, v); /* a failure is counted below */
         }
     }
     return check_failures(s);

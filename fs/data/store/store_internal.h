@@ -35,6 +35,7 @@ struct hd_store_replica {
     struct hd_block_writer *writer; /* the writer that owns it, if it is one */
     uint32_t version;               /* counts moves of its files */
     bool synced; /* somebody was told that its bytes are durable: so every later move is, too */
+    bool bad;    /* a check found it so; it stays until meta has it deleted */
 };
 
 struct hd_store {
@@ -45,6 +46,7 @@ struct hd_store {
     struct hd_volume volumes[HD_STORE_VOLUMES_MAX];
     int volume_count;
     unsigned cursor; /* round robin */
+    uint64_t bad_count;
     uint64_t reserved_bytes;
     int failed_tolerated;
     uint64_t last_failure_ms;
@@ -86,6 +88,9 @@ int hd_volume_space(const struct hd_volume *v, uint64_t *ret_capacity, uint64_t 
 /* An error of a disk, not of a request: the directory is given up, with all its replicas. */
 bool hd_volume_error_is_fatal(int err);
 void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err);
+
+/* Is it still the directory that was opened, and can it be written? Fails it when not. */
+int hd_volume_probe(struct hd_store *s, struct hd_volume *v);
 
 /* --- files of one replica (files.c) --- */
 

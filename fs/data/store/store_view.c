@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 
 enum { OPEN_TRIES = 20 };
 
@@ -46,6 +47,24 @@ static int read_last_sum(struct hd_block_view *v)
                        hd_meta_file_offset(v->format, v->visible_bytes));
 }
 
+/* A crash, or somebody, made a file of a finished replica shorter or longer than it was. */
+static int check_lengths(const struct hd_block_view *v)
+{
+    struct stat data;
+    struct stat sums;
+    if (fstat(v->data_fd, &data) < 0 || fstat(v->meta_fd, &sums) < 0) {
+        return hd_fail_errno(errno, "%s: stat", v->data_path);
+    }
+    uint64_t want = hd_meta_file_size(v->format, v->replica.size_bytes);
+    if ((uint64_t)data.st_size != v->replica.size_bytes || (uint64_t)sums.st_size != want) {
+        return hd_fail(-HD_E_CORRUPT,
+                       "%s: %lld bytes and %lld bytes of sums; they were %" PRIu64 " and %" PRIu64,
+                       v->data_path, (long long)data.st_size, (long long)sums.st_size,
+                       v->replica.size_bytes, want);
+    }
+    return 0;
+}
+
 static int open_view(const struct hd_layout *l, struct hd_block_view *v)
 {
     enum hd_place place = hd_store_place(&v->replica);
@@ -53,6 +72,9 @@ static int open_view(const struct hd_layout *l, struct hd_block_view *v)
     int err = hd_files_open(l, &v->replica, place, O_RDONLY, &v->data_fd, &v->meta_fd);
     if (err == 0) {
         err = hd_meta_file_read_header(v->meta_fd, &v->format);
+    }
+    if (err == 0 && v->replica.state == HD_REPLICA_FINALIZED) {
+        err = check_lengths(v);
     }
     return err < 0 ? err : read_last_sum(v);
 }
@@ -81,12 +103,13 @@ int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_vie
         pthread_mutex_lock(&s->lock);
         r = hd_map_get(&s->replicas, id.v);
         bool same = r != NULL && r->version == version && r->volume == volume;
+        bool busy = r != NULL && r->owned; /* by somebody who is changing its files */
         pthread_mutex_unlock(&s->lock);
         if (err == 0 && same) {
             return 0;
         }
         hd_block_view_done(ret);
-        if (err < 0 && same && err != -ENOENT) {
+        if (err < 0 && same && !busy && err != -ENOENT) {
             if (hd_volume_error_is_fatal(err)) {
                 hd_volume_fail(s, volume, err);
             }

@@ -81,6 +81,47 @@ void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err)
                  hd_fail_describe(err));
 }
 
+/* Refusals that are no sign of a broken disk. */
+static bool is_passing(int err)
+{
+    return err == -ENOSPC || err == -EMFILE || err == -ENFILE || err == -EDQUOT || err == -ENOMEM;
+}
+
+static int probe(const struct hd_volume *v)
+{
+    char path[HD_LAYOUT_PATH_BYTES];
+    struct hd_node_version version;
+    int err = hd_node_version_read(v->dir, &version);
+    if (err == 0 && strcmp(version.storage_id, v->version.storage_id) != 0) {
+        err = hd_fail(-ENODEV, "%s is %s now, it was %s", v->dir, version.storage_id,
+                      v->version.storage_id);
+    }
+    if (err < 0) {
+        return err;
+    }
+    snprintf(path, sizeof(path), "%s/current/check.tmp", v->dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    close(fd);
+    unlink(path);
+    return 0;
+}
+
+int hd_volume_probe(struct hd_store *s, struct hd_volume *v)
+{
+    if (v->failed) {
+        return hd_fail(-EIO, "%s has failed", v->dir);
+    }
+    int err = probe(v);
+    if (err < 0 && !is_passing(err)) {
+        hd_volume_fail(s, v, err);
+        return err;
+    }
+    return 0;
+}
+
 /* --- loading --- */
 
 /* What the directories say about one block, before it becomes a replica. */

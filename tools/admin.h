@@ -1,0 +1,26 @@
+/*
+ * Subcommands of howdah admin: what each gets, and where those live that have a file of their own.
+ * cmd_admin.c has the table.
+ */
+#ifndef HD_TOOLS_ADMIN_H
+#define HD_TOOLS_ADMIN_H
+
+#include "tools/cluster.h"
+#include "tools/cmd.h"
+#include "tools/meta_call.h"
+
+/* What every subcommand gets. */
+struct hd_admin {
+    const struct hd_command *self;
+    struct hd_cluster cluster;
+    struct hd_meta_call meta;
+    bool json;
+};
+
+/* The name the configuration gives a data node ("data-1"), else its address ("ip:port"). */
+const char *hd_admin_node_name(const struct hd_cluster *c, const char *address);
+
+/* argv[0] is the subcommand's name. Return the exit status. */
+int hd_admin_scan(struct hd_admin *a, int argc, char **argv);
+
+#endif
