@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { TORSO_US = 4000000 }; /* a copy has ended by then, or never will */
+
 struct sim_replica *sim_replica_find(struct sim *s, int n, uint64_t id)
 {
     struct sim_replica *r = s->nodes[n]->replicas;
@@ -201,6 +203,22 @@ static int receive_copy(struct sim *s, int n, const struct hd_write_setup *setup
     return 0;
 }
 
+/* The receiver sees its connection end, whatever became of the sender. */
+struct torso {
+    int node;
+    uint64_t id, writer;
+};
+
+static void drop_torso(struct sim *s, void *arg)
+{
+    struct torso *t = arg;
+    struct sim_replica *r = sim_replica_find(s, t->node, t->id);
+    if (r != NULL && r->writer == t->writer && r->r.state == HD_REPLICA_TEMPORARY) {
+        sim_replica_remove(s, t->node, r);
+    }
+    free(t);
+}
+
 int sim_node_copy(struct sim *s, int from, int to, struct hd_write_setup *setup, uint64_t bytes)
 {
     const struct sim_replica *r = sim_replica_find(s, from, setup->id.v);
@@ -211,15 +229,15 @@ int sim_node_copy(struct sim *s, int from, int to, struct hd_write_setup *setup,
         err = sim_node_setup(s, to, setup, writer);
     }
     if (err == 0) {
+        struct torso *t = malloc(sizeof(*t));
+        hd_assert(t != NULL);
+        *t = (struct torso){to, setup->id.v, writer};
+        sim_at(s, s->now_us + TORSO_US, drop_torso, t);
         sim_sleep(s, sim_between(s, 100, 20000));
         err = sim_reach(s, SIM_NODE + from, SIM_NODE + to);
     }
     if (err == 0) {
         return receive_copy(s, to, setup, data, bytes, writer);
-    }
-    struct sim_replica *torso = sim_replica_find(s, to, setup->id.v);
-    if (torso != NULL && torso->writer == writer && torso->r.state == HD_REPLICA_TEMPORARY) {
-        sim_replica_remove(s, to, torso); /* the receiver sees its connection end */
     }
     return err;
 }
@@ -250,11 +268,12 @@ int sim_node_recovery_init(struct sim *s, int n, uint64_t id, uint64_t gs, uint6
                            struct hd_recovery_answer *ret)
 {
     struct sim_replica *r = sim_replica_find(s, n, id);
-    *ret = (struct hd_recovery_answer){.reached = true};
+    *ret = (struct hd_recovery_answer){0};
     if (r != NULL && r->rotten) {
-        return 0; /* see docs/testing.md */
+        return hd_fail(-HD_E_CHECKSUM, "the replica is rotten");
     }
     int err = hd_recovery_check(r != NULL ? &r->r : NULL, (struct hd_genstamp){gs}, recovery_id);
+    ret->reached = err >= 0;
     if (err <= 0) {
         return err;
     }

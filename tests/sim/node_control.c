@@ -392,12 +392,15 @@ static void run_recovery(struct sim *s, void *arg)
     struct hd_recovery_answer answers[LOCATIONS_MAX];
     struct hd_recovery_choice choice;
     bool updated[LOCATIONS_MAX] = {false};
-    uint64_t truncate = o->truncate_block != NULL ? o->truncate_block->num_bytes : UINT64_MAX;
+    struct hd_recovery_order order = {
+        .block_gs = {o->block->b->generation_stamp},
+        .known_bytes = o->block->b->num_bytes,
+        .truncate_bytes = o->truncate_block != NULL ? o->truncate_block->num_bytes : UINT64_MAX,
+    };
     int count = (int)HD_MIN(o->block->n_locs, (size_t)LOCATIONS_MAX);
     int err = ask_all(s, n, o, answers);
     if (err == 0) {
-        err = hd_recovery_choose(
-            answers, count, (struct hd_genstamp){o->block->b->generation_stamp}, truncate, &choice);
+        err = hd_recovery_choose(answers, count, &order, &choice);
     }
     if (err == 0 && !choice.delete_block) {
         err = update_all(s, n, o, answers, choice.size_bytes, updated);

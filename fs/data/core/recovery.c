@@ -25,91 +25,116 @@ static bool counts(const struct hd_recovery_answer *a, struct hd_genstamp block_
            a->state <= HD_REPLICA_RWR;
 }
 
-/* The best state among the answers that count; RUR when none does. */
-static enum hd_replica_state best_state(const struct hd_recovery_answer *answers, int count,
-                                        struct hd_genstamp block_gs)
+/*
+ * What one stamp wrote is a prefix of one stream of bytes, so replicas of a block differ in length
+ * only. Whose length is right:
+ *
+ *   a truncate         the one it asks for; who has less takes no part
+ *   FINALIZED          the writer had ended: the longest. A shorter one lost its end in a power
+ * cut, as did one that is shorter than an unfinished replica of its stamp RBW                each
+ * has all that was acknowledged: the shortest, so that all can stay RWR only           the node
+ * stopped, perhaps without power: the longest
+ *
+ * What meta was told before (known_bytes) is not undercut while a replica has it.
+ */
+struct choice {
+    const struct hd_recovery_answer *answers;
+    int count;
+    struct hd_genstamp block_gs;
+    uint64_t at_least_bytes;
+};
+
+static bool is_shortened(const struct choice *c, const struct hd_recovery_answer *a)
+{
+    if (a->size_bytes < c->at_least_bytes) {
+        return true;
+    }
+    for (int i = 0; a->state == HD_REPLICA_FINALIZED && i < c->count; i++) {
+        const struct hd_recovery_answer *o = &c->answers[i];
+        if (counts(o, c->block_gs) && o->gs.v == a->gs.v && o->size_bytes > a->size_bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The best state among the answers that count and are whole; RUR when none does. */
+static enum hd_replica_state best_state(const struct choice *c)
 {
     enum hd_replica_state best = HD_REPLICA_RUR;
-    for (int i = 0; i < count; i++) {
-        if (counts(&answers[i], block_gs) && answers[i].state < best) {
-            best = answers[i].state;
+    for (int i = 0; i < c->count; i++) {
+        const struct hd_recovery_answer *a = &c->answers[i];
+        if (counts(a, c->block_gs) && !is_shortened(c, a) && a->state < best) {
+            best = a->state;
         }
     }
     return best;
 }
 
-/*
- * Finalized replicas of different lengths: an earlier recovery ended on some of them only, and has
- * decided. The stamp from which on they count; 0 when they agree.
- */
-static uint64_t finalized_stamp(const struct hd_recovery_answer *answers, int count,
-                                struct hd_genstamp block_gs, enum hd_replica_state best)
+/* The length all shall have; 0: no replica is good enough. */
+static uint64_t choose_length(const struct choice *c)
 {
-    uint64_t newest = 0;
-    uint64_t size_bytes = UINT64_MAX;
-    bool differ = false;
-    for (int i = 0; best == HD_REPLICA_FINALIZED && i < count; i++) {
-        const struct hd_recovery_answer *a = &answers[i];
-        if (!counts(a, block_gs) || a->state != best) {
-            continue;
+    enum hd_replica_state best = best_state(c);
+    uint64_t shortest = UINT64_MAX;
+    uint64_t longest = 0;
+    for (int i = 0; i < c->count; i++) {
+        const struct hd_recovery_answer *a = &c->answers[i];
+        if (counts(a, c->block_gs) && a->state == best && !is_shortened(c, a)) {
+            shortest = HD_MIN(shortest, a->size_bytes);
+            longest = HD_MAX(longest, a->size_bytes);
         }
-        differ = differ || (size_bytes != UINT64_MAX && size_bytes != a->size_bytes);
-        size_bytes = a->size_bytes;
-        newest = HD_MAX(newest, a->gs.v);
     }
-    return differ ? newest : 0;
+    return best == HD_REPLICA_RBW ? shortest : longest;
 }
 
-int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_genstamp block_gs,
-                       uint64_t truncate_bytes, struct hd_recovery_choice *ret)
+static int count_reached(const struct hd_recovery_answer *answers, int count)
 {
-    enum hd_replica_state best = best_state(answers, count, block_gs);
-    *ret = (struct hd_recovery_choice){.size_bytes = UINT64_MAX};
-    uint64_t newest = finalized_stamp(answers, count, block_gs, best);
     int reached = 0;
     for (int i = 0; i < count; i++) {
-        struct hd_recovery_answer *a = &answers[i];
-        reached += a->reached;
-        a->takes_part = false;
-        if (!counts(a, block_gs) || a->state != best || a->gs.v < newest) {
-            continue;
-        }
-        if (best == HD_REPLICA_FINALIZED && ret->size_bytes != UINT64_MAX &&
-            a->size_bytes != ret->size_bytes) {
-            return hd_fail(-HD_E_IO, "finalized replicas of %llu and %llu bytes",
-                           (unsigned long long)ret->size_bytes, (unsigned long long)a->size_bytes);
-        }
-        ret->size_bytes = HD_MIN(ret->size_bytes, a->size_bytes);
+        reached += answers[i].reached;
     }
-    if (reached == 0) {
+    return reached;
+}
+
+static int nobody_has_it(const struct choice *c, struct hd_recovery_choice *ret)
+{
+    int reached = count_reached(c->answers, c->count);
+    if (reached < c->count) {
+        return hd_fail(-HD_E_IO,
+                       "%d of %d locations have nothing of the block, the others are silent",
+                       reached, c->count);
+    }
+    ret->size_bytes = 0;
+    ret->delete_block = true;
+    return 0;
+}
+
+int hd_recovery_choose(struct hd_recovery_answer *answers, int count,
+                       const struct hd_recovery_order *order, struct hd_recovery_choice *ret)
+{
+    struct choice c = {answers, count, order->block_gs, order->known_bytes};
+    bool truncate = order->truncate_bytes != UINT64_MAX;
+    *ret = (struct hd_recovery_choice){0};
+    for (int i = 0; i < count; i++) {
+        answers[i].takes_part = false;
+    }
+    if (count_reached(answers, count) == 0) {
         return hd_fail(-HD_E_IO, "no location of the block could be reached");
     }
-    if (best == HD_REPLICA_RUR && reached < count) {
-        return hd_fail(-HD_E_IO,
-                       "%d of %d locations have nothing of the block, the others are "
-                       "silent",
-                       reached, count);
+    ret->size_bytes = truncate ? order->truncate_bytes : choose_length(&c);
+    if (ret->size_bytes == 0 && !truncate && count_reached(answers, count) == count) {
+        c.at_least_bytes = 0; /* nobody has what was told: the most there is */
+        ret->size_bytes = choose_length(&c);
     }
-    if (best == HD_REPLICA_RUR) {
-        ret->size_bytes = 0;
-        ret->delete_block = true;
-        return 0;
+    if (ret->size_bytes == 0 && !truncate) {
+        return nobody_has_it(&c, ret);
     }
     for (int i = 0; i < count; i++) {
         struct hd_recovery_answer *a = &answers[i];
-        /* Beside finalized replicas an unfinished one of the same length is as good. */
-        a->takes_part =
-            counts(a, block_gs) && ((a->state == best && a->gs.v >= newest) ||
-                                    (best == HD_REPLICA_FINALIZED && a->state == HD_REPLICA_RBW &&
-                                     a->size_bytes == ret->size_bytes));
+        a->takes_part = counts(a, order->block_gs) && a->size_bytes >= ret->size_bytes;
         ret->parts += a->takes_part;
     }
-    if (truncate_bytes != UINT64_MAX) {
-        if (truncate_bytes > ret->size_bytes) {
-            return hd_fail(-HD_E_IO, "truncate to %llu bytes of a block that has %llu",
-                           (unsigned long long)truncate_bytes, (unsigned long long)ret->size_bytes);
-        }
-        ret->size_bytes = truncate_bytes;
-    }
-    return 0;
+    return ret->parts > 0 ? 0
+                          : hd_fail(-HD_E_IO, "truncate to %llu bytes: no location has as many",
+                                    (unsigned long long)ret->size_bytes);
 }

@@ -24,18 +24,25 @@ struct hd_recovery_answer {
     bool takes_part; /* set by hd_recovery_choose */
 };
 
+/* What meta orders. */
+struct hd_recovery_order {
+    struct hd_genstamp block_gs; /* older replicas do not count */
+    uint64_t known_bytes;        /* so many were told to meta before: they are promised */
+    uint64_t truncate_bytes;     /* the wanted length of a truncate, or UINT64_MAX */
+};
+
 struct hd_recovery_choice {
-    uint64_t size_bytes; /* for every replica that takes part */
+    uint64_t size_bytes; /* for every replica that takes part; none has fewer */
     int parts;           /* how many do */
     bool delete_block;   /* nobody holds a byte of it: the block goes */
 };
 
 /*
- * Chooses. truncate_bytes: the wanted length of a truncate, or UINT64_MAX. 0, or -HD_E_IO with a
- * failure text when the answers contradict each other, nobody could be reached, or nobody who could
- * has a byte while others are silent: what they hold may be acknowledged.
+ * Chooses, and sets takes_part. 0, or -HD_E_IO with a failure text when nobody could be reached, or
+ * nobody who could has what is asked for while others are silent: what they hold may be
+ * acknowledged.
  */
-int hd_recovery_choose(struct hd_recovery_answer *answers, int count, struct hd_genstamp block_gs,
-                       uint64_t truncate_bytes, struct hd_recovery_choice *ret);
+int hd_recovery_choose(struct hd_recovery_answer *answers, int count,
+                       const struct hd_recovery_order *order, struct hd_recovery_choice *ret);
 
 #endif

@@ -196,12 +196,15 @@ static int commit(struct recovery *r)
 static int recover(struct recovery *r)
 {
     const Hdw__ExtendedBlock *b = r->order->block->b;
-    uint64_t truncate =
-        r->order->truncate_block != NULL ? r->order->truncate_block->num_bytes : UINT64_MAX;
+    struct hd_recovery_order order = {
+        .block_gs = {b->generation_stamp},
+        .known_bytes = b->has_num_bytes ? b->num_bytes : 0,
+        .truncate_bytes =
+            r->order->truncate_block != NULL ? r->order->truncate_block->num_bytes : UINT64_MAX,
+    };
     int err = ask_all(r);
     if (err == 0) {
-        err = hd_recovery_choose(r->answers, r->count, (struct hd_genstamp){b->generation_stamp},
-                                 truncate, &r->choice);
+        err = hd_recovery_choose(r->answers, r->count, &order, &r->choice);
     }
     if (err == 0 && !r->choice.delete_block) {
         err = update_all(r);
