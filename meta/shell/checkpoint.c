@@ -45,7 +45,7 @@ static void answer(struct hd_meta_service *s, struct hd_rpc_call *call)
     }
     char path[HD_IMAGE_PATH_BYTES];
     Hdw__CheckpointResponse r = HDW__CHECKPOINT_RESPONSE__INIT;
-    hd_image_path(s->x->store->dir, s->image_txid, path);
+    hd_image_path(hd_edit_log_dir(s->x->store->log), s->image_txid, path);
     r.txid = s->image_txid.v;
     r.path = path;
     hd_rpc_reply(call, &r.base, (int64_t)s->x->written.v);
@@ -94,13 +94,13 @@ static void run_make(struct hd_job *job)
     struct making *m = HD_CONTAINER(job, struct making, job);
     const struct hd_executor *x = m->s->x;
     if (m->err == 0) {
-        m->err = hd_image_make(x->store->dir, x->store->view, m->snapshot, m->applied,
-                               &x->conf->core, &x->store->version, &m->info);
+        m->err = hd_image_make(hd_edit_log_dir(x->store->log), x->store->view, m->snapshot,
+                               m->applied, &x->conf->core, &x->store->version, &m->info);
         hd_kv_snapshot_free(x->store->view, m->snapshot);
         m->snapshot = NULL;
         if (m->err == 0) {
-            m->err =
-                hd_image_retain(x->store->dir, x->store->log, (size_t)x->conf->checkpoints_kept);
+            m->err = hd_image_retain(hd_edit_log_dir(x->store->log), x->store->log,
+                                     (size_t)x->conf->checkpoints_kept);
         }
         snprintf(m->text, sizeof(m->text), "%s", m->err < 0 ? hd_fail_describe(m->err) : "");
     }

@@ -93,11 +93,14 @@ int hd_image_retain(const char *dir, struct hd_edit_log *log, size_t kept)
     if (err == 0) {
         err = remove_orphans(dir);
     }
-    if (err < 0 || count < kept) {
-        return err;
-    }
     for (size_t i = kept; i < count && err == 0; i++) {
         err = hd_image_remove(dir, images[i]);
+    }
+    if (err == 0) { /* before edits go that they cover */
+        err = hd_store_spread_images(log);
+    }
+    if (err < 0 || count < kept) {
+        return err;
     }
     if (err == 0) {
         err = hd_edit_log_purge(log, images[kept - 1]);

@@ -50,14 +50,15 @@ static int make(struct hd_secondary *s)
     struct hd_secondary_checkpoint *c = &s->checkpoint;
     struct hd_image_info info;
     char path[HD_IMAGE_PATH_BYTES];
-    int err = hd_image_make(s->store.dir, s->store.view, c->snapshot, c->txid, &s->conf->core,
-                            &s->store.version, &info);
+    int err = hd_image_make(hd_edit_log_dir(s->store.log), s->store.view, c->snapshot, c->txid,
+                            &s->conf->core, &s->store.version, &info);
     if (err < 0) {
         return err;
     }
-    hd_image_path(s->store.dir, c->txid, path);
+    hd_image_path(hd_edit_log_dir(s->store.log), c->txid, path);
     /* Before the upload: who waits for the checkpoint finds both directories at rest. */
-    err = hd_image_retain(s->store.dir, s->store.log, (size_t)s->conf->checkpoints_kept);
+    err = hd_image_retain(hd_edit_log_dir(s->store.log), s->store.log,
+                          (size_t)s->conf->checkpoints_kept);
     if (err == 0) {
         err = upload(&c->link, path, &info);
     }
@@ -160,7 +161,7 @@ int hd_secondary_fetch_image(struct hd_secondary *s, struct hd_txid *ret)
     struct hd_image_info announced;
     struct hd_image_info got;
     char path[HD_IMAGE_PATH_BYTES];
-    snprintf(path, sizeof(path), "%s/image_fetched.tmp", s->store.dir);
+    snprintf(path, sizeof(path), "%s/image_fetched.tmp", hd_edit_log_dir(s->store.log));
     HD_AUTO(hd_fd_done) int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) {
         return hd_fail_errno(errno, "%s", path);
@@ -173,7 +174,7 @@ int hd_secondary_fetch_image(struct hd_secondary *s, struct hd_txid *ret)
         err = hd_fail(-HD_E_CORRUPT, "%s: does not have the digest that was announced", path);
     }
     if (err == 0) {
-        err = hd_image_install(s->store.dir, path, &got);
+        err = hd_image_install(hd_edit_log_dir(s->store.log), path, &got);
     }
     if (err < 0) {
         unlink(path);

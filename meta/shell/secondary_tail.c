@@ -119,14 +119,14 @@ static int open_store(struct hd_secondary *s)
         .dir = s->conf->dir, .core = &s->conf->core, .version = &primary, .ip = ""};
     err = hd_store_open(&o, &s->store);
     if (err == -HD_E_CORRUPT) {
-        char to[HD_CONF_TEXT_BYTES + 64];
-        snprintf(to, sizeof(to), "%s.bad-%" PRId64, s->conf->dir, hd_clock_wall_ms().v);
+        char suffix[64];
+        snprintf(suffix, sizeof(suffix), ".bad-%" PRId64, hd_clock_wall_ms().v);
         hd_log_warn("directory is damaged, starting over with an empty one",
-                    "moved_to=%s reason=\"%s\"", to, hd_fail_describe(err));
-        if (rename(s->conf->dir, to) < 0) {
-            return hd_fail_errno(errno, "%s: rename to %s", s->conf->dir, to);
+                    "moved_to=%s%s reason=\"%s\"", s->conf->dir, suffix, hd_fail_describe(err));
+        err = hd_store_put_aside(s->conf->dir, suffix);
+        if (err == 0) {
+            err = hd_store_open(&o, &s->store);
         }
-        err = hd_store_open(&o, &s->store);
     }
     if (err == 0 && strcmp(primary.cluster_id, s->store.version.cluster_id) != 0) {
         err = hd_fail(-HD_E_INCORRECT_VERSION, "%s: belongs to cluster %s, the primary at %s to %s",
@@ -143,7 +143,7 @@ static int open_store(struct hd_secondary *s)
     }
     size_t count;
     struct hd_txid newest = {0};
-    (void)hd_image_list(s->conf->dir, &newest, 1, &count);
+    (void)hd_image_list(s->store.dir, &newest, 1, &count);
     s->checkpoint_txid = newest;
     s->checkpoint_at_ms = hd_clock_mono_ms().v;
     s->store_open = true;

@@ -67,7 +67,7 @@ static void note_cancelled(struct piece *p)
 
 static int read_piece(struct piece *p)
 {
-    const char *dir = p->s->x->store->dir;
+    const char *dir = hd_edit_log_dir(p->s->x->store->log);
     char path[HD_IMAGE_PATH_BYTES];
     size_t count = 1;
     if (p->txid.v == 0) {
@@ -142,7 +142,8 @@ void hd_service_fetch_image(struct hd_meta_service *s, struct hd_rpc_call *call)
 static void upload_path(const struct piece *p, char out[HD_IMAGE_PATH_BYTES])
 {
     char path[HD_IMAGE_PATH_BYTES - 16];
-    snprintf(path, sizeof(path), "%s/image_%020" PRIu64, p->s->x->store->dir, p->txid.v);
+    snprintf(path, sizeof(path), "%s/image_%020" PRIu64, hd_edit_log_dir(p->s->x->store->log),
+             p->txid.v);
     snprintf(out, HD_IMAGE_PATH_BYTES, "%s.upload.tmp", path);
 }
 
@@ -182,13 +183,14 @@ static int verify_upload(struct piece *p)
         err = hd_fail(-HD_E_CORRUPT, "%s: is the image of txid %" PRIu64, path, p->info.txid.v);
     }
     if (err == 0) {
-        err = hd_image_install(x->store->dir, path, &p->info);
+        err = hd_image_install(hd_edit_log_dir(x->store->log), path, &p->info);
     }
     if (err < 0) {
         unlink(path);
         return err;
     }
-    return hd_image_retain(x->store->dir, x->store->log, (size_t)x->conf->checkpoints_kept);
+    return hd_image_retain(hd_edit_log_dir(x->store->log), x->store->log,
+                           (size_t)x->conf->checkpoints_kept);
 }
 
 static void run_verify(struct hd_job *job)

@@ -1,5 +1,7 @@
 /* Start-up of a metadata directory. See store.h. */
 #include "meta/shell/store.h"
+#include "meta/shell/dirs.h"
+#include "meta/shell/dirs_fill.h"
 #include "meta/shell/rebuild.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
@@ -11,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,24 +97,51 @@ static int format(struct hd_store *s, const struct hd_store_options *o)
     return err;
 }
 
-static int open_log(struct hd_store *s)
+int hd_store_has_log(const char *dir)
 {
-    struct hd_edit_log_options lo = {.dir = s->dir, .cluster_id = s->version.cluster_id};
-    struct hd_edit_log_recovery recovery;
-    DIR *d = opendir(s->dir);
+    DIR *d = opendir(dir);
+    if (d == NULL) {
+        return hd_fail_errno(errno, "%s", dir);
+    }
     bool any = false;
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
         any = any || strncmp(e->d_name, "edits_", 6) == 0;
     }
-    if (d != NULL) {
-        closedir(d);
+    closedir(d);
+    return any ? 0
+               : hd_fail(-HD_E_CORRUPT,
+                         "%s: no edit log (edits_*); restore it from the secondary's directory",
+                         dir);
+}
+
+static void on_dropped(void *ctx, const char *dir, const char *why)
+{
+    (void)ctx;
+    hd_log_error("metadata directory failed and is not written any more; the others go on",
+                 "dir=%s reason=\"%s\"", dir, why);
+}
+
+static void on_repaired(void *ctx, const char *path, const char *from, const char *why)
+{
+    (void)ctx;
+    hd_log_warn("damaged segment replaced by another directory's", "path=%s from=%s reason=\"%s\"",
+                path, from, why);
+}
+
+static int open_log(struct hd_store *s)
+{
+    struct hd_edit_log_options lo = {.dir = s->dir,
+                                     .cluster_id = s->version.cluster_id,
+                                     .on_dropped = on_dropped,
+                                     .on_repaired = on_repaired};
+    struct hd_edit_log_recovery recovery;
+    if (s->dirs->members.count > 1) {
+        lo.members = &s->dirs->members;
     }
-    if (!any) {
-        return hd_fail(-HD_E_CORRUPT,
-                       "%s: no edit log (edits_*); restore it from the secondary's directory",
-                       s->dir);
+    int err = hd_store_has_log(s->dir);
+    if (err == 0) {
+        err = hd_edit_log_open(&lo, &s->log, &recovery);
     }
-    int err = hd_edit_log_open(&lo, &s->log, &recovery);
     if (err == 0 && recovery.cut_bytes > 0) {
         hd_log_warn("unfinished write cut off the end of the edit log",
                     "dir=%s last_txid=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64, s->dir,
@@ -248,23 +278,38 @@ static int open_view(struct hd_store *s, const struct hd_meta_options *core)
     return err < 0 ? err : check_reach(s, "an image");
 }
 
+/* Directories, version, and the first directory in use. */
+static int open_dirs(struct hd_store *s, const struct hd_store_options *o)
+{
+    s->dirs = calloc(1, sizeof(*s->dirs));
+    if (s->dirs == NULL) {
+        return -ENOMEM;
+    }
+    int err = hd_dirs_open(o->dir, s->dirs);
+    if (err == -ENOENT) {
+        snprintf(s->dir, sizeof(s->dir), "%s", s->dirs->list[0].path);
+        err = format(s, o);
+        if (err == 0) {
+            err = hd_dirs_formatted(s->dirs);
+        }
+    }
+    if (err == 0) {
+        err = hd_dirs_settle(s->dirs);
+    }
+    if (err < 0) {
+        return err;
+    }
+    s->version = *hd_dirs_version(s->dirs);
+    snprintf(s->dir, sizeof(s->dir), "%s", s->dirs->members.list[0].path);
+    s->lock_fd = dup(s->dirs->list[0].lock_fd);
+    return 0;
+}
+
 int hd_store_open(const struct hd_store_options *o, struct hd_store *ret)
 {
     *ret = (struct hd_store){.lock_fd = -1};
     uint64_t begin = hd_clock_mono_ns();
-    if (snprintf(ret->dir, sizeof(ret->dir), "%s", o->dir) >= (int)sizeof(ret->dir)) {
-        return hd_fail(-ENAMETOOLONG, "%s", o->dir);
-    }
-    int err = hd_dir_make(o->dir, 0755);
-    if (err == 0) {
-        err = hd_dir_lock(o->dir, &ret->lock_fd);
-    }
-    if (err == 0) {
-        err = hd_store_peek(o->dir, &ret->version);
-    }
-    if (err == -ENOENT) {
-        err = format(ret, o);
-    }
+    int err = open_dirs(ret, o);
     if (err == 0) {
         err = hd_image_remove_temps(ret->dir);
     }
@@ -308,5 +353,53 @@ void hd_store_close(struct hd_store *s)
     hd_kv_close(s->view);
     hd_edit_log_close(s->log);
     hd_fd_done(&s->lock_fd);
+    if (s->dirs != NULL) {
+        hd_dirs_close(s->dirs);
+        free(s->dirs);
+    }
     *s = (struct hd_store){.lock_fd = -1};
+}
+
+int hd_store_write_version(struct hd_store *s)
+{
+    struct hd_edit_log_dir dirs[HD_DIRS_MAX];
+    size_t count = hd_edit_log_dirs(s->log, dirs);
+    int err = 0;
+    for (size_t i = 0; i < count && err == 0; i++) {
+        if (dirs[i].failed == NULL) {
+            err = hd_version_write(dirs[i].dir, &s->version);
+            err = err < 0 ? hd_edit_log_drop(s->log, dirs[i].dir, err) : 0;
+        }
+    }
+    return err;
+}
+
+int hd_store_put_aside(const char *text, const char *suffix)
+{
+    char dirs[HD_DIRS_MAX][HD_DIR_PATH_BYTES];
+    size_t count;
+    int err = hd_dirs_split(text, dirs, &count);
+    for (size_t i = 0; i < count && err == 0; i++) {
+        char to[HD_LOG_PATH_BYTES];
+        snprintf(to, sizeof(to), "%s%s", dirs[i], suffix);
+        if (rename(dirs[i], to) < 0 && errno != ENOENT) {
+            err = hd_fail_errno(errno, "%s: rename to %s", dirs[i], to);
+        }
+    }
+    return err;
+}
+
+int hd_store_spread_images(struct hd_edit_log *log)
+{
+    struct hd_edit_log_dir dirs[HD_DIRS_MAX];
+    size_t count = hd_edit_log_dirs(log, dirs);
+    const char *first = hd_edit_log_dir(log);
+    int err = 0;
+    for (size_t i = 0; i < count && err == 0; i++) {
+        if (dirs[i].failed == NULL && dirs[i].dir != first) {
+            err = hd_dirs_equalise_images(first, dirs[i].dir);
+            err = err < 0 ? hd_edit_log_drop(log, dirs[i].dir, err) : 0;
+        }
+    }
+    return err;
 }
