@@ -319,6 +319,7 @@ void hd_meta_start(struct hd_meta *m, struct hd_mono_ms now)
         HD_LIST_ENTRY(it, struct hd_retry, link)->at = now;
     }
     hd_safe_mode_start(m, now);
+    hd_nodes_count_absent(m);
 }
 
 struct hd_txid hd_meta_txid(const struct hd_meta *m)

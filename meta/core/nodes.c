@@ -172,13 +172,22 @@ static void leave_maintenance(struct hd_meta *m, struct hd_node *node)
     }
 }
 
-static void count_absent(struct hd_meta *m)
+/* Is it in maintenance, and not known what it has? */
+static bool is_absent(const struct hd_meta *m, const struct hd_node_admin *a)
 {
+    const struct hd_node *node = hd_nodes_find(&m->nodes, a->uuid);
+    return a->wish == HD_WISH_MAINTENANCE && (node == NULL || node->report_wall.v == 0);
+}
+
+void hd_nodes_count_absent(struct hd_meta *m)
+{
+    uint32_t before = m->absent_in_maintenance;
     m->absent_in_maintenance = 0;
     for (uint32_t i = 0; i < m->ns.node_admins.count; i++) {
-        const struct hd_node_admin *a = &m->ns.node_admins.items[i];
-        m->absent_in_maintenance +=
-            a->wish == HD_WISH_MAINTENANCE && hd_nodes_find(&m->nodes, a->uuid) == NULL;
+        m->absent_in_maintenance += is_absent(m, &m->ns.node_admins.items[i]);
+    }
+    if (m->absent_in_maintenance < before && !m->safe.starting) {
+        hd_repair_check_all(m); /* what was put down to them may be missing indeed */
     }
 }
 
@@ -201,10 +210,19 @@ void hd_node_take_wish(struct hd_meta *m, struct hd_node *node)
         break;
     }
     node->until_ms = a != NULL ? a->until_ms : 0;
-    count_absent(m);
     m->nodes.count_turn = 0;
+    hd_nodes_count_absent(m);
     if (node->duty != before) {
         hd_drain_start(m, node);
+    }
+}
+
+void hd_nodes_take_wishes(struct hd_meta *m, struct hd_node *node)
+{
+    if (node != NULL) {
+        hd_node_take_wish(m, node);
+    } else {
+        hd_nodes_count_absent(m);
     }
 }
 
@@ -223,16 +241,14 @@ static void check_wishes(struct hd_meta *m)
         hd_assert(op.uuid != NULL);
         hd_meta_trace(m, "node %s: the time of its maintenance is up", op.uuid);
         HD_COMMIT(m, node_admin, NODE_ADMIN, &op);
-        if (node != NULL) {
-            hd_node_take_wish(m, node);
-        }
-        count_absent(m);
+        hd_nodes_take_wishes(m, node);
     }
 }
 
 void hd_nodes_check(struct hd_meta *m)
 {
     check_wishes(m);
+    hd_nodes_count_absent(m);
     for (uint32_t i = 0; i < m->nodes.count; i++) {
         struct hd_node *node = m->nodes.all[i];
         if (node->state == HD_NODE_DEAD) {

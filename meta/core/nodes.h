@@ -23,6 +23,8 @@
 #include "hdfs.pb-c.h"
 #include "datanode.pb-c.h"
 
+#define HD_DEFAULT_RACK "/default-rack"
+
 struct hd_meta;
 struct hd_blk;
 struct hd_inode;
@@ -175,6 +177,12 @@ bool hd_nodes_many_racks(struct hd_meta *m);
 
 /* The durable wish about the node has changed, or the node has just become known. */
 void hd_node_take_wish(struct hd_meta *m, struct hd_node *node);
+
+/* A wish has changed: of this node, NULL: of one that was not seen since the start. */
+void hd_nodes_take_wishes(struct hd_meta *m, struct hd_node *node);
+
+/* How many nodes in maintenance may have replicas that nobody told of. */
+void hd_nodes_count_absent(struct hd_meta *m);
 
 /* A node by uuid, name, "host:port" or "ip:port"; the one heard last of several. NULL: none. */
 struct hd_node *hd_nodes_resolve(const struct hd_nodes *n, const char *text);

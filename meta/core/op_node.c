@@ -64,7 +64,7 @@ static struct hd_node *new_node(struct hd_meta *m, const char *uuid)
     struct hd_nodes *n = &m->nodes;
     struct hd_node *node = HD_MEM_NEW(struct hd_node);
     node->uuid = hd_mem_str(uuid, strlen(uuid));
-    node->rack = hd_mem_str("/default-rack", 13);
+    node->rack = hd_mem_str(HD_DEFAULT_RACK, sizeof(HD_DEFAULT_RACK) - 1);
     node->name = hd_mem_str("", 0);
     node->own_rack = hd_mem_str("", 0);
     node->index = (uint16_t)n->count;
