@@ -15,12 +15,22 @@ struct hd_admin {
     struct hd_cluster cluster;
     struct hd_meta_call meta;
     bool json;
+    const char *duration; /* of --for; NULL: not given */
 };
 
 /* The name the configuration gives a data node ("data-1"), else its address ("ip:port"). */
 const char *hd_admin_node_name(const struct hd_cluster *c, const char *address);
 
+/* The same of a node that meta reports; the name it calls itself when the configuration has none.
+ */
+const char *hd_admin_report_name(const struct hd_cluster *c, const Hdw__NodeReport *n);
+
 /* argv[0] is the subcommand's name. Return the exit status. */
+int hd_admin_report(struct hd_admin *a, int argc, char **argv);
+int hd_admin_decommission(struct hd_admin *a, int argc, char **argv);
+int hd_admin_recommission(struct hd_admin *a, int argc, char **argv);
+int hd_admin_maintenance(struct hd_admin *a, int argc, char **argv);
+int hd_admin_topology(struct hd_admin *a, int argc, char **argv);
 int hd_admin_scan(struct hd_admin *a, int argc, char **argv);
 
 #endif

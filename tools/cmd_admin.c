@@ -14,6 +14,10 @@
 static const char usage[] =
     "usage: howdah admin [--dir DIR] COMMAND\n\n"
     "  report [--json]                capacity, blocks and data nodes (dfsadmin -report)\n"
+    "  topology [--json]              the data nodes by rack\n"
+    "  decommission NODE              copies the node's blocks elsewhere, so that it can go\n"
+    "  recommission NODE              takes it into service again\n"
+    "  maintenance NODE --for 2h      the node may be away so long: nothing is copied for it\n"
     "  safemode enter|leave|get|wait  no changes are accepted while safe mode is on\n"
     "  checkpoint                     writes an image of the namespace now\n"
     "  scan [NODE] [--json]           verifies all replicas now, of one node or of all\n"
@@ -35,212 +39,6 @@ static int print_json(json_t *o)
     json_decref(o);
     putchar('\n');
     return rc == 0 ? HD_EXIT_OK : HD_EXIT_FAILED;
-}
-
-/* ---- report ---- */
-
-struct report {
-    bool safe_mode;
-    Hdw__GetFsStatsResponse *stats;
-    Hdw__GetFsReplicatedBlockStatsResponse *blocks;
-    Hdw__GetDatanodeReportResponse *live;
-    Hdw__GetDatanodeReportResponse *dead;
-};
-
-static int ask_report(struct hd_admin *a, struct report *r)
-{
-    int rc = hd_meta_fs_stats(&a->meta, &r->stats);
-    if (rc == 0) {
-        rc = hd_meta_safe_mode(&a->meta, HDW__SAFE_MODE_ACTION__SAFEMODE_GET, &r->safe_mode);
-    }
-    if (rc == 0) {
-        rc = hd_meta_block_stats(&a->meta, &r->blocks);
-    }
-    if (rc == 0) {
-        rc = hd_meta_nodes(&a->meta, HDW__DATANODE_REPORT_TYPE__REPORT_LIVE, &r->live);
-    }
-    return rc == 0 ? hd_meta_nodes(&a->meta, HDW__DATANODE_REPORT_TYPE__REPORT_DEAD, &r->dead) : rc;
-}
-
-static double percent(uint64_t part, uint64_t whole)
-{
-    return whole != 0 ? 100.0 * (double)part / (double)whole : 0.0;
-}
-
-static void print_size(const char *label, uint64_t bytes)
-{
-    char text[HD_SIZE_TEXT_BYTES];
-    printf("%s: %" PRIu64 " (%s)\n", label, bytes, hd_format_size(bytes, "B", 2, text));
-}
-
-static const char *admin_state(const Hdw__DatanodeInfo *n)
-{
-    switch (n->admin_state) {
-    case HDW__ADMIN_STATE__ADMIN_NORMAL:
-        return "Normal";
-    case HDW__ADMIN_STATE__ADMIN_DECOMMISSION_INPROGRESS:
-        return "Decommission in progress";
-    case HDW__ADMIN_STATE__ADMIN_DECOMMISSIONED:
-        return "Decommissioned";
-    case HDW__ADMIN_STATE__ADMIN_ENTERING_MAINTENANCE:
-        return "Entering Maintenance";
-    case HDW__ADMIN_STATE__ADMIN_IN_MAINTENANCE:
-        return "In Maintenance";
-    case _HDW__ADMIN_STATE_IS_INT_SIZE:
-        break;
-    }
-    return "Unknown";
-}
-
-static void print_time(const char *label, uint64_t time_ms)
-{
-    char text[HD_TIME_TEXT_BYTES];
-    if (time_ms == 0) {
-        printf("%s: Never\n", label);
-        return;
-    }
-    printf("%s: %s\n", label,
-           hd_format_time((int64_t)time_ms, "%a %b %d %H:%M:%S %Z %Y", false, text));
-}
-
-static void print_node(const Hdw__DatanodeInfo *n)
-{
-    printf("Name: %s:%u (%s)\nHostname: %s\n", n->id->ip_addr, n->id->xfer_port, n->id->host_name,
-           n->id->host_name);
-    if (n->location != NULL && strcmp(n->location, "/default-rack") != 0) {
-        printf("Rack: %s\n", n->location);
-    }
-    printf("Decommission Status : %s\n", admin_state(n));
-    print_size("Configured Capacity", n->capacity);
-    print_size("DFS Used", n->dfs_used);
-    print_size("Non DFS Used", n->non_dfs_used);
-    print_size("DFS Remaining", n->remaining);
-    printf("DFS Used%%: %.2f%%\nDFS Remaining%%: %.2f%%\n", percent(n->dfs_used, n->capacity),
-           percent(n->remaining, n->capacity));
-    print_size("Configured Cache Capacity", n->cache_capacity);
-    print_size("Cache Used", n->cache_used);
-    print_size("Cache Remaining", n->cache_capacity - HD_MIN(n->cache_used, n->cache_capacity));
-    printf("Cache Used%%: %.2f%%\nCache Remaining%%: %.2f%%\n",
-           n->cache_capacity != 0 ? percent(n->cache_used, n->cache_capacity) : 100.0,
-           n->cache_capacity != 0 ? percent(n->cache_capacity - n->cache_used, n->cache_capacity)
-                                  : 0.0);
-    printf("Xceivers: %u\n", n->xceiver_count);
-    print_time("Last contact", n->last_update);
-    print_time("Last Block Report", n->last_block_report_time);
-    printf("Num of Blocks: %u\n\n\n", n->num_blocks);
-}
-
-static void print_report(const struct report *r)
-{
-    const Hdw__GetFsStatsResponse *s = r->stats;
-    uint64_t present = s->used + s->remaining;
-    if (r->safe_mode) {
-        printf("Safe mode is ON\n");
-    }
-    print_size("Configured Capacity", s->capacity);
-    print_size("Present Capacity", present);
-    print_size("DFS Remaining", s->remaining);
-    print_size("DFS Used", s->used);
-    printf("DFS Used%%: %.2f%%\n", percent(s->used, present));
-    printf("Replicated Blocks:\n\tUnder replicated blocks: %" PRIu64
-           "\n\tBlocks with corrupt replicas: %" PRIu64 "\n\tMissing blocks: %" PRIu64
-           "\n\tMissing blocks (with replication factor 1): %" PRIu64
-           "\n\tLow redundancy blocks with highest priority to recover: %" PRIu64
-           "\n\tPending deletion blocks: %" PRIu64 "\n",
-           r->blocks->low_redundancy, r->blocks->corrupt_blocks, r->blocks->missing_blocks,
-           r->blocks->missing_repl_one_blocks, r->blocks->highest_prio_low_redundancy_blocks,
-           r->blocks->pending_deletion_blocks);
-    printf("\n-------------------------------------------------\n");
-    if (r->live->n_di > 0) {
-        printf("Live datanodes (%zu):\n\n", r->live->n_di);
-    }
-    for (size_t i = 0; i < r->live->n_di; i++) {
-        print_node(r->live->di[i]);
-    }
-    if (r->dead->n_di > 0) {
-        printf("Dead datanodes (%zu):\n\n", r->dead->n_di);
-    }
-    for (size_t i = 0; i < r->dead->n_di; i++) {
-        print_node(r->dead->di[i]);
-    }
-}
-
-/* "decommissioned", "in_maintenance": the words scripts compare. */
-static const char *admin_word(const Hdw__DatanodeInfo *n)
-{
-    switch (n->admin_state) {
-    case HDW__ADMIN_STATE__ADMIN_NORMAL:
-        return "normal";
-    case HDW__ADMIN_STATE__ADMIN_DECOMMISSION_INPROGRESS:
-        return "decommissioning";
-    case HDW__ADMIN_STATE__ADMIN_DECOMMISSIONED:
-        return "decommissioned";
-    case HDW__ADMIN_STATE__ADMIN_ENTERING_MAINTENANCE:
-        return "entering_maintenance";
-    case HDW__ADMIN_STATE__ADMIN_IN_MAINTENANCE:
-        return "in_maintenance";
-    case _HDW__ADMIN_STATE_IS_INT_SIZE:
-        break;
-    }
-    return "unknown";
-}
-
-const char *hd_admin_node_name(const struct hd_cluster *c, const char *address)
-{
-    for (size_t i = 0; i < c->member_count; i++) {
-        if (c->members[i].role == HD_ROLE_DATA && strcmp(c->members[i].address, address) == 0) {
-            return c->members[i].name;
-        }
-    }
-    return address;
-}
-
-static json_t *node_json(const struct hd_cluster *c, const Hdw__DatanodeInfo *n, const char *state)
-{
-    char address[HD_TEXT_BYTES];
-    snprintf(address, sizeof(address), "%s:%u", n->id->ip_addr, n->id->xfer_port);
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-        hd_admin_node_name(c, address), "address", address, "host", n->id->host_name, "uuid",
-        n->id->datanode_uuid, "rack", n->location != NULL ? n->location : "/default-rack", "state",
-        state, "admin_state", admin_word(n), "capacity", (json_int_t)n->capacity, "used",
-        (json_int_t)n->dfs_used, "non_dfs_used", (json_int_t)n->non_dfs_used, "remaining",
-        (json_int_t)n->remaining, "blocks", (json_int_t)n->num_blocks, "transfers",
-        (json_int_t)n->xceiver_count, "last_contact_ms", (json_int_t)n->last_update);
-}
-
-static json_t *report_json(const struct hd_cluster *c, const struct report *r)
-{
-    json_t *nodes = json_array();
-    for (size_t i = 0; i < r->live->n_di; i++) {
-        json_array_append_new(nodes, node_json(c, r->live->di[i], "live"));
-    }
-    for (size_t i = 0; i < r->dead->n_di; i++) {
-        json_array_append_new(nodes, node_json(c, r->dead->di[i], "dead"));
-    }
-    return json_pack("{s:b, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o}", "safemode", r->safe_mode,
-                     "capacity", (json_int_t)r->stats->capacity, "used", (json_int_t)r->stats->used,
-                     "remaining", (json_int_t)r->stats->remaining, "blocks", "under_replicated",
-                     (json_int_t)r->blocks->low_redundancy, "corrupt",
-                     (json_int_t)r->blocks->corrupt_blocks, "missing",
-                     (json_int_t)r->blocks->missing_blocks, "pending_deletion",
-                     (json_int_t)r->blocks->pending_deletion_blocks, "nodes", nodes);
-}
-
-static int do_report(struct hd_admin *a, int argc, char **argv)
-{
-    struct report r;
-    (void)argc;
-    (void)argv;
-    int rc = ask_report(a, &r);
-    if (rc < 0) {
-        return hd_cmd_fail(a->self, rc);
-    }
-    if (a->json) {
-        return print_json(report_json(&a->cluster, &r));
-    }
-    print_report(&r);
-    return HD_EXIT_OK;
 }
 
 /* ---- safemode ---- */
@@ -368,7 +166,12 @@ static const struct subcommand {
     int args; /* behind the name */
     int (*run)(struct hd_admin *a, int argc, char **argv);
 } subcommands[] = {
-    {"report", CALL_TIMEOUT_MS, 0, do_report},
+    {"report", CALL_TIMEOUT_MS, 0, hd_admin_report},
+    {"topology", CALL_TIMEOUT_MS, 0, hd_admin_topology},
+    {"printTopology", CALL_TIMEOUT_MS, 0, hd_admin_topology},
+    {"decommission", CALL_TIMEOUT_MS, 1, hd_admin_decommission},
+    {"recommission", CALL_TIMEOUT_MS, 1, hd_admin_recommission},
+    {"maintenance", CALL_TIMEOUT_MS, 1, hd_admin_maintenance},
     {"safemode", CALL_TIMEOUT_MS, 1, do_safemode},
     {"checkpoint", CHECKPOINT_TIMEOUT_MS, 0, do_checkpoint},
     {"cluster", CALL_TIMEOUT_MS, 0, do_cluster},
@@ -393,7 +196,8 @@ static int run_admin(const struct hd_command *self, int argc, char **argv)
 {
     const char *dir = NULL;
     HD_AUTO(admin_done) struct hd_admin a = {.self = self};
-    const struct hd_option options[] = {{"dir", &dir, NULL}, {"json", NULL, &a.json}, {0}};
+    const struct hd_option options[] = {
+        {"dir", &dir, NULL}, {"json", NULL, &a.json}, {"for", &a.duration, NULL}, {0}};
     int rc = hd_cmd_options(self, options, &argc, argv);
     if (rc != 0) {
         return rc < 0 ? HD_EXIT_OK : rc;
@@ -412,7 +216,8 @@ static int run_admin(const struct hd_command *self, int argc, char **argv)
 
 const struct hd_command hd_cmd_admin = {
     .name = "admin",
-    .summary = "report, scan, safemode, checkpoint, cluster, hadoop-conf",
+    .summary = "report, topology, decommission, recommission, maintenance, scan, safemode, "
+               "checkpoint, cluster, hadoop-conf",
     .usage = usage,
     .run = run_admin,
 };

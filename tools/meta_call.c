@@ -84,6 +84,37 @@ int hd_meta_nodes(struct hd_meta_call *m, Hdw__DatanodeReportType type,
                 &hdw__get_datanode_report_response__descriptor, ret);
 }
 
+int hd_meta_get_nodes(struct hd_meta_call *m, Hdw__GetNodesResponse **ret)
+{
+    Hdw__GetNodesRequest request = HDW__GET_NODES_REQUEST__INIT;
+    return call(m, admin_protocol, "getNodes", &request.base, &hdw__get_nodes_response__descriptor,
+                ret);
+}
+
+int hd_meta_set_node_state(struct hd_meta_call *m, const char *node, Hdw__NodeAdminState state,
+                           uint64_t until_ms)
+{
+    Hdw__SetNodeStateRequest request = HDW__SET_NODE_STATE_REQUEST__INIT;
+    Hdw__SetNodeStateResponse *response;
+    request.node = (char *)node;
+    request.state = state;
+    request.has_until_ms = until_ms != 0;
+    request.until_ms = until_ms;
+    return call(m, admin_protocol, "setNodeState", &request.base,
+                &hdw__set_node_state_response__descriptor, &response);
+}
+
+int hd_meta_node_blocks(struct hd_meta_call *m, const char *uuid, uint64_t cursor, uint32_t count,
+                        Hdw__GetNodeBlocksResponse **ret)
+{
+    Hdw__GetNodeBlocksRequest request = HDW__GET_NODE_BLOCKS_REQUEST__INIT;
+    request.uuid = (char *)uuid;
+    request.cursor = cursor;
+    request.count = count;
+    return call(m, admin_protocol, "getNodeBlocks", &request.base,
+                &hdw__get_node_blocks_response__descriptor, ret);
+}
+
 int hd_meta_fs_stats(struct hd_meta_call *m, Hdw__GetFsStatsResponse **ret)
 {
     Hdw__GetFsStatsRequest request = HDW__GET_FS_STATS_REQUEST__INIT;

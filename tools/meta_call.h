@@ -28,6 +28,11 @@ int hd_meta_checkpoint(struct hd_meta_call *m, Hdw__CheckpointResponse **ret);
 int hd_meta_block_health(struct hd_meta_call *m, const char *path, Hdw__BlockHealthResponse **ret);
 int hd_meta_nodes(struct hd_meta_call *m, Hdw__DatanodeReportType type,
                   Hdw__GetDatanodeReportResponse **ret);
+int hd_meta_get_nodes(struct hd_meta_call *m, Hdw__GetNodesResponse **ret);
+int hd_meta_set_node_state(struct hd_meta_call *m, const char *node, Hdw__NodeAdminState state,
+                           uint64_t until_ms); /* 0: without end */
+int hd_meta_node_blocks(struct hd_meta_call *m, const char *uuid, uint64_t cursor, uint32_t count,
+                        Hdw__GetNodeBlocksResponse **ret);
 int hd_meta_fs_stats(struct hd_meta_call *m, Hdw__GetFsStatsResponse **ret);
 int hd_meta_block_stats(struct hd_meta_call *m, Hdw__GetFsReplicatedBlockStatsResponse **ret);
 int hd_meta_safe_mode(struct hd_meta_call *m, Hdw__SafeModeAction action, bool *ret_on);
