@@ -1,6 +1,6 @@
 /*
- * Calls to meta: retries, call ids, the highest txid seen, and the greeting that makes a connection
- * relaxed. Howdah's own services are tried once and forgotten when the server has none.
+ * Calls to meta: retries, call ids, and making durable what was answered. Which meta they go to is
+ * failover.c's.
  */
 #include "fs/base/error.h"
 #include "fs/client/core/retry.h"
@@ -11,77 +11,38 @@
 
 #include <errno.h>
 
-static void note_state(atomic_llong *highest, long long id)
-{
-    long long seen = atomic_load(highest);
-    while (id > seen && !atomic_compare_exchange_weak(highest, &seen, id)) {
-    }
-}
-
-/* Tells the connection that it is a mount's. Failing is harmless: answers just wait for the disk.
- */
-static void greet(struct hd_fs *fs)
-{
-    struct hd_session *s = fs->session;
-    uint64_t connection = hd_rpc_client_connections(fs->rpc);
-    if (!s->relaxed || atomic_load(&s->server_kind) == HD_SERVER_FOREIGN ||
-        (connection != 0 && atomic_load(&fs->greeted) == connection)) {
-        return;
-    }
-    HD_AUTO(hd_arena_done) struct hd_arena arena;
-    hd_arena_init(&arena, 0);
-    Hdw__OpenSessionRequest request = HDW__OPEN_SESSION_REQUEST__INIT;
-    request.client_name = s->client_name;
-    struct hd_rpc_args args = {
-        .method = "openSession",
-        .protocol = HD_POSIX_PROTOCOL,
-        .request = &request.base,
-        .response_type = &hdw__open_session_response__descriptor,
-        .arena = &arena,
-        .call_id = -1,
-    };
-    Hdw__OpenSessionResponse *response;
-    int64_t state_id = 0;
-    long long seen = atomic_load(&s->state_id);
-    int err = hd_rpc_call(fs->rpc, &args, (ProtobufCMessage **)(void *)&response, &state_id);
-    if (err == 0) {
-        atomic_store(&s->server_kind, HD_SERVER_HOWDAH);
-        if ((long long)response->txid < seen) { /* it restarted and its log ends earlier */
-            atomic_store(&s->lost, true);
-            atomic_store(&s->state_id, (long long)response->txid);
-        }
-        atomic_store(&fs->greeted, hd_rpc_client_connections(fs->rpc));
-        note_state(&s->state_id, state_id);
-    } else if (!hd_rpc_is_connection_error(err)) {
-        atomic_store(&s->server_kind, HD_SERVER_FOREIGN);
-    }
-    hd_fail_clear();
-}
-
 int hd_call_once(struct hd_fs *fs, const char *protocol, const char *method,
                  const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
                  struct hd_arena *arena, ProtobufCMessage **ret)
 {
-    struct hd_rpc_args args = {
-        .method = method,
-        .protocol = protocol,
-        .request = request,
-        .response_type = type,
-        .arena = arena,
-        .call_id = -1,
-    };
+    return hd_call_within(fs, protocol, method, request, type, -1, arena, ret);
+}
+
+/* One try, as long as the connection allows. */
+static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage **ret)
+{
+    struct hd_session *s = fs->session;
+    struct hd_call_mark mark;
+    uint64_t tag = 0;
     int64_t state_id = 0;
-    int err = hd_rpc_call(fs->rpc, &args, ret, &state_id);
-    note_state(&fs->session->state_id, state_id);
+    args->ret_tag = &tag;
+    hd_failover_begin(s, &mark);
+    int err = hd_rpc_call(fs->rpc, args, ret, &state_id);
+    hd_failover_end(s, &mark);
+    if (state_id > 0) {
+        hd_failover_note(&s->failover, tag, state_id);
+    }
     return err;
 }
 
-int hd_call(struct hd_fs *fs, const char *method, const ProtobufCMessage *request,
-            const ProtobufCMessageDescriptor *type, struct hd_arena *arena, ProtobufCMessage **ret)
+int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
+                   const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                   int budget_ms, struct hd_arena *arena, ProtobufCMessage **ret)
 {
     struct hd_session *s = fs->session;
     struct hd_rpc_args args = {
         .method = method,
+        .protocol = protocol,
         .request = request,
         .response_type = type,
         .arena = arena,
@@ -89,22 +50,23 @@ int hd_call(struct hd_fs *fs, const char *method, const ProtobufCMessage *reques
     };
     struct hd_retry retry;
     int64_t now = hd_clock_mono_ms().v;
-    hd_retry_init(&retry, now, s->retry_ms, (uint64_t)now ^ (uintptr_t)&args);
+    hd_retry_init(&retry, now, budget_ms, (uint64_t)now ^ (uintptr_t)&args);
     for (;;) {
-        greet(fs);
-        int64_t state_id = 0;
-        int err = hd_rpc_call(fs->rpc, &args, ret, &state_id);
-        note_state(&s->state_id, state_id);
+        uint64_t switches = hd_failover_switches(&s->failover);
+        int err = try_call(fs, &args, ret);
         enum hd_retry_kind kind =
             hd_retry_kind_of(err, hd_rpc_is_connection_error(err), s->retry_safe_mode);
-        if (kind == HD_RETRY_NO) {
+        if (kind == HD_RETRY_NO || budget_ms < 0) {
             return err;
         }
+        bool elsewhere = kind == HD_RETRY_SAME && hd_failover_ask(s, true, switches);
         int64_t pause = hd_retry_next(&retry, hd_clock_mono_ms().v);
         if (pause < 0) {
             return err;
         }
-        hd_clock_sleep_ms(pause);
+        if (!elsewhere) {
+            hd_clock_sleep_ms(pause);
+        }
         if (kind == HD_RETRY_NEW) {
             args.call_id = hd_rpc_call_id_new(fs->rpc);
             args.retry_count = 0;
@@ -114,17 +76,32 @@ int hd_call(struct hd_fs *fs, const char *method, const ProtobufCMessage *reques
     }
 }
 
+int hd_call(struct hd_fs *fs, const char *method, const ProtobufCMessage *request,
+            const ProtobufCMessageDescriptor *type, struct hd_arena *arena, ProtobufCMessage **ret)
+{
+    return hd_call_within(fs, NULL, method, request, type, fs->session->retry_ms, arena, ret);
+}
+
 int hd_call_node(const struct hd_fs *fs, const char *ip, int port, const char *protocol,
                  const char *method, const ProtobufCMessage *request,
                  const ProtobufCMessageDescriptor *type, struct hd_arena *arena, int timeout_ms,
                  ProtobufCMessage **ret)
+{
+    return hd_call_node_as(fs->user, ip, port, protocol, method, request, type, arena, timeout_ms,
+                           ret);
+}
+
+int hd_call_node_as(const char *user, const char *ip, int port, const char *protocol,
+                    const char *method, const ProtobufCMessage *request,
+                    const ProtobufCMessageDescriptor *type, struct hd_arena *arena, int timeout_ms,
+                    ProtobufCMessage **ret)
 {
     char address[HD_ADDR_TEXT_BYTES];
     snprintf(address, sizeof(address), strchr(ip, ':') != NULL ? "[%s]:%d" : "%s:%d", ip, port);
     struct hd_rpc_client_options o = {
         .address = address,
         .protocol = protocol,
-        .user = fs->user,
+        .user = user,
         .connect_timeout_ms = timeout_ms,
         .call_timeout_ms = timeout_ms,
     };
@@ -146,41 +123,64 @@ int hd_call_node(const struct hd_fs *fs, const char *ip, int port, const char *p
     return err;
 }
 
-/* Every change answered so far: nothing to do where answers are durable already. */
-int hd_fs_sync(struct hd_fs *fs)
+/* ---- durability of what was answered ---- */
+
+uint32_t hd_fs_losses(struct hd_fs *fs)
 {
-    struct hd_session *s = fs->session;
-    if (atomic_exchange(&s->lost, false)) {
-        return hd_fail(-EIO, "%s restarted and lost changes that were not synced", s->address);
-    }
-    long long id = atomic_load(&s->state_id);
-    if (!s->relaxed || atomic_load(&s->server_kind) != HD_SERVER_HOWDAH || id == 0 ||
-        atomic_load(&s->synced_id) >= id) {
-        return 0;
-    }
+    struct hd_failover *f = &fs->session->failover;
+    pthread_mutex_lock(&f->lock);
+    uint32_t told = f->losses_told;
+    pthread_mutex_unlock(&f->lock);
+    return told;
+}
+
+/* -EIO when something got lost since. */
+static int tell_losses(struct hd_failover *f, uint32_t *since)
+{
+    pthread_mutex_lock(&f->lock);
+    bool lost = f->losses != *since;
+    *since = f->losses;
+    f->losses_told = lost ? f->losses : f->losses_told;
+    pthread_mutex_unlock(&f->lock);
+    return lost ? hd_fail(-EIO, "changes that were not synced got lost with their meta") : 0;
+}
+
+static int sync_txid(struct hd_fs *fs, long long id)
+{
+    struct hd_failover *f = &fs->session->failover;
     HD_AUTO(hd_arena_done) struct hd_arena arena;
     hd_arena_init(&arena, 0);
     Hdw__SyncTxidRequest request = HDW__SYNC_TXID_REQUEST__INIT;
     request.txid = (uint64_t)id;
-    struct hd_retry retry;
-    int64_t now = hd_clock_mono_ms().v;
-    hd_retry_init(&retry, now, s->retry_ms, (uint64_t)now);
-    for (;;) {
-        ProtobufCMessage *response;
-        int err = hd_call_once(fs, HD_POSIX_PROTOCOL, "syncTxid", &request.base,
-                               &hdw__sync_txid_response__descriptor, &arena, &response);
-        if (err == 0) {
-            uint64_t durable = ((Hdw__SyncTxidResponse *)(void *)response)->durable_txid;
-            note_state(&s->synced_id, HD_MAX((long long)durable, id));
-            return 0;
-        }
-        if (hd_retry_kind_of(err, hd_rpc_is_connection_error(err), true) == HD_RETRY_NO) {
-            return err;
-        }
-        int64_t pause = hd_retry_next(&retry, hd_clock_mono_ms().v);
-        if (pause < 0) {
-            return err;
-        }
-        hd_clock_sleep_ms(pause);
+    Hdw__SyncTxidResponse *response;
+    int err = hd_call_within(fs, HD_POSIX_PROTOCOL, "syncTxid", &request.base,
+                             &hdw__sync_txid_response__descriptor, fs->session->retry_ms, &arena,
+                             (ProtobufCMessage **)(void *)&response);
+    if (err == 0) {
+        hd_failover_note_synced(f, HD_MAX((int64_t)response->durable_txid, (int64_t)id));
     }
+    return err;
+}
+
+/* Every change answered so far: nothing to do where answers are durable already. */
+int hd_fs_sync_since(struct hd_fs *fs, uint32_t *since)
+{
+    struct hd_session *s = fs->session;
+    struct hd_failover *f = &s->failover;
+    long long id = atomic_load(&f->state_id);
+    int err = 0;
+    if (s->relaxed && atomic_load(&s->server_kind) == HD_SERVER_HOWDAH &&
+        atomic_load(&f->synced_id) < id) {
+        err = sync_txid(fs, id);
+    }
+    int lost = tell_losses(f, since);
+    return lost < 0 ? lost : err;
+}
+
+int hd_fs_sync(struct hd_fs *fs)
+{
+    uint32_t since = atomic_load(&fs->losses_seen);
+    int err = hd_fs_sync_since(fs, &since);
+    atomic_store(&fs->losses_seen, since);
+    return err;
 }

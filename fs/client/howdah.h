@@ -11,6 +11,11 @@
  * Retries: a call is repeated with backoff while meta cannot be reached, is starting (safe mode
  * included, when retry_safe_mode is set) or says it is busy, for retry_ms at most; at-most-once
  * calls are repeated with the same call id.
+ *
+ * Failover: where a cluster has several metas (named in the uri, or told by the first that answers)
+ * the one that serves is found by itself: when the present one refuses, says that it is a standby,
+ * or leaves a call unanswered for a second, all are asked, and the primary of the highest epoch
+ * takes over what is under way. An epoch below one that was seen is never followed.
  */
 #ifndef HD_CLIENT_HOWDAH_H
 #define HD_CLIENT_HOWDAH_H
@@ -24,8 +29,9 @@ struct hd_file;
 struct hd_dir;
 
 struct hd_fs_options {
-    const char *uri;                /* "hdfs://host:port" or "host:port" */
-    const char *user;               /* NULL: HADOOP_USER_NAME, else the login name */
+    const char *uri; /* "hdfs://host:port" or "host:port"; several metas: "hdfs://a:1,b:2" */
+    const char *meta_addresses; /* "host:port,...": more metas of the same cluster; NULL: none */
+    const char *user;           /* NULL: HADOOP_USER_NAME, else the login name */
     const char *client_name_prefix; /* "howdah-mount"; NULL: "howdah" */
     int retry_ms;                   /* 0: 30000; < 0: none */
     bool retry_safe_mode;           /* repeat what safe mode refused, within retry_ms */
@@ -47,7 +53,12 @@ void hd_fs_close(struct hd_fs *fs); /* takes NULL; all files of it must be close
 int hd_fs_as(struct hd_fs *fs, const char *user, struct hd_fs **ret);
 
 const char *hd_fs_user(const struct hd_fs *fs);
-const char *hd_fs_uri(const struct hd_fs *fs); /* "hdfs://host:port" */
+const char *hd_fs_uri(const struct hd_fs *fs); /* "hdfs://host:port", several with commas */
+
+enum { HD_META_TEXT_BYTES = 300 };
+
+/* The meta that is talked to now, "host:port". It changes when another one takes over. */
+void hd_fs_meta(struct hd_fs *fs, char out[HD_META_TEXT_BYTES]);
 
 enum hd_file_type { HD_TYPE_DIR = 1, HD_TYPE_FILE = 2, HD_TYPE_SYMLINK = 3 };
 
@@ -175,8 +186,20 @@ struct hd_file_checksum {
 };
 int hd_fs_checksum(struct hd_fs *fs, const char *path, struct hd_file_checksum *ret);
 
-/* Waits until every namespace change this file system object has seen answered is durable. */
+/*
+ * Waits until every namespace change this file system object has seen answered is durable. -EIO
+ * once, when changes that a relaxed session was answered, and that were not synced, got lost with
+ * their meta (a power cut, or a failover within a second of them).
+ */
 int hd_fs_sync(struct hd_fs *fs);
+
+/*
+ * The same for who keeps several points of view, as file descriptors are: *since is from
+ * hd_fs_losses when the point of view began, and is brought up to date when -EIO is returned. A
+ * loss nobody was told of yet counts as later than any point of view.
+ */
+int hd_fs_sync_since(struct hd_fs *fs, uint32_t *since);
+uint32_t hd_fs_losses(struct hd_fs *fs);
 
 /* ---- reading ---- */
 
@@ -232,9 +255,11 @@ int hd_file_close(struct hd_file *f); /* takes NULL */
 void hd_file_abandon(struct hd_file *f);
 
 /*
- * Makes a closed file durable: an fsync of every replica on its nodes (howdah.DataProtocol; a
- * foreign HDFS does not know it and gives -EOPNOTSUPP) and hd_fs_sync.
+ * Makes a closed file durable: an fsync of its replicas on every live node that has one
+ * (howdah.DataProtocol), and hd_fs_sync. hd_fs_sync_blocks: the replicas alone. A foreign HDFS has
+ * no such call: there only what is written through hd_file_hsync is durable, and these return 0.
  */
+int hd_fs_sync_blocks(struct hd_fs *fs, const char *path);
 int hd_fs_sync_file(struct hd_fs *fs, const char *path);
 
 #endif

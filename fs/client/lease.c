@@ -14,6 +14,7 @@
 enum {
     RENEW_MS = 20000,
     RENEW_AGAIN_MS = 2000, /* after a failure; the lease holds 60 s */
+    RENEW_BUDGET_MS = 3000,
 };
 
 static int renew(struct hd_session *s)
@@ -25,8 +26,9 @@ static int renew(struct hd_session *s)
     Hdw__RenewLeaseRequest request = HDW__RENEW_LEASE_REQUEST__INIT;
     request.client_name = s->client_name;
     ProtobufCMessage *response;
-    return hd_call_once(fs, NULL, "renewLease", &request.base,
-                        &hdw__renew_lease_response__descriptor, &arena, &response);
+    return hd_call_within(fs, NULL, "renewLease", &request.base,
+                          &hdw__renew_lease_response__descriptor, RENEW_BUDGET_MS, &arena,
+                          &response);
 }
 
 static void keep_chains_awake(struct hd_session *s)

@@ -1,5 +1,6 @@
 /* Opening, users, server defaults and node memory of a session (session.h). */
 #include "fs/client/session.h"
+#include "fs/base/buf.h"
 #include "fs/base/error.h"
 #include "fs/net/addr.h"
 #include "fs/os/clock.h"
@@ -39,6 +40,52 @@ static char *user_name(const char *wanted)
     return strdup(text);
 }
 
+/* "host", "host:port" or "[v6]:port" as "host:port" with the port said. */
+static int full_address(const char *text, size_t size, char out[HD_META_ADDRESS_BYTES])
+{
+    char one[HD_ADDR_TEXT_BYTES];
+    char host[HD_ADDR_TEXT_BYTES];
+    int port;
+    if (size == 0 || size >= sizeof(one)) {
+        return hd_fail(-EINVAL, "no host");
+    }
+    memcpy(one, text, size);
+    one[size] = '\0';
+    int err = hd_addr_split(one, DEFAULT_PORT, host, sizeof(host), &port);
+    if (err < 0) {
+        return err;
+    }
+    int n = strchr(host, ':') != NULL ? snprintf(out, HD_META_ADDRESS_BYTES, "[%s]:%d", host, port)
+                                      : snprintf(out, HD_META_ADDRESS_BYTES, "%s:%d", host, port);
+    return n >= HD_META_ADDRESS_BYTES ? hd_fail(-EINVAL, "%s: too long", one) : 0;
+}
+
+/* Adds a list with commas; with names also to the session's own name. */
+static int add_metas(struct hd_session *s, const char *list, size_t size, struct hd_buf *name)
+{
+    int err = 0;
+    for (size_t at = 0; err == 0; at++) {
+        size_t n = 0;
+        while (at + n < size && list[at + n] != ',') {
+            n++;
+        }
+        char address[HD_META_ADDRESS_BYTES];
+        err = full_address(list + at, n, address);
+        if (err == 0) {
+            err = hd_failover_add(&s->failover, address);
+        }
+        if (err == 0 && name != NULL) {
+            err = hd_buf_add(name, ",", at > 0 ? 1 : 0);
+            err = err < 0 ? err : hd_buf_add(name, address, strlen(address));
+        }
+        at += n;
+        if (at >= size) {
+            break;
+        }
+    }
+    return err;
+}
+
 static int parse_uri(struct hd_session *s, const char *uri)
 {
     static const char scheme[] = "hdfs://";
@@ -48,28 +95,12 @@ static int parse_uri(struct hd_session *s, const char *uri)
     } else if (strstr(text, "://") != NULL) {
         return hd_fail(-EINVAL, "%s: only hdfs:// can be opened", uri);
     }
-    char authority[HD_ADDR_TEXT_BYTES];
-    size_t size = strcspn(text, "/");
-    if (size == 0 || size >= sizeof(authority)) {
-        return hd_fail(-EINVAL, "%s: no host", uri);
-    }
-    memcpy(authority, text, size);
-    authority[size] = '\0';
-    char host[HD_ADDR_TEXT_BYTES];
-    int port;
-    int err = hd_addr_split(authority, DEFAULT_PORT, host, sizeof(host), &port);
+    HD_AUTO(hd_buf_done) struct hd_buf name = {0};
+    int err = add_metas(s, text, strcspn(text, "/"), &name);
     if (err < 0) {
-        return err;
+        return hd_fail(err, "%s: %s", uri, hd_fail_text());
     }
-    const char *format = strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d";
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    if (asprintf(&s->address, format, host, port) < 0) {
-        s->address = NULL;
-        return -ENOMEM;
-    }
-#pragma GCC diagnostic pop
-    if (asprintf(&s->uri, "hdfs://%s", s->address) < 0) {
+    if (asprintf(&s->uri, "hdfs://%.*s", (int)name.size, (const char *)name.data) < 0) {
         s->uri = NULL;
         return -ENOMEM;
     }
@@ -120,12 +151,17 @@ static int fs_new(struct hd_session *s, const char *user, struct hd_fs **ret)
         fs_free(fs);
         return -ENOMEM;
     }
+    char address[HD_META_ADDRESS_BYTES];
+    hd_failover_address(&s->failover, address);
     struct hd_rpc_client_options o = {
-        .address = s->address,
+        .address = address,
         .protocol = HD_CLIENT_PROTOCOL,
         .user = fs->user,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .call_timeout_ms = CALL_TIMEOUT_MS,
+        .hello = hd_failover_hello,
+        .welcome = hd_failover_welcome,
+        .ctx = fs,
     };
     int err = hd_rpc_client_new(&o, &fs->rpc);
     if (err < 0) {
@@ -140,6 +176,7 @@ static int fs_new(struct hd_session *s, const char *user, struct hd_fs **ret)
 static void session_free(struct hd_session *s)
 {
     hd_lease_stop(s);
+    hd_failover_done(&s->failover);
     struct hd_list *node;
     while ((node = hd_list_pop_front(&s->users)) != NULL) {
         fs_free(HD_LIST_ENTRY(node, struct hd_fs, link));
@@ -149,11 +186,23 @@ static void session_free(struct hd_session *s)
     pthread_cond_destroy(&s->lease_wake);
     pthread_mutex_destroy(&s->lock);
     free(s->uri);
-    free(s->address);
     free(s->client_name);
     free(s->host_name);
     free(s->socket_path);
     free(s);
+}
+
+/* Whether connections are told to be relaxed, or are only asked whom they lead to. */
+static void say_hello_with(struct hd_session *s)
+{
+    hdw__open_session_request__init(&s->open_session);
+    s->open_session.client_name = s->client_name;
+    hdw__get_cluster_request__init(&s->get_cluster);
+    s->hello = s->relaxed
+                   ? (struct hd_rpc_hello){HD_POSIX_PROTOCOL, "openSession", &s->open_session.base,
+                                           &hdw__open_session_response__descriptor}
+                   : (struct hd_rpc_hello){HD_META_PROTOCOL, "getCluster", &s->get_cluster.base,
+                                           &hdw__get_cluster_response__descriptor};
 }
 
 static int session_set(struct hd_session *s, const struct hd_fs_options *o)
@@ -162,6 +211,9 @@ static int session_set(struct hd_session *s, const struct hd_fs_options *o)
         return hd_fail(-EINVAL, "no file system named");
     }
     int err = parse_uri(s, o->uri);
+    if (err == 0 && o->meta_addresses != NULL && o->meta_addresses[0] != '\0') {
+        err = add_metas(s, o->meta_addresses, strlen(o->meta_addresses), NULL);
+    }
     if (err < 0) {
         return err;
     }
@@ -173,6 +225,7 @@ static int session_set(struct hd_session *s, const struct hd_fs_options *o)
     if (s->client_name == NULL || s->host_name == NULL) {
         return -ENOMEM;
     }
+    say_hello_with(s);
     if (o->short_circuit && o->socket_path != NULL && o->socket_path[0] != '\0') {
         s->socket_path = strdup(o->socket_path);
         return s->socket_path == NULL ? -ENOMEM : 0;
@@ -194,6 +247,7 @@ int hd_fs_open(const struct hd_fs_options *options, struct hd_fs **ret)
     pthread_condattr_destroy(&attr);
     hd_list_init(&s->users);
     hd_list_init(&s->writers);
+    hd_failover_init(&s->failover);
     hd_conn_cache_init(&s->conns);
     hd_local_cache_init(&s->locals);
     int err = session_set(s, options);
@@ -240,6 +294,11 @@ const char *hd_fs_user(const struct hd_fs *fs)
 const char *hd_fs_uri(const struct hd_fs *fs)
 {
     return fs->session->uri;
+}
+
+void hd_fs_meta(struct hd_fs *fs, char out[HD_META_TEXT_BYTES])
+{
+    hd_failover_address(&fs->session->failover, out);
 }
 
 int hd_session_defaults(struct hd_fs *fs, struct hd_defaults *ret, uint32_t *ret_checksum_type)

@@ -9,10 +9,13 @@
 #include "fs/base/list.h"
 #include "fs/base/types.h"
 #include "fs/client/core/health.h"
+#include "fs/client/failover.h"
 #include "fs/client/howdah.h"
 #include "fs/client/local_cache.h"
 #include "fs/client/transfer.h"
 #include "fs/net/rpc_client.h"
+
+#include "howdah.pb-c.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,13 +23,13 @@
 #define HD_CLIENT_PROTOCOL          "org.apache.hadoop.hdfs.protocol.ClientProtocol"
 #define HD_CLIENT_DATANODE_PROTOCOL "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol"
 #define HD_POSIX_PROTOCOL           "howdah.PosixProtocol"
+#define HD_META_PROTOCOL            "howdah.MetaProtocol"
 #define HD_DATA_PROTOCOL            "howdah.DataProtocol"
 
 enum hd_server_kind { HD_SERVER_UNKNOWN, HD_SERVER_HOWDAH, HD_SERVER_FOREIGN };
 
 struct hd_session {
-    char *uri;         /* "hdfs://host:port" */
-    char *address;     /* "host:port" */
+    char *uri;         /* "hdfs://host:port", several with commas */
     char *client_name; /* holder of the lease */
     char *host_name;
     char *socket_path; /* NULL: no short circuit */
@@ -34,10 +37,11 @@ struct hd_session {
     bool retry_safe_mode;
     bool relaxed;
 
-    atomic_int server_kind; /* enum hd_server_kind */
-    atomic_llong state_id;  /* the highest seen in an answer */
-    atomic_llong synced_id; /* the highest known durable */
-    atomic_bool lost;       /* meta came back without changes it had answered */
+    atomic_int server_kind;      /* enum hd_server_kind */
+    struct hd_failover failover; /* own lock */
+    Hdw__OpenSessionRequest open_session;
+    Hdw__GetClusterRequest get_cluster;
+    struct hd_rpc_hello hello; /* either of them */
 
     pthread_mutex_t lock; /* everything below, up to the caches */
     struct hd_list users; /* of hd_fs.link */
@@ -62,7 +66,7 @@ struct hd_fs {
     struct hd_list link;
     char *user;
     struct hd_rpc_client *rpc;
-    atomic_ullong greeted; /* the connection count that knows it is relaxed */
+    atomic_uint losses_seen; /* told by hd_fs_sync */
 };
 
 /*
@@ -77,6 +81,11 @@ int hd_call(struct hd_fs *fs, const char *method, const ProtobufCMessage *reques
     hd_call((fs), (method), &(request)->base, &hdw__##name##_response__descriptor, (arena),        \
             (ProtobufCMessage **)(void *)(ret))
 
+/* The same for any protocol (NULL: ClientProtocol), for budget_ms at most (< 0: one try). */
+int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
+                   const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                   int budget_ms, struct hd_arena *arena, ProtobufCMessage **ret);
+
 /* The same once, without waiting for a better time. */
 int hd_call_once(struct hd_fs *fs, const char *protocol, const char *method,
                  const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
@@ -87,6 +96,12 @@ int hd_call_node(const struct hd_fs *fs, const char *ip, int port, const char *p
                  const char *method, const ProtobufCMessage *request,
                  const ProtobufCMessageDescriptor *type, struct hd_arena *arena, int timeout_ms,
                  ProtobufCMessage **ret);
+
+/* The same for who may outlive the session. */
+int hd_call_node_as(const char *user, const char *ip, int port, const char *protocol,
+                    const char *method, const ProtobufCMessage *request,
+                    const ProtobufCMessageDescriptor *type, struct hd_arena *arena, int timeout_ms,
+                    ProtobufCMessage **ret);
 
 /* Server defaults with the checksum type that they carry. */
 int hd_session_defaults(struct hd_fs *fs, struct hd_defaults *ret, uint32_t *ret_checksum_type);

@@ -5,9 +5,9 @@
 #include "fs/client/howdah.h"
 
 /*
- * Every replica of every finished block of the file is fsynced by its node; but_last leaves out the
- * last block, which is being written. -EOPNOTSUPP from a foreign data node. A node that cannot be
- * reached is left out as long as another has the block.
+ * Every live replica of every finished block of the file is fsynced by its node (core/durable.h);
+ * but_last leaves out the last block, which is being written. What cannot be made durable is asked
+ * for again until the retry time is used up. Nodes of a foreign HDFS know no such call: 0.
  */
 int hd_sync_blocks(struct hd_fs *fs, const char *path, bool but_last);
 

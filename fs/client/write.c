@@ -461,9 +461,6 @@ static int flush(struct hd_writer *w, bool sync)
     if (err == 0 && sync && w->unsynced_blocks) {
         char path[64];
         err = hd_sync_blocks(w->fs, inode_path(w, path), w->chain.open);
-        if (err == -EOPNOTSUPP) { /* a foreign data node only syncs what is being written */
-            err = 0;
-        }
         w->unsynced_blocks = err < 0;
     }
     return err;

@@ -16,6 +16,7 @@ struct hd_handle *hd_handle_new(struct hd_mount *m, struct hd_node *node, struct
     h->fs = fs;
     h->writable = (open_flags & O_ACCMODE) != O_RDONLY;
     h->append = (open_flags & O_APPEND) != 0;
+    atomic_init(&h->losses, hd_fs_losses(fs));
     pthread_mutex_init(&h->lock, NULL);
     return h;
 }
@@ -47,6 +48,14 @@ int hd_handle_reader(struct hd_mount *m, struct hd_handle *h, struct hd_file **r
         *ret = h->reader;
     }
     pthread_mutex_unlock(&h->lock);
+    return rc;
+}
+
+int hd_handle_sync_names(struct hd_handle *h)
+{
+    uint32_t since = atomic_load(&h->losses);
+    int rc = hd_fs_sync_since(h->fs, &since);
+    atomic_store(&h->losses, since);
     return rc;
 }
 

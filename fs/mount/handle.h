@@ -13,7 +13,8 @@ struct hd_handle {
     enum hd_open_mode mode;
     bool writable;
     bool append;
-    uint32_t errors_seen; /* (node's io) of node->error_count */
+    uint32_t errors_seen;    /* (node's io) of node->error_count */
+    _Atomic uint32_t losses; /* that fsync has told of (hd_fs_sync_since) */
     pthread_mutex_t lock;
     struct hd_file *reader;  /* (lock) */
     uint32_t reader_version; /* (lock) node->version it was made or refreshed at */
@@ -33,6 +34,9 @@ void hd_handle_free(struct hd_mount *m, struct hd_handle *h);
 
 /* The reader, up to date with what this mount did and the size the kernel was told. */
 int hd_handle_reader(struct hd_mount *m, struct hd_handle *h, struct hd_file **ret);
+
+/* hd_fs_sync as seen from this handle: what got lost since it was opened is an error once. */
+int hd_handle_sync_names(struct hd_handle *h);
 
 /* The failure of an earlier write that this handle has not told yet, or 0. Wants io held. */
 int hd_handle_take_error(struct hd_handle *h);

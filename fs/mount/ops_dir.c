@@ -13,6 +13,7 @@ struct dir_handle {
     struct hd_fs *fs;
     struct hd_listing *listing;
     pthread_mutex_t lock;
+    uint32_t losses; /* (lock) that fsync has told of */
     char path[HD_INODE_PATH_BYTES];
 };
 
@@ -84,6 +85,7 @@ void hd_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     hd_inode_object(&m->inodes, ino, d->path);
+    d->losses = hd_fs_losses(d->fs);
     pthread_mutex_init(&d->lock, NULL);
     fi->fh = (uintptr_t)d;
     if (fuse_reply_open(req, fi) != 0) {
@@ -254,7 +256,14 @@ void hd_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void hd_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)datasync;
-    int rc = hd_fs_sync(dir_of(fi)->fs);
+    struct dir_handle *d = dir_of(fi);
+    pthread_mutex_lock(&d->lock);
+    uint32_t losses = d->losses;
+    pthread_mutex_unlock(&d->lock);
+    int rc = hd_fs_sync_since(d->fs, &losses);
+    pthread_mutex_lock(&d->lock);
+    d->losses = losses;
+    pthread_mutex_unlock(&d->lock);
     if (rc < 0) {
         hd_mount_fail(req, "fsyncdir", ino, rc);
         return;

@@ -361,18 +361,17 @@ static int sync_node(struct hd_mount *m, struct hd_handle *h)
     pthread_mutex_unlock(&n->io);
     rc = rc < 0 ? rc : earlier;
     if (rc < 0 || enough) {
-        return rc < 0 ? rc : hd_fs_sync(h->fs);
+        return rc < 0 ? rc : hd_handle_sync_names(h);
     }
     hd_inode_object(&m->inodes, n->ino, path);
-    rc = hd_fs_sync_file(h->fs, path);
+    rc = hd_fs_sync_blocks(h->fs, path);
     if (rc == 0) {
         pthread_mutex_lock(&n->io);
         /* Completed meanwhile by another: then it is for the next fsync. */
         n->unsynced = n->unsynced && version != atomic_load(&n->version);
         pthread_mutex_unlock(&n->io);
     }
-    /* A foreign data node syncs only what is being written. */
-    return rc == -EOPNOTSUPP && staged ? hd_fs_sync(h->fs) : rc;
+    return rc < 0 ? rc : hd_handle_sync_names(h);
 }
 
 void hd_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

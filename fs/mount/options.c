@@ -117,6 +117,7 @@ void hd_mount_options_init(struct hd_mount_options *o, bool root)
 void hd_mount_options_done(struct hd_mount_options *o)
 {
     free(o->uri);
+    free(o->metas);
     free(o->cluster_dir);
     free(o->path);
     free(o->conf);
@@ -259,6 +260,30 @@ int hd_mount_options_list(struct hd_mount_options *o, const char *list)
     return rc;
 }
 
+static bool is_host_port(const char *text, size_t size)
+{
+    const char *colon = memrchr(text, ':', size);
+    return colon != NULL && colon != text && colon + 1 < text + size &&
+           strspn(colon + 1, "0123456789") == (size_t)(text + size - colon - 1);
+}
+
+/* "host:port", or several with commas. */
+static bool is_authority(const char *text, size_t size)
+{
+    for (;;) {
+        const char *comma = memchr(text, ',', size);
+        size_t n = comma != NULL ? (size_t)(comma - text) : size;
+        if (!is_host_port(text, n)) {
+            return false;
+        }
+        if (comma == NULL) {
+            return true;
+        }
+        text += n + 1;
+        size -= n + 1;
+    }
+}
+
 int hd_mount_options_spec(struct hd_mount_options *o, const char *spec)
 {
     static const char scheme[] = "hdfs://";
@@ -270,10 +295,8 @@ int hd_mount_options_spec(struct hd_mount_options *o, const char *spec)
     }
     const char *dir = strchrnul(host, '/');
     size_t host_size = (size_t)(dir - host);
-    const char *colon = memrchr(host, ':', host_size);
-    if (colon == NULL || colon == host || colon + 1 == dir ||
-        strspn(colon + 1, "0123456789") != (size_t)(dir - colon - 1)) {
-        return hd_fail(-EINVAL, "%s: hdfs://HOST:PORT[/DIR] is wanted", spec);
+    if (!is_authority(host, host_size)) {
+        return hd_fail(-EINVAL, "%s: hdfs://HOST:PORT[,HOST:PORT...][/DIR] is wanted", spec);
     }
     char *uri = NULL;
     if (asprintf(&uri, "%s%.*s", scheme, (int)host_size, host) < 0) {
@@ -455,6 +478,14 @@ static int apply_config(struct hd_mount_options *o, const struct hd_config *c)
     const char *host_name = hd_config_str(cluster, "host_name", NULL);
     if (o->host_name == NULL && host_name != NULL) {
         o->host_name = strdup(host_name);
+    }
+    struct hd_config_at secondary = {c, NULL, "secondary"};
+    const char *other = hd_config_str(secondary, "rpc_address", NULL);
+    if (other != NULL) {
+        int rc = set_text(&o->metas, other, strlen(other));
+        if (rc < 0) {
+            return rc;
+        }
     }
     const char *dir = hd_config_str(cluster, "dir", NULL);
     const char *socket_path = hd_config_str(data, "socket_path", NULL);

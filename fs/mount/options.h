@@ -6,7 +6,8 @@
 #define HD_MOUNT_OPTIONS_H
 
 struct hd_mount_options {
-    char *uri;         /* "hdfs://host:port"; heap */
+    char *uri;         /* "hdfs://host:port", several metas with commas; heap */
+    char *metas;       /* more metas of the cluster, "host:port,..."; NULL: none; heap */
     char *cluster_dir; /* directory of the cluster that becomes the root; "/" */
     char *path;        /* the mount point as given; heap */
     char *conf;        /* howdah.conf or NULL; heap */

@@ -35,6 +35,7 @@ static int open_cluster(const struct hd_mount_options *o, struct hd_fs **ret, ui
 {
     const struct hd_fs_options fo = {
         .uri = o->uri,
+        .meta_addresses = o->metas,
         .user = o->user,
         .client_name_prefix = "howdah-mount",
         .retry_ms = o->retry_s > 0 ? (int)HD_MIN(o->retry_s * 1000, (int64_t)INT32_MAX) : -1,

@@ -17,8 +17,15 @@
 
 enum { CONNECT_TIMEOUT_MS = 20000, CALL_TIMEOUT_MS = 120000, CLASS_BYTES = 256 };
 
+/* A server's address. All that were ever used live as long as the client: messages name them. */
+struct address {
+    struct address *older;
+    char text[];
+};
+
 struct hd_rpc_client {
-    char *address;
+    struct address *addresses;
+    _Atomic(const char *) address; /* one of them */
     char *protocol;
     char *user;
     int connect_timeout_ms;
@@ -32,8 +39,13 @@ struct hd_rpc_client {
     bool connecting;
     uint64_t attempts; /* connects that ended, and how the last one did */
     int attempt_err;
-    struct hd_rpc_link *link; /* NULL until the first call and after a disconnect */
+    uint64_t redirects;           /* a connect begun before the last one is not wanted any more */
+    struct hd_rpc_link *link;     /* NULL until the first call and after a disconnect */
+    struct hd_rpc_link *greeting; /* of the connect under way, once it says hello */
     uint64_t connections;
+    const struct hd_rpc_hello *(*hello)(void *ctx);
+    int (*welcome)(void *ctx, int err, const ProtobufCMessage *response, uint64_t *ret_tag);
+    void *ctx;
 };
 
 static _Thread_local char last_class[CLASS_BYTES];
@@ -65,19 +77,42 @@ bool hd_rpc_is_connection_error(int err)
 
 /* --- life --- */
 
+/* The text among the client's addresses, added when it is new; NULL: no memory. */
+static const char *keep_address(struct hd_rpc_client *c, const char *text)
+{
+    struct address *a = c->addresses;
+    while (a != NULL && strcmp(a->text, text) != 0) {
+        a = a->older;
+    }
+    if (a == NULL) {
+        size_t size = strlen(text) + 1;
+        a = malloc(sizeof(*a) + size);
+        if (a == NULL) {
+            return NULL;
+        }
+        memcpy(a->text, text, size);
+        a->older = c->addresses;
+        c->addresses = a;
+    }
+    return a->text;
+}
+
 int hd_rpc_client_new(const struct hd_rpc_client_options *o, struct hd_rpc_client **ret)
 {
     struct hd_rpc_client *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return -ENOMEM;
     }
-    c->address = strdup(o->address);
+    atomic_init(&c->address, keep_address(c, o->address));
     c->protocol = strdup(o->protocol);
     c->user = strdup(o->user);
     c->connect_timeout_ms =
         o->connect_timeout_ms > 0 ? o->connect_timeout_ms : (int)CONNECT_TIMEOUT_MS;
     c->call_timeout_ms = o->call_timeout_ms > 0 ? o->call_timeout_ms : (int)CALL_TIMEOUT_MS;
     c->max_frame_bytes = o->max_frame_bytes != 0 ? o->max_frame_bytes : HD_RPC_MAX_FRAME_BYTES;
+    c->hello = o->hello;
+    c->welcome = o->welcome;
+    c->ctx = o->ctx;
     hd_random_bytes(c->client_id, sizeof(c->client_id));
     pthread_condattr_init(&c->monotonic);
     pthread_condattr_setclock(&c->monotonic, CLOCK_MONOTONIC);
@@ -108,7 +143,11 @@ void hd_rpc_client_free(struct hd_rpc_client *c)
     pthread_cond_destroy(&c->connected);
     pthread_mutex_destroy(&c->lock);
     pthread_condattr_destroy(&c->monotonic);
-    free(c->address);
+    while (c->addresses != NULL) {
+        struct address *a = c->addresses;
+        c->addresses = a->older;
+        free(a);
+    }
     free(c->protocol);
     free(c->user);
     free(c);
@@ -136,29 +175,74 @@ int64_t hd_rpc_call_id_new(struct hd_rpc_client *c)
 
 /* --- connecting --- */
 
-static int connect_link(struct hd_rpc_client *c, struct hd_rpc_link **ret)
+static int exchange(struct hd_rpc_client *c, struct hd_rpc_link *k, const struct hd_rpc_args *a,
+                    ProtobufCMessage **ret_response, int64_t *ret_state_id);
+
+/* Says hello on a link that nobody else knows yet. With the lock, which it lets go meanwhile. */
+static int say_hello(struct hd_rpc_client *c, struct hd_rpc_link *k)
 {
-    int fd;
-    int err = hd_addr_connect_text(c->address, c->connect_timeout_ms, &fd);
-    return err < 0 ? err : hd_rpc_link_new(fd, &c->lock, c->max_frame_bytes, ret);
+    pthread_mutex_unlock(&c->lock);
+    const struct hd_rpc_hello *hello = c->hello != NULL ? c->hello(c->ctx) : NULL;
+    pthread_mutex_lock(&c->lock);
+    if (hello == NULL || !c->connecting) {
+        return 0;
+    }
+    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    hd_arena_init(&arena, 0);
+    struct hd_rpc_args args = {
+        .method = hello->method,
+        .protocol = hello->protocol,
+        .request = hello->request,
+        .response_type = hello->response_type,
+        .arena = &arena,
+        .call_id = -1,
+    };
+    ProtobufCMessage *response = NULL;
+    c->greeting = k;
+    k->refs++;
+    int err = exchange(c, k, &args, &response, NULL);
+    uint64_t tag = 0;
+    err = c->welcome(c->ctx, err, err == 0 ? response : NULL, &tag);
+    pthread_mutex_lock(&c->lock);
+    k->tag = tag;
+    if (c->greeting == k) {
+        c->greeting = NULL;
+    }
+    return err;
 }
 
 /* Connects for all callers that want to. With the lock, which it lets go meanwhile. */
 static int connect_for_all(struct hd_rpc_client *c)
 {
+    const char *address = c->address;
+    uint64_t redirects = c->redirects;
     c->connecting = true;
     pthread_mutex_unlock(&c->lock);
     struct hd_rpc_link *k = NULL;
-    int err = connect_link(c, &k);
+    int fd;
+    int err = hd_addr_connect_text(address, c->connect_timeout_ms, &fd);
+    if (err == 0) {
+        err = hd_rpc_link_new(fd, &c->lock, c->max_frame_bytes, &k);
+    }
     pthread_mutex_lock(&c->lock);
-    c->connecting = false;
-    c->attempts++;
-    c->attempt_err = err;
+    if (err == 0 && c->redirects == redirects) {
+        err = say_hello(c, k);
+    }
+    if (c->redirects != redirects) { /* another server is wanted by now; others connect to it */
+        err = hd_fail(-HD_E_CLOSED, "%s: left for another server", address);
+    } else {
+        c->connecting = false;
+        c->attempts++;
+        c->attempt_err = err;
+        pthread_cond_broadcast(&c->connected);
+    }
     if (err == 0) {
         c->link = k;
         c->connections++;
+    } else if (k != NULL) {
+        hd_rpc_link_fail(k, -HD_E_CLOSED);
+        hd_rpc_link_unref(k);
     }
-    pthread_cond_broadcast(&c->connected);
     return err;
 }
 
@@ -187,6 +271,30 @@ static int get_link(struct hd_rpc_client *c, struct hd_rpc_link **ret)
     }
     c->link->refs++;
     *ret = c->link;
+    return 0;
+}
+
+int hd_rpc_client_redirect(struct hd_rpc_client *c, const char *address)
+{
+    pthread_mutex_lock(&c->lock);
+    const char *kept = keep_address(c, address);
+    if (kept == NULL) {
+        pthread_mutex_unlock(&c->lock);
+        return -ENOMEM;
+    }
+    atomic_store(&c->address, kept);
+    c->redirects++;
+    drop_link(c);
+    if (c->greeting != NULL) {
+        hd_rpc_link_fail(HD_TAKE_PTR(c->greeting), -HD_E_CLOSED);
+    }
+    if (c->connecting) { /* whoever connects finds out; the others begin again */
+        c->connecting = false;
+        c->attempts++;
+        c->attempt_err = -HD_E_CLOSED;
+        pthread_cond_broadcast(&c->connected);
+    }
+    pthread_mutex_unlock(&c->lock);
     return 0;
 }
 
@@ -282,12 +390,36 @@ static int take_answer(const struct hd_rpc_client *c, const struct hd_rpc_args *
     return 0;
 }
 
-int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *a,
-                ProtobufCMessage **ret_response, int64_t *ret_state_id)
+/* One call on a link. Called with the lock and a reference; gives both back. */
+static int exchange(struct hd_rpc_client *c, struct hd_rpc_link *k, const struct hd_rpc_args *a,
+                    ProtobufCMessage **ret_response, int64_t *ret_state_id)
 {
     int timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : c->call_timeout_ms;
     int64_t call_id = a->call_id >= 0 ? a->call_id : hd_rpc_call_id_new(c);
     struct hd_rpc_waiter w = {.call_id = (int32_t)call_id, .deadline_ms = INT64_MAX};
+    if (timeout_ms > 0) {
+        w.deadline_ms = hd_clock_mono_ms().v + timeout_ms;
+    }
+    hd_buf_init(&w.frame, c->max_frame_bytes);
+    pthread_cond_init(&w.wake, &c->monotonic);
+    struct request q = {.client = c, .args = a, .call_id = w.call_id};
+    last_class[0] = '\0';
+    int err = hd_rpc_link_exchange(k, &w, add_request, &q);
+    if (a->ret_tag != NULL) {
+        *a->ret_tag = k->tag;
+    }
+    hd_rpc_link_unref(k);
+    pthread_mutex_unlock(&c->lock);
+    pthread_cond_destroy(&w.wake);
+    err = err < 0 ? fail_connection(c, a->method, err)
+                  : take_answer(c, a, &w.frame, ret_response, ret_state_id);
+    hd_buf_done(&w.frame);
+    return err;
+}
+
+int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *a,
+                ProtobufCMessage **ret_response, int64_t *ret_state_id)
+{
     struct hd_rpc_link *k;
     last_class[0] = '\0';
     pthread_mutex_lock(&c->lock);
@@ -296,18 +428,5 @@ int hd_rpc_call(struct hd_rpc_client *c, const struct hd_rpc_args *a,
         pthread_mutex_unlock(&c->lock);
         return err;
     }
-    if (timeout_ms > 0) {
-        w.deadline_ms = hd_clock_mono_ms().v + timeout_ms;
-    }
-    hd_buf_init(&w.frame, c->max_frame_bytes);
-    pthread_cond_init(&w.wake, &c->monotonic);
-    struct request q = {.client = c, .args = a, .call_id = w.call_id};
-    err = hd_rpc_link_exchange(k, &w, add_request, &q);
-    hd_rpc_link_unref(k);
-    pthread_mutex_unlock(&c->lock);
-    pthread_cond_destroy(&w.wake);
-    err = err < 0 ? fail_connection(c, a->method, err)
-                  : take_answer(c, a, &w.frame, ret_response, ret_state_id);
-    hd_buf_done(&w.frame);
-    return err;
+    return exchange(c, k, a, ret_response, ret_state_id);
 }

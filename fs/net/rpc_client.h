@@ -14,6 +14,17 @@
 
 struct hd_rpc_client;
 
+/*
+ * The first call of every new connection, made before any other may use it: who connects learns
+ * whom it reached, and may refuse.
+ */
+struct hd_rpc_hello {
+    const char *protocol;
+    const char *method;
+    const ProtobufCMessage *request;
+    const ProtobufCMessageDescriptor *response_type;
+};
+
 struct hd_rpc_client_options {
     const char *address;    /* "host:port" */
     const char *protocol;   /* connection context and request headers */
@@ -21,6 +32,15 @@ struct hd_rpc_client_options {
     int connect_timeout_ms; /* 0: 20000 */
     int call_timeout_ms;    /* 0: 120000; silence on a connection with calls under way */
     size_t max_frame_bytes; /* 0: 128 MiB */
+    /* Both NULL: no hello. Called by whoever connects, without locks; NULL: none this time. */
+    const struct hd_rpc_hello *(*hello)(void *ctx);
+    /*
+     * How the hello ended: err as of hd_rpc_call, the response only when it is 0. Returning an
+     * error drops the connection: the calls that wait for it end with that error. *ret_tag (0)
+     * comes with every answer of this connection (args.ret_tag).
+     */
+    int (*welcome)(void *ctx, int err, const ProtobufCMessage *response, uint64_t *ret_tag);
+    void *ctx;
 };
 
 int hd_rpc_client_new(const struct hd_rpc_client_options *options, struct hd_rpc_client **ret);
@@ -35,6 +55,7 @@ struct hd_rpc_args {
     int64_t call_id;        /* < 0: a fresh one; else as hd_rpc_call_id_new gave */
     int32_t retry_count;
     const char *protocol; /* of the request header; NULL: the client's */
+    uint64_t *ret_tag;    /* NULL, or where the tag of the connection goes, when there was one */
 };
 
 /* A call id for args.call_id, unique in this client. */
@@ -63,5 +84,11 @@ const char *hd_rpc_last_class(void);
 
 /* Closes the connection; calls under way end with -HD_E_CLOSED. Any thread. */
 void hd_rpc_client_disconnect(struct hd_rpc_client *c);
+
+/*
+ * Another server from now on, under the same client id: calls under way (and connects) end with
+ * -HD_E_CLOSED, and may be repeated there with the same call id. Any thread. 0 or -ENOMEM.
+ */
+int hd_rpc_client_redirect(struct hd_rpc_client *c, const char *address);
 
 #endif

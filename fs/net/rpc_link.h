@@ -22,6 +22,7 @@ struct hd_rpc_link {
     bool has_lead;          /* somebody reads */
     struct hd_list waiters; /* calls under way */
     uint64_t frames_seen;   /* since the beginning */
+    uint64_t tag;           /* what the client's owner calls the connection */
     pthread_mutex_t *lock;  /* the client's */
     size_t max_frame_bytes;
     struct hd_buf in;          /* the leader's */

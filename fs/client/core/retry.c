@@ -2,7 +2,7 @@
 #include "fs/client/core/retry.h"
 #include "fs/base/error.h"
 
-enum { FIRST_PAUSE_MS = 10, MAX_PAUSE_MS = 1000 };
+enum { FIRST_PAUSE_MS = 10, MAX_PAUSE_MS = 250 };
 
 enum hd_retry_kind hd_retry_kind_of(int err, bool connection, bool safe_mode)
 {
@@ -15,8 +15,10 @@ enum hd_retry_kind hd_retry_kind_of(int err, bool connection, bool safe_mode)
     switch (-err) {
     case HD_E_RETRIABLE:
     case HD_E_BUSY_RETRY:
-    case HD_E_STANDBY:
         return HD_RETRY_NEW;
+    case HD_E_STANDBY:
+    case HD_E_FENCED:
+        return HD_RETRY_SAME;
     case HD_E_SAFE_MODE:
         return safe_mode ? HD_RETRY_NEW : HD_RETRY_NO;
     default:

@@ -8,7 +8,8 @@
 
 enum hd_retry_kind {
     HD_RETRY_NO,   /* the answer stands */
-    HD_RETRY_SAME, /* no answer came: again, with the same call id, since it may have run */
+    HD_RETRY_SAME, /* no answer came, or the server does not serve: again, perhaps elsewhere, with
+                      the same call id, since it may have run */
     HD_RETRY_NEW,  /* the server said "later": again as a new call */
 };
 
@@ -27,7 +28,9 @@ struct hd_retry {
 /* budget_ms < 0: never again. */
 void hd_retry_init(struct hd_retry *r, int64_t now_ms, int64_t budget_ms, uint64_t seed);
 
-/* The pause before the next try, 10 ms doubling to a second with jitter; -1: the budget is used up.
+/*
+ * The pause before the next try, 10 ms doubling to 250 ms with jitter: who was away is found within
+ * that time of coming back. -1: the budget is used up.
  */
 int64_t hd_retry_next(struct hd_retry *r, int64_t now_ms);
 
