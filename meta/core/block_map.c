@@ -467,6 +467,26 @@ static void report_finalized(struct hd_meta *m, struct hd_storage *s, struct hd_
     }
 }
 
+/*
+ * The node stopped before the end of this replica was on its disk, or lost the name it had as a
+ * finished one: what is there has all bytes of the block, so the node is told to finish it. Enough
+ * others: it goes.
+ */
+static void report_unfinished(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
+                              const struct hd_reported *r)
+{
+    hd_blk_drop_replica(m, b, s->index);
+    if (b->state == HD_BLOCK_COMPLETE && !m->safe.starting &&
+        hd_blk_live(m, b, true) >= hd_blk_expected(b)) {
+        hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+    } else {
+        struct hd_node *node = m->nodes.all[s->node];
+        HD_MEM_GROW(node->finishes, node->finish_count, node->finish_capacity);
+        node->finishes[node->finish_count++] = b->id;
+    }
+    hd_repair_check(m, b);
+}
+
 static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
                            const struct hd_reported *r, bool restarted)
 {
@@ -481,6 +501,8 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
         } else if (restarted) { /* the chain went on without it: nobody will bring it up to date */
             hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
         }
+    } else if (restarted && r->gs.v == b->gs.v && r->size_bytes >= b->size_bytes) {
+        report_unfinished(m, s, b, r);
     } else if (r->gs.v < b->gs.v || (restarted && r->size_bytes != b->size_bytes)) {
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
         hd_repair_check(m, b);
@@ -501,6 +523,9 @@ static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd
     bool crossed = known != NULL && known->state == HD_REPLICA_FINALIZED;
     if (b->state == HD_BLOCK_OPEN && r->gs.v >= b->gs.v && !crossed) {
         hd_blk_set_replica(m, b, s->index, HD_REPLICA_WRITING);
+    } else if (b->state != HD_BLOCK_OPEN && r->gs.v == b->gs.v && !crossed &&
+               r->size_bytes >= b->size_bytes) {
+        report_unfinished(m, s, b, r);
     }
     if (b->state == HD_BLOCK_COMPLETE && r->gs.v < b->gs.v && !crossed) {
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);

@@ -25,6 +25,7 @@ static void node_free(struct hd_node *node)
     free(node->invalidates);
     free(node->transfers);
     free(node->recoveries);
+    free(node->finishes);
     free(node);
 }
 
@@ -154,7 +155,7 @@ static void become_dead(struct hd_meta *m, struct hd_node *node)
     node->registered = false;
     node->invalidate_head = node->invalidate_count = 0;
     node->transfer_count = 0;
-    node->recovery_count = 0;
+    node->recovery_count = node->finish_count = 0;
     if (hd_node_in_maintenance(node)) {
         hd_repair_drop_node(m, node->index); /* what it has is not missed until its time is up */
     } else {

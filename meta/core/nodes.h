@@ -111,6 +111,8 @@ struct hd_node {
     size_t transfer_count, transfer_capacity;
     struct hd_ino *recoveries; /* open files whose last block it is to recover */
     size_t recovery_count, recovery_capacity;
+    struct hd_block_id *finishes; /* closed blocks of which it is to finish its replica */
+    size_t finish_count, finish_capacity;
     uint32_t copy_units;     /* weight of the copies it is sending, as far as known */
     uint64_t bandwidth;      /* to be sent; 0: nothing */
     uint64_t placed;         /* blocks placed on it lately: spreads writers */

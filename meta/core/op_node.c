@@ -124,7 +124,7 @@ int hd_op_register_datanode(struct hd_call *c)
     node->state = HD_NODE_LIVE;
     node->registered = true;
     node->transfer_count = 0; /* commands of its former life */
-    node->recovery_count = 0;
+    node->recovery_count = node->finish_count = 0;
     for (uint32_t i = 0; i < node->storage_count; i++) {
         hd_nodes_storage(&c->m->nodes, node->storages[i])->reported = false;
     }
@@ -215,14 +215,8 @@ static bool is_named(const Hdw__BlockRecoveryCommand *r, struct hd_block_id id)
     return false;
 }
 
-static void command_recover(struct hd_call *c, struct hd_node *node, struct commands *l)
+static void add_recoveries(struct hd_call *c, struct hd_node *node, Hdw__BlockRecoveryCommand *r)
 {
-    if (node->recovery_count == 0) {
-        return;
-    }
-    Hdw__BlockRecoveryCommand *r =
-        HD_MSG(c->m, Hdw__BlockRecoveryCommand, hdw__block_recovery_command);
-    r->blocks = HD_TURN_ARRAY(c->m, Hdw__RecoveringBlock *, node->recovery_count);
     size_t kept = 0;
     for (size_t i = 0; i < node->recovery_count; i++) {
         struct hd_open_file *f = hd_map_get(&c->ns->open, node->recoveries[i].v);
@@ -245,6 +239,43 @@ static void command_recover(struct hd_call *c, struct hd_node *node, struct comm
         r->blocks[r->n_blocks++] = m;
     }
     node->recovery_count = kept;
+}
+
+/*
+ * Replicas of closed blocks that their nodes have unfinished. The stamp stays as it is, and nobody
+ * else takes part: "cut it to this length and finish it" (docs/protocol.md, "Block recovery").
+ */
+static void add_finishes(struct hd_call *c, struct hd_node *node, Hdw__BlockRecoveryCommand *r)
+{
+    for (size_t i = 0; i < node->finish_count; i++) {
+        struct hd_blk *b = hd_ns_block(c->ns, node->finishes[i]);
+        if (b == NULL || b->state == HD_BLOCK_OPEN || is_named(r, b->id)) {
+            continue; /* gone, or opened again: it will be recovered */
+        }
+        Hdw__RecoveringBlock *m = HD_MSG(c->m, Hdw__RecoveringBlock, hdw__recovering_block);
+        m->new_gen_stamp = b->gs.v;
+        m->block = hd_located_block(c->m, b, UINT64_MAX, node->storages,
+                                    node->storage_count > 0 ? 1 : 0, false);
+        m->truncate_block = block_message(c, b->id, b->gs, b->size_bytes);
+        r->blocks[r->n_blocks++] = m;
+    }
+    node->finish_count = 0;
+}
+
+/* In safe mode only what changes no name: without finished replicas it might never end. */
+static void command_recover(struct hd_call *c, struct hd_node *node, struct commands *l)
+{
+    if (node->recovery_count + node->finish_count == 0) {
+        return;
+    }
+    Hdw__BlockRecoveryCommand *r =
+        HD_MSG(c->m, Hdw__BlockRecoveryCommand, hdw__block_recovery_command);
+    r->blocks =
+        HD_TURN_ARRAY(c->m, Hdw__RecoveringBlock *, node->recovery_count + node->finish_count);
+    if (!hd_safe_mode_on(c->m)) {
+        add_recoveries(c, node, r);
+    }
+    add_finishes(c, node, r);
     if (r->n_blocks > 0) {
         add_command(c, l, HDW__DATANODE_COMMAND_TYPE__CMD_BlockRecoveryCommand)->recovery_cmd = r;
     }
@@ -411,9 +442,7 @@ int hd_op_send_heartbeat(struct hd_call *c)
         if (q->has_request_full_block_report_lease && q->request_full_block_report_lease) {
             r->full_block_report_lease_id = hd_prng_next(&c->m->prng) | 1;
         }
-        if (!hd_safe_mode_on(c->m)) {
-            command_recover(c, node, &l);
-        }
+        command_recover(c, node, &l);
         if (!hd_safe_mode_on(c->m) && l.count == 0) { /* a recovery goes alone */
             command_transfer(c, node, &l);
             command_invalidate(c, node, &l);

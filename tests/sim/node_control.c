@@ -385,10 +385,36 @@ static int update_all(struct sim *s, int n, const Hdw__RecoveringBlock *o,
     return count > 0 ? 0 : hd_fail(-HD_E_IO, "no replica could be updated");
 }
 
+/* The block is closed: what the node has of it becomes a finished replica. */
+static void finish_replica(struct sim *s, int n, const Hdw__RecoveringBlock *o)
+{
+    const Hdw__ExtendedBlock *b = o->block->b;
+    const struct sim_replica *r = sim_replica_find(s, n, b->block_id);
+    struct hd_recovery_answer answer = {0};
+    if (r != NULL && r->r.state == HD_REPLICA_FINALIZED) {
+        s->nodes[n]->registered = false; /* reports in full */
+        return;
+    }
+    int err =
+        sim_node_recovery_init(s, n, b->block_id, b->generation_stamp, o->new_gen_stamp, &answer);
+    if (err == 0 && answer.found) {
+        err = sim_node_recovery_update(s, n, b->block_id, o->new_gen_stamp,
+                                       o->truncate_block->num_bytes);
+    }
+    sim_trace(s, "blk_%llu is finished by %d: %s", (unsigned long long)b->block_id, n,
+              err < 0        ? hd_fail_text()
+              : answer.found ? "done"
+                             : "not there");
+}
+
 static void run_recovery(struct sim *s, void *arg)
 {
     int n = ((struct order *)arg)->n;
     const Hdw__RecoveringBlock *o = order_take(s, arg, &hdw__recovering_block__descriptor);
+    if (o->truncate_block != NULL && o->new_gen_stamp == o->block->b->generation_stamp) {
+        finish_replica(s, n, o);
+        return;
+    }
     struct hd_recovery_answer answers[LOCATIONS_MAX];
     struct hd_recovery_choice choice;
     bool updated[LOCATIONS_MAX] = {false};

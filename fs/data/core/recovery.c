@@ -2,8 +2,18 @@
 #include "fs/data/core/recovery.h"
 #include "fs/base/error.h"
 
+static bool is_unfinished(const struct hd_replica *r)
+{
+    return r->state == HD_REPLICA_RWR ||
+           (r->state == HD_REPLICA_RUR && r->before_recovery == HD_REPLICA_RWR &&
+            r->recovery_id == r->gs.v); /* an earlier order to finish it failed */
+}
+
 int hd_recovery_check(const struct hd_replica *r, struct hd_genstamp block_gs, uint64_t recovery_id)
 {
+    if (r != NULL && is_unfinished(r) && r->gs.v == recovery_id && block_gs.v == recovery_id) {
+        return 1; /* an order to finish it as it is */
+    }
     if (r == NULL || r->state == HD_REPLICA_TEMPORARY || r->gs.v < block_gs.v) {
         return 0;
     }

@@ -8,6 +8,10 @@
 #include "fs/data/core/replica.h"
 
 /*
+ * Beside recoveries under a newer stamp there is the order to finish a replica: its recovery id is
+ * the block's own stamp, and a truncate length is given. Only a replica whose node stopped before
+ * it was finished (RWR) is cut and finalized by it.
+ *
  * May a recovery with this id begin on r (NULL: no replica)? 1: yes, 0: nothing here to recover,
  * -HD_E_RECOVERY: a newer one is under way, -HD_E_IO: the replica is already newer; failure text.
  */

@@ -212,6 +212,40 @@ static int recover(struct recovery *r)
     return err < 0 ? err : commit(r);
 }
 
+/* A block that is closed: what this node has of it becomes a finished replica. No one is asked. */
+static int finish(struct recovery *r)
+{
+    const Hdw__ExtendedBlock *b = r->order->block->b;
+    const struct hd_block_id id = {b->block_id};
+    const uint64_t bytes = r->order->truncate_block->num_bytes;
+    struct hd_replica replica;
+    struct hd_recovery_answer answer;
+    char storage_id[HD_LAYOUT_ID_BYTES];
+    int err = hd_store_get(r->data->store, id, &replica);
+    if (err == 0 && replica.state == HD_REPLICA_FINALIZED) {
+        hd_control_wake(r->data->control, true); /* meta does not know: it gets a full report */
+        return 0;
+    }
+    if (err == 0) {
+        err = hd_store_recovery_init(r->data->store, id, (struct hd_genstamp){b->generation_stamp},
+                                     r->order->new_gen_stamp, &answer);
+    }
+    if (err == 0 && !answer.found) {
+        err = hd_fail(-HD_E_REPLICA_NOT_FOUND, "there is no replica to finish");
+    }
+    if (err == 0) {
+        err = hd_recover_update(r->data, id, r->order->new_gen_stamp, bytes, storage_id);
+    }
+    r->choice = (struct hd_recovery_choice){.size_bytes = bytes, .parts = 1};
+    return err;
+}
+
+static bool is_finish(const Hdw__RecoveringBlock *order)
+{
+    return order->truncate_block != NULL &&
+           order->new_gen_stamp == order->block->b->generation_stamp;
+}
+
 static void recovery_free(struct recovery *r)
 {
     if (r->order != NULL) {
@@ -225,7 +259,7 @@ static void recovery_run(void *ctx)
 {
     struct recovery *r = ctx;
     uint64_t id = r->order->block->b->block_id;
-    int err = recover(r);
+    int err = is_finish(r->order) ? finish(r) : recover(r);
     if (err < 0) {
         hd_log_warn("block recovery failed", "block=%" PRIu64 " recovery=%" PRIu64 " error=\"%s\"",
                     id, r->order->new_gen_stamp, hd_fail_describe(err));

@@ -524,6 +524,37 @@ ATF_TC_BODY(only_the_node_that_was_told_last_recovers, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(unfinished_replicas_of_a_closed_block_are_finished);
+ATF_TC_BODY(unfinished_replicas_of_a_closed_block_are_finished, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    Hdw__ExtendedBlock *b = do_write(&w, "/f", 1000);
+    world_restart(&w); /* a power cut: no node has the name of the finished replica on its disk */
+    const uint64_t sizes[] = {0, 1000, 1000, 900};
+    for (int n = 1; n <= 3; n++) {
+        node_register(&w, n);
+        node_report_as(&w, n, HDW__REPLICA_STATE__REPLICA_RWR,
+                       (const uint64_t[][3]){{b->block_id, sizes[n], b->generation_stamp}}, 1);
+    }
+    for (int n = 1; n <= 3; n++) {
+        Hdw__SendHeartbeatResponse *h = node_beat(&w, n); /* also in safe mode */
+        const Hdw__BlockRecoveryCommand *c = h->n_cmds > 0 ? h->cmds[0]->recovery_cmd : NULL;
+        ATF_REQUIRE_EQ(c != NULL, n != 3); /* what is shorter has lost bytes */
+        if (c == NULL) {
+            continue;
+        }
+        ATF_CHECK_EQ(c->blocks[0]->new_gen_stamp, b->generation_stamp);
+        ATF_REQUIRE(c->blocks[0]->truncate_block != NULL);
+        ATF_CHECK_EQ(c->blocks[0]->truncate_block->num_bytes, 1000);
+        node_received(&w, n, b->block_id, b->generation_stamp, 1000);
+    }
+    nodes_pass(&w, 1, 3, 1000);
+    ATF_CHECK_EQ(do_locate(&w, "/f")->blocks[0]->n_locs, 2);
+    world_check(&w);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(a_node_that_chooses_another_storage_is_named_once);
 ATF_TC_BODY(a_node_that_chooses_another_storage_is_named_once, tc)
 {
@@ -777,6 +808,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_broken_chain_gets_a_new_stamp);
     ATF_TP_ADD_TC(tp, mkdirs_is_answered_again_after_a_restart);
     ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
+    ATF_TP_ADD_TC(tp, unfinished_replicas_of_a_closed_block_are_finished);
     ATF_TP_ADD_TC(tp, a_recovery_goes_on_after_a_restart_among_replicas_that_wait_for_it);
     ATF_TP_ADD_TC(tp, the_end_of_a_recovery_closes_the_file_in_one_record);
     ATF_TP_ADD_TC(tp, a_recovery_without_a_known_replica_ends_nothing);

@@ -41,6 +41,20 @@ ATF_TC_BODY(a_newer_recovery_takes_over_and_an_older_is_refused, tc)
     ATF_CHECK_EQ(hd_recovery_check(&r, gs, 1006), 0);
 }
 
+ATF_TC_WITHOUT_HEAD(an_unfinished_replica_is_finished_under_its_own_stamp);
+ATF_TC_BODY(an_unfinished_replica_is_finished_under_its_own_stamp, tc)
+{
+    struct hd_replica r = {.gs = gs, .state = HD_REPLICA_RBW};
+    ATF_CHECK_EQ(hd_recovery_check(&r, gs, gs.v), -HD_E_IO); /* its writer is at it */
+    r.state = HD_REPLICA_RWR;
+    ATF_CHECK_EQ(hd_recovery_check(&r, gs, gs.v), 1);
+    hd_replica_move(&r, HD_REPLICA_RUR);
+    r.recovery_id = gs.v;
+    ATF_CHECK_EQ(hd_recovery_check(&r, gs, gs.v), 1); /* the order again */
+    r.recovery_id = gs.v + 1;
+    ATF_CHECK_EQ(hd_recovery_check(&r, gs, gs.v), -HD_E_RECOVERY);
+}
+
 ATF_TC_WITHOUT_HEAD(a_finalized_replica_decides_the_length);
 ATF_TC_BODY(a_finalized_replica_decides_the_length, tc)
 {
@@ -141,6 +155,7 @@ ATF_TC_BODY(truncate_gives_the_length_and_cannot_make_it_longer, tc)
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, a_newer_recovery_takes_over_and_an_older_is_refused);
+    ATF_TP_ADD_TC(tp, an_unfinished_replica_is_finished_under_its_own_stamp);
     ATF_TP_ADD_TC(tp, a_finalized_replica_decides_the_length);
     ATF_TP_ADD_TC(tp, what_a_power_cut_shortened_decides_nothing);
     ATF_TP_ADD_TC(tp, what_meta_was_told_is_not_undercut);
