@@ -287,10 +287,22 @@ const char *hd_user_name(void)
     return name;
 }
 
+/* Another meta that may serve now. */
+static const char *secondary_address(const struct hd_cluster *c)
+{
+    for (size_t i = 0; i < c->member_count; i++) {
+        if (c->members[i].role == HD_ROLE_SECONDARY) {
+            return c->members[i].address;
+        }
+    }
+    return NULL;
+}
+
 int hd_cluster_open_fs(const struct hd_cluster *c, const char *uri, struct hd_fs **ret)
 {
     struct hd_fs_options options = {
         .uri = uri != NULL ? uri : c->uri,
+        .meta_addresses = uri == NULL || strcmp(uri, c->uri) == 0 ? secondary_address(c) : NULL,
         .user = hd_user_name(),
         .client_name_prefix = "howdah-fs",
         .short_circuit = true,
