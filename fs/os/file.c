@@ -167,7 +167,7 @@ static int copy_bytes(int in, int out)
     HD_AUTO(hd_buf_done) struct hd_buf piece = {0};
     int err = hd_buf_reserve(&piece, COPY_BYTES);
     for (;;) {
-        ssize_t n = err < 0 ? 0 : read(in, piece.data, COPY_BYTES);
+        ssize_t n = err < 0 ? 0 : hd_io_read(in, piece.data, COPY_BYTES);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -184,23 +184,23 @@ int hd_file_copy(const char *from, const char *to)
     if (snprintf(temp, sizeof(temp), "%s.tmp", to) >= (int)sizeof(temp)) {
         return hd_fail(-ENAMETOOLONG, "%s", to);
     }
-    HD_AUTO(hd_fd_done) int in = open(from, O_RDONLY | O_CLOEXEC);
+    HD_AUTO(hd_fd_done) int in = hd_io_open(from, O_RDONLY | O_CLOEXEC, 0);
     if (in < 0) {
         return hd_fail_errno(errno, "%s", from);
     }
-    HD_AUTO(hd_fd_done) int out = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    HD_AUTO(hd_fd_done) int out = hd_io_open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (out < 0) {
         return hd_fail_errno(errno, "%s", temp);
     }
     int err = copy_bytes(in, out);
-    if (err == 0 && fdatasync(out) < 0) {
+    if (err == 0 && hd_io_fdatasync(out) < 0) {
         err = hd_fail_errno(errno, "fdatasync");
     }
-    if (err == 0 && rename(temp, to) < 0) {
+    if (err == 0 && hd_io_rename(temp, to) < 0) {
         err = hd_fail_errno(errno, "rename to %s", to);
     }
     if (err < 0) {
-        unlink(temp);
+        hd_io_unlink(temp);
         return hd_fail(err, "%s (copy of %s): %s", temp, from, hd_fail_describe(err));
     }
     return hd_dir_sync_parent(to);

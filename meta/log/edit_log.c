@@ -134,7 +134,7 @@ static int rename_finished(const char *dir, const struct hd_edit_segment *s)
     const struct hd_edit_segment done = {s->first, s->last, false};
     hd_edit_log_segment_path(dir, s, from);
     hd_edit_log_segment_path(dir, &done, to);
-    if (rename(from, to) < 0) {
+    if (hd_io_rename(from, to) < 0) {
         return hd_fail_errno(errno, "%s: rename to %s", from, to);
     }
     return hd_dir_sync(dir);
@@ -434,7 +434,7 @@ static int remove_one(void *ctx, struct hd_place *p)
 {
     char path[HD_LOG_PATH_BYTES];
     hd_edit_log_segment_path(p->dir, ctx, path);
-    return unlink(path) < 0 && errno != ENOENT ? hd_fail_errno(errno, "%s: remove", path) : 0;
+    return hd_io_unlink(path) < 0 && errno != ENOENT ? hd_fail_errno(errno, "%s: remove", path) : 0;
 }
 
 /* Removes the oldest segment, which is finished or nobody's any more. Lock held. */

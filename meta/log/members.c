@@ -3,13 +3,15 @@
 #include "fs/base/assert.h"
 #include "fs/base/crc.h"
 #include "fs/base/error.h"
+#include "fs/os/clock.h"
 #include "fs/os/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { PATH_BYTES = 4096, FILE_MAX_BYTES = 64 << 10 };
+enum { PATH_BYTES = 4096, FILE_MAX_BYTES = 64 << 10, ACCEPTED_STEP = 1000000 };
 
 static const char sum_key[] = "crc32c=";
 
@@ -122,4 +124,28 @@ int hd_members_write(const char *dir, const char *self, const struct hd_members 
         err = hd_buf_addf(&out, "%s%08" PRIx32 "\n", sum_key, hd_crc32c(0, out.data, out.size));
     }
     return err < 0 ? err : hd_file_replace(path, out.data, out.size, 0644);
+}
+
+int hd_members_accept(const char *dir)
+{
+    char path[PATH_BYTES];
+    HD_AUTO(hd_fd_done) int lock = -1;
+    struct hd_members old = {0};
+    snprintf(path, sizeof(path), "%s/VERSION", dir);
+    if (access(path, F_OK) < 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    int err = hd_dir_lock(dir, &lock);
+    if (err < 0) {
+        return err;
+    }
+    err = hd_members_read(dir, &old);
+    if (err < 0 && err != -ENOENT && err != -HD_E_CORRUPT) {
+        return err;
+    }
+    /* A step that no directory left out can have made by itself: they count up by one. */
+    struct hd_members m = {.generation = old.generation + ACCEPTED_STEP};
+    hd_random_uuid(m.self); /* who claims to be its partner from now on is none */
+    hd_members_add(&m, m.self, dir);
+    return hd_members_write(dir, m.self, &m);
 }

@@ -33,6 +33,12 @@ int hd_members_read(const char *dir, struct hd_members *ret);
 /* Writes the note into dir, whose id is `self`; durable, atomic. */
 int hd_members_write(const char *dir, const char *self, const struct hd_members *m);
 
+/*
+ * The operator's word that dir has all that is worth having: its note, of a generation above any
+ * that is here, names it alone. No process may be using it (-EBUSY). dir needs a VERSION.
+ */
+int hd_members_accept(const char *dir);
+
 /* The member of that id, or NULL. */
 const struct hd_member *hd_members_find(const struct hd_members *m, const char *id);
 

@@ -73,8 +73,8 @@ int hd_segment_append(struct hd_segment_writer *w, const void *data, size_t size
 
 int hd_segment_settle(const char *path)
 {
-    HD_AUTO(hd_fd_done) int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fdatasync(fd) < 0) {
+    HD_AUTO(hd_fd_done) int fd = hd_io_open(path, O_RDWR | O_CLOEXEC, 0);
+    if (fd < 0 || hd_io_fdatasync(fd) < 0) {
         return hd_fail_errno(errno, "%s: fdatasync", path);
     }
     int e = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);

@@ -351,6 +351,7 @@ static void bring_up(struct hd_dir *e, const struct hd_dir *best)
     if (e->note.self[0] == '\0') {
         hd_random_uuid(e->note.self);
     }
+    e->noted = e->noted && whole;
     e->state = HD_DIR_OLD;
     e->version = best->version;
     e->in_use = true;

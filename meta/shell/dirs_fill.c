@@ -2,6 +2,7 @@
 #include "meta/shell/dirs_fill.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 #include "meta/log/segment.h"
 
 #include <dirent.h>
@@ -82,7 +83,7 @@ static int remove_extra(void *ctx, const char *name)
         return 0;
     }
     int err = join(path, p->to, name);
-    return err < 0 || unlink(path) == 0 ? err : hd_fail_errno(errno, "%s: remove", path);
+    return err < 0 || hd_io_unlink(path) == 0 ? err : hd_fail_errno(errno, "%s: remove", path);
 }
 
 static int copy(const struct pair *p, const char *name)
@@ -164,7 +165,7 @@ static int put_aside(void *ctx, const char *name)
     if (err == 0) {
         err = join(to, p->to, name);
     }
-    return err < 0 || rename(from, to) == 0 ? err : hd_fail_errno(errno, "%s: rename", from);
+    return err < 0 || hd_io_rename(from, to) == 0 ? err : hd_fail_errno(errno, "%s: rename", from);
 }
 
 static int count_one(void *ctx, const char *name)
@@ -206,7 +207,7 @@ int hd_dirs_fill(const char *from, const char *to)
     if (err == 0) {
         err = hd_dirs_equalise(from, to);
     }
-    if (err == 0 && unlink(path) < 0) {
+    if (err == 0 && hd_io_unlink(path) < 0) {
         err = hd_fail_errno(errno, "%s: remove", path);
     }
     return err < 0 ? err : hd_dir_sync(to);
