@@ -1,0 +1,184 @@
+/*
+ * Undoing a journal. Each inverse may meet a world in which it is not needed any more, because the
+ * fault never happened, was undone before, or the cluster mended it by itself: then it does
+ * nothing.
+ */
+#include "tools/drill/call.h"
+#include "tools/drill/drill.h"
+#include "tools/process.h"
+#include "tools/start.h"
+#include "tools/up_lock.h"
+#include "fs/base/error.h"
+#include "fs/os/clock.h"
+#include "fs/os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    START_TIMEOUT_MS = 90000,
+    STOP_GRACE_MS = 5000,
+    UNDO_TIMEOUT_MS = 120000,
+    SAVED_MAX_BYTES = 1 << 20,
+};
+
+static const struct hd_member *find_member(const struct hd_cluster *c, const char *name)
+{
+    for (size_t i = 0; i < c->member_count; i++) {
+        if (strcmp(c->members[i].name, name) == 0) {
+            return &c->members[i];
+        }
+    }
+    return NULL;
+}
+
+static int start_all(const struct hd_cluster *c, bool no_mount)
+{
+    HD_AUTO(hd_fd_done) int lock_fd = -1;
+    struct hd_start_options options = {.no_mount = no_mount, .timeout_ms = START_TIMEOUT_MS};
+    int rc = hd_up_lock(c->dir, &lock_fd);
+    return rc < 0 ? rc : hd_start(c, &options, NULL);
+}
+
+static int go_on(const struct hd_cluster *c, const char *name)
+{
+    const struct hd_member *m = find_member(c, name);
+    pid_t pid = m != NULL ? hd_process_find(c, m) : 0;
+    if (pid != 0 && kill(pid, SIGCONT) < 0 && errno != ESRCH) {
+        return hd_fail_errno(errno, "%s: SIGCONT to process %d", name, (int)pid);
+    }
+    return 0;
+}
+
+static int stop_member(const struct hd_cluster *c, const char *name)
+{
+    const struct hd_member *m = find_member(c, name);
+    pid_t pid = m != NULL ? hd_process_find(c, m) : 0;
+    int rc = pid != 0 ? hd_process_stop(&pid, 1, STOP_GRACE_MS) : 0;
+    return HD_MIN(rc, 0);
+}
+
+/* Puts saved bytes back, where the bytes that replaced them still are. */
+static int put_back(const char *path, const char *offset_text, const char *saved_path,
+                    const char *bad_path)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf saved = {0};
+    HD_AUTO(hd_buf_done) struct hd_buf bad = {0};
+    uint64_t offset = strtoull(offset_text, NULL, 10);
+    int rc = hd_file_read(saved_path, SAVED_MAX_BYTES, &saved);
+    rc = rc == 0 ? hd_file_read(bad_path, SAVED_MAX_BYTES, &bad) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    HD_AUTO(hd_fd_done) int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : hd_fail_errno(errno, "%s", path);
+    }
+    uint8_t *now = malloc(bad.size + 1);
+    rc = now != NULL ? hd_fd_pread(fd, now, bad.size, offset) : -ENOMEM;
+    bool still_bad = rc == 0 && saved.size == bad.size && memcmp(now, bad.data, bad.size) == 0;
+    free(now);
+    if (!still_bad) {
+        return rc == -HD_E_TRUNCATED ? 0 : rc;
+    }
+    rc = hd_fd_pwrite(fd, saved.data, saved.size, offset);
+    return rc == 0 && fdatasync(fd) < 0 ? hd_fail_errno(errno, "%s", path) : rc;
+}
+
+static int move_back(const char *from, const char *to)
+{
+    struct stat st;
+    if (lstat(from, &st) < 0 || lstat(to, &st) == 0) {
+        return 0;
+    }
+    if (rename(from, to) < 0) {
+        return hd_fail_errno(errno, "%s", to);
+    }
+    return hd_dir_sync_parent(to);
+}
+
+/* Cuts what was appended, as long as nothing came behind it. */
+static int cut(const char *path, const char *size_text, const char *given_text)
+{
+    struct stat st;
+    off_t size = (off_t)strtoull(size_text, NULL, 10);
+    if (stat(path, &st) < 0 || st.st_size != (off_t)strtoull(given_text, NULL, 10)) {
+        return 0;
+    }
+    return truncate(path, size) < 0 ? hd_fail_errno(errno, "%s", path) : 0;
+}
+
+static int clear_faults(const char *address)
+{
+    int rc = hd_drill_set_faults(address, NULL, 0, 1);
+    bool gone = rc == -ECONNREFUSED; /* with its process, and faults are in memory only */
+    return gone ? 0 : rc;
+}
+
+static int back_in_service(const struct hd_cluster *c, const char *node)
+{
+    char meta[HD_TEXT_BYTES];
+    int rc = hd_drill_active_meta(c, 5000, meta);
+    return rc < 0 ? rc
+                  : hd_drill_set_node_state(meta, node, HDW__NODE_ADMIN_STATE__NODE_IN_SERVICE);
+}
+
+static int undo_powercut(const char *journal)
+{
+    char program[HD_PATH_BYTES];
+    struct stat st;
+    if (stat(journal, &st) < 0) {
+        return 0;
+    }
+    int rc = hd_process_program("howdah-powercut", program);
+    if (rc < 0) {
+        return rc;
+    }
+    const char *const argv[] = {program, "undo", journal, NULL};
+    rc = hd_process_run(argv, UNDO_TIMEOUT_MS);
+    return rc == 0
+               ? 0
+               : hd_fail(rc < 0 ? rc : -EIO, "howdah-powercut undo %s ended with %d", journal, rc);
+}
+
+static int undo(const struct hd_cluster *c, const struct hd_undo *u, bool no_mount)
+{
+    switch (u->kind) {
+    case HD_UNDO_START:
+        return start_all(c, no_mount);
+    case HD_UNDO_CONTINUE:
+        return go_on(c, u->args[0]);
+    case HD_UNDO_BYTES:
+        return put_back(u->args[0], u->args[1], u->args[2], u->args[3]);
+    case HD_UNDO_MOVE:
+        return move_back(u->args[0], u->args[1]);
+    case HD_UNDO_CUT:
+        return cut(u->args[0], u->args[1], u->args[2]);
+    case HD_UNDO_FAULTS:
+        return clear_faults(u->args[0]);
+    case HD_UNDO_NODE:
+        return back_in_service(c, u->args[0]);
+    case HD_UNDO_POWERCUT:
+        return undo_powercut(u->args[0]);
+    case HD_UNDO_RESTART:
+        return stop_member(c, u->args[0]);
+    case HD_UNDO_KINDS:
+        break;
+    }
+    return -EINVAL;
+}
+
+int hd_drill_heal(const struct hd_cluster *c, const struct hd_journal *journal, bool no_mount)
+{
+    int result = 0;
+    for (size_t i = journal->count; i-- > 0;) {
+        int rc = undo(c, &journal->list[i], no_mount);
+        result = result < 0 ? result : rc;
+    }
+    return result;
+}
