@@ -104,6 +104,34 @@ int hd_store_sync(struct hd_store *s, struct hd_block_id id, struct hd_genstamp 
     return 0;
 }
 
+/*
+ * Bytes of an owned replica that its sums vouch for. A recovery may keep no other replica, so it
+ * must not keep a rotten one: -HD_E_CHECKSUM when bytes that were acknowledged are spoilt. The lock
+ * is let go meanwhile.
+ */
+static int verify_owned(struct hd_store *s, struct hd_store_replica *r, uint64_t *ret_bytes)
+{
+    HD_AUTO(hd_fd_done) int data_fd = -1;
+    HD_AUTO(hd_fd_done) int meta_fd = -1;
+    const struct hd_replica copy = r->r;
+    const struct hd_layout l = hd_store_layout(s, r->volume);
+    uint64_t good = 0;
+    pthread_mutex_unlock(&s->lock);
+    int err = hd_files_open(&l, &copy, hd_store_place(&copy), O_RDONLY, &data_fd, &meta_fd);
+    if (err == 0) {
+        err = hd_files_verified_prefix(data_fd, meta_fd, copy.size_bytes, &good);
+    }
+    pthread_mutex_lock(&s->lock);
+    if (err == 0 && good < copy.acked_bytes) {
+        s->bad_count += !r->bad;
+        r->bad = true;
+        err = hd_fail(-HD_E_CHECKSUM, "blk_%" PRIu64 " differs from its sums at byte %" PRIu64,
+                      copy.id.v, good);
+    }
+    *ret_bytes = good;
+    return err;
+}
+
 int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_genstamp block_gs,
                            uint64_t recovery_id, struct hd_recovery_answer *ret)
 {
@@ -116,7 +144,11 @@ int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_
         err = hd_store_own(s, id, true, &r);
     }
     if (err == 0 && r != NULL) {
-        err = hd_recovery_check(&r->r, block_gs, recovery_id);
+        uint64_t good = 0;
+        err = verify_owned(s, r, &good);
+        if (err == 0) {
+            err = hd_recovery_check(&r->r, block_gs, recovery_id);
+        }
         if (err == 1) {
             hd_replica_move(&r->r, HD_REPLICA_RUR);
             r->r.recovery_id = recovery_id;
@@ -125,11 +157,12 @@ int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_
                                                .found = true,
                                                .state = r->r.before_recovery,
                                                .gs = r->r.gs,
-                                               .size_bytes = r->r.size_bytes};
+                                               .size_bytes = good};
             err = 0;
         }
         hd_store_disown(s, r);
     }
+    ret->reached = err == 0; /* what is here but cannot be used now is not nothing */
     pthread_mutex_unlock(&s->lock);
     return err;
 }

@@ -329,6 +329,32 @@ ATF_TC_BODY(recovery_stops_the_writer_cuts_and_finalizes, tc)
     hd_store_free(s);
 }
 
+ATF_TC_WITHOUT_HEAD(a_rotten_replica_takes_no_part_in_a_recovery);
+ATF_TC_BODY(a_rotten_replica_takes_no_part_in_a_recovery, tc)
+{
+    uint8_t data[5000];
+    struct hd_block_view v;
+    struct hd_recovery_answer a;
+    fill(data, sizeof(data), 6);
+    struct hd_store *s = open_store("d", 0);
+    struct hd_block_writer *w = open_writer(s, HD_STAGE_CREATE, 1001, 0, 0, 0);
+    ATF_REQUIRE_EQ(write_packet(w, data, 0, sizeof(data)), 0);
+    ATF_REQUIRE_EQ(hd_block_writer_finish(w), 0);
+    hd_block_writer_close(w);
+    ATF_REQUIRE_EQ(hd_store_view(s, id, &v), 0);
+    int fd = open(v.data_path, O_WRONLY);
+    ATF_REQUIRE(fd >= 0);
+    data[2000] ^= 1;
+    ATF_REQUIRE_EQ(pwrite(fd, data, 1, 2000), 1);
+    close(fd);
+    hd_block_view_done(&v);
+    ATF_CHECK_EQ(hd_store_recovery_init(s, id, (struct hd_genstamp){1001}, 1005, &a),
+                 -HD_E_CHECKSUM);
+    ATF_CHECK(!a.reached && !a.found);
+    ATF_CHECK(get(s).state == HD_REPLICA_FINALIZED && get(s).gs.v == 1001);
+    hd_store_free(s);
+}
+
 ATF_TC_WITHOUT_HEAD(a_delete_wants_the_right_stamp_and_leaves_readers_alone);
 ATF_TC_BODY(a_delete_wants_the_right_stamp_and_leaves_readers_alone, tc)
 {
@@ -436,6 +462,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_wrong_sum_is_refused_and_nothing_is_written);
     ATF_TP_ADD_TC(tp, sums_are_translated_when_an_append_uses_another_format);
     ATF_TP_ADD_TC(tp, recovery_stops_the_writer_cuts_and_finalizes);
+    ATF_TP_ADD_TC(tp, a_rotten_replica_takes_no_part_in_a_recovery);
     ATF_TP_ADD_TC(tp, a_delete_wants_the_right_stamp_and_leaves_readers_alone);
     ATF_TP_ADD_TC(tp, a_full_directory_refuses_new_blocks);
     ATF_TP_ADD_TC(tp, directories_of_another_cluster_are_refused);
