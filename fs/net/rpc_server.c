@@ -195,6 +195,7 @@ void hd_rpc_server_free(struct hd_rpc_server *s)
     hd_loop_flush_remove(&s->flush);
     hd_loop_timer_remove(s->accept_timer);
     hd_loop_timer_remove(s->resume_timer);
+    hd_loop_timer_remove(s->gate_timer);
     hd_loop_timer_remove(s->idle_timer);
     hd_loop_fd_remove(s->listen_watch);
     if (s->listen_fd >= 0) {
