@@ -3,6 +3,7 @@
 #include "fs/base/error.h"
 #include "fs/data/core/report.h"
 #include "fs/data/shell/commands.h"
+#include "fs/data/shell/disk_watch.h"
 #include "fs/data/shell/reporter.h"
 #include "fs/data/shell/scanner.h"
 #include "fs/net/rpc_client.h"
@@ -347,6 +348,7 @@ static int heartbeat(struct hd_control *c, struct hd_arena *arena, bool want_lea
     q.request_full_block_report_lease = want_lease;
     q.has_last_scan_ms = true;
     q.last_scan_ms = hd_scanner_last_scan_ms(c->data->scanner);
+    hd_disk_watch_report(c->data, arena, &q);
     err = hd_control_call(c, "sendHeartbeat", &q.base, &hdw__send_heartbeat_response__descriptor,
                           arena, &m);
     if (err < 0) {

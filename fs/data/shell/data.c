@@ -2,6 +2,7 @@
 #include "fs/data/shell/data.h"
 #include "fs/base/error.h"
 #include "fs/data/shell/control.h"
+#include "fs/data/shell/disk_watch.h"
 #include "fs/data/shell/op.h"
 #include "fs/data/shell/reporter.h"
 #include "fs/data/shell/rpc.h"
@@ -142,6 +143,15 @@ static int start_workers(struct hd_data *d)
     return err;
 }
 
+/* Meta is told of it, and which replicas are left. */
+static void on_disk_failure(void *ctx)
+{
+    struct hd_data *d = ctx;
+    if (d->control != NULL) { /* else it is still starting, and reports all in a moment */
+        hd_control_wake(d->control, true);
+    }
+}
+
 int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_options *options)
 {
     d->options = *options;
@@ -156,7 +166,11 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
     struct hd_store_options store = {.dirs = d->options.dirs,
                                      .reserved_bytes = d->options.reserved_bytes,
                                      .failed_volumes_tolerated =
-                                         (int)d->options.failed_volumes_tolerated};
+                                         (int)d->options.failed_volumes_tolerated,
+                                     .slow_ms = d->options.slow_disk_ms,
+                                     .hang_ms = d->options.disk_timeout_ms,
+                                     .on_failure = on_disk_failure,
+                                     .on_failure_ctx = d};
     int err = hd_store_new(&store, &d->store);
     if (err == 0) {
         err = start_workers(d);
@@ -172,6 +186,9 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
     }
     if (err == 0) {
         err = hd_scanner_start(d, &d->scanner);
+    }
+    if (err == 0) {
+        err = hd_disk_watch_start(d, &d->disk_watch);
     }
     if (err < 0) {
         hd_data_stop(d);
@@ -204,7 +221,8 @@ void hd_data_stop(struct hd_data *d)
         unlink(d->options.socket_path);
     }
     hd_fd_done(&d->unix_fd);
-    if (d->conns.count == 0) {
+    bool idle = hd_disk_watch_stop(d->disk_watch) && d->conns.count == 0;
+    if (idle) {
         hd_peers_done(&d->peers);
         hd_store_free(d->store);
     }

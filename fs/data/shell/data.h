@@ -7,6 +7,7 @@
  *   control         registration, heartbeats, full reports, commands (control.c)
  *   reporter        incremental reports (reporter.c)
  *   scanner         a thread each directory, and one that reports (scanner.c)
+ *   disk watch      a thread each directory (disk_watch.c)
  *   workers         deletes, copies, recoveries, RPC calls that touch disks (workers.c)
  *
  * Shared state: the store (own lock), the reporter's queue (own lock), the list of connections
@@ -38,6 +39,7 @@ struct hd_loop_fd;
 struct hd_loop_timer;
 struct hd_rpc_server;
 struct hd_control;
+struct hd_disk_watch;
 struct hd_reporter;
 struct hd_scanner;
 struct hd_workers;
@@ -57,6 +59,8 @@ struct hd_data_options {
     int64_t failed_volumes_tolerated;
     uint64_t scan_rate_bytes; /* a second and directory; 0: only on request */
     int64_t scan_period_ms;
+    int64_t slow_disk_ms;    /* a small durable write that takes longer shows a slow disk */
+    int64_t disk_timeout_ms; /* a directory silent for longer has failed */
 };
 
 /* Reads [name] / [data] and what it needs of [cluster] and [meta]. -HD_E_CONFIG. */
@@ -85,6 +89,7 @@ struct hd_data {
     struct hd_control *control;
     struct hd_reporter *reporter;
     struct hd_scanner *scanner;
+    struct hd_disk_watch *disk_watch;
     struct hd_workers *disk_workers;     /* deletes */
     struct hd_workers *copy_workers;     /* copies ordered by meta */
     struct hd_workers *recovery_workers; /* block recovery as primary */

@@ -3,10 +3,12 @@
  * COPY_BLOCK (another node fetches) and REPLACE_BLOCK (fetch from another node, for a balancer).
  */
 #include "fs/base/error.h"
+#include "fs/data/shell/ask_check.h"
 #include "fs/data/shell/op.h"
 #include "fs/data/shell/packet_io.h"
 #include "fs/data/shell/peer.h"
 #include "fs/data/shell/receive.h"
+#include "fs/data/shell/scanner.h"
 #include "fs/data/shell/send.h"
 #include "fs/data/shell/transfer.h"
 #include "fs/os/log.h"
@@ -82,6 +84,9 @@ enum hd_op_result hd_op_copy(struct hd_conn *c, const Hdw__OpCopyBlock *op)
         hd_block_view_done(&v);
     }
     atomic_fetch_sub(&c->data->moves, 1);
+    if (hd_scanner_is_suspicious(err)) {
+        hd_scanner_suspect(c->data->scanner, (struct hd_block_id){b->block_id}, "copy");
+    }
     if (err < 0) {
         hd_log_info("copy for another node failed", "block=%" PRIu64 " peer=%s error=\"%s\"",
                     b->block_id, c->peer, hd_fail_describe(err));
@@ -173,6 +178,9 @@ enum hd_op_result hd_op_replace(struct hd_conn *c, const Hdw__OpReplaceBlock *op
     hd_receive_free(r.receive);
     if (r.source.fd >= 0) {
         hd_stream_done(&r.source);
+    }
+    if (err == -HD_E_CHECKSUM) {
+        hd_ask_check(c->data, op->source, (struct hd_block_id){b->block_id});
     }
     if (err < 0) {
         text = text != NULL ? text : hd_arena_str(&c->arena, hd_fail_describe(err));

@@ -8,6 +8,8 @@
  * node without room says so, with itself as the bad link.
  */
 #include "fs/base/error.h"
+#include "fs/data/shell/ask_check.h"
+#include "fs/data/shell/control.h"
 #include "fs/data/shell/op.h"
 #include "fs/data/shell/packet_io.h"
 #include "fs/data/shell/peer.h"
@@ -95,7 +97,11 @@ static int open_replica(struct write *w)
     hd_conn_set_receive(w->c, w->receive);
     w->options.interrupt = hd_receive_interrupt;
     w->options.ctx = w->receive;
-    return hd_block_writer_open(w->c->data->store, &w->options, &w->writer);
+    err = hd_block_writer_open(w->c->data->store, &w->options, &w->writer);
+    if (err == 0 && !w->whole) { /* what came whole is received in a moment */
+        hd_receive_report(w->c->data, w->writer, NULL);
+    }
+    return err;
 }
 
 /* The op for the next node: its own fields move to the front, ours go. */
@@ -226,9 +232,6 @@ static int move_block(struct write *w)
         return err;
     }
     if (w->replies) {
-        if (s->stage == HD_STAGE_CLOSE_RECOVERY) { /* finalized by the set-up; nothing follows */
-            hd_receive_report(w->c->data, w->writer, NULL);
-        }
         int err = hd_op_reply(w->c, HDW__STATUS__STATUS_SUCCESS, "", NULL);
         if (err < 0 || s->stage == HD_STAGE_CLOSE_RECOVERY) {
             return err;
@@ -240,6 +243,17 @@ static int move_block(struct write *w)
             hd_op_reply(w->c, HDW__STATUS__STATUS_SUCCESS, NULL, NULL); /* of a client's transfer */
     }
     return err;
+}
+
+/* What the end of a write says about others, or to meta. */
+static void learn(const struct write *w, int err)
+{
+    if (err == -HD_E_CHECKSUM && !w->replies) {
+        hd_ask_check(w->c->data, w->op->source, w->options.setup.id);
+    }
+    if (err == -ENOSPC || err == -EDQUOT) { /* before meta sends the next one here */
+        hd_control_wake(w->c->data->control, false);
+    }
 }
 
 enum hd_op_result hd_op_write(struct hd_conn *c, const Hdw__OpWriteBlock *op)
@@ -261,6 +275,7 @@ enum hd_op_result hd_op_write(struct hd_conn *c, const Hdw__OpWriteBlock *op)
             err = move_block(&w);
         }
     }
+    learn(&w, err);
     if (err < 0) {
         hd_log_info("write ended early", "block=%" PRIu64 " stage=%d peer=%s error=\"%s\"",
                     op->header->base_header->block->block_id, (int)op->stage, c->peer,

@@ -15,6 +15,9 @@ enum {
     SCAN_RATE_BYTES = 4 << 20,
     SCAN_PERIOD_MS = 24 * 3600 * 1000,
     SCAN_PERIOD_MIN_MS = 1000,
+    SLOW_DISK_MS = 300,
+    DISK_TIMEOUT_MS = 60000,
+    DISK_TIMEOUT_MIN_MS = 5000,
 };
 
 static void copy(char *out, size_t size, const char *text)
@@ -84,6 +87,15 @@ static int load_numbers(struct hd_config_at at, struct hd_data_options *o)
     }
     if (err == 0) {
         err = hd_config_duration(at, "scan_period", SCAN_PERIOD_MS, &o->scan_period_ms);
+    }
+    if (err == 0) {
+        err = hd_config_int(at, "slow_disk_ms", SLOW_DISK_MS, &o->slow_disk_ms);
+    }
+    if (err == 0) {
+        err = hd_config_duration(at, "disk_timeout", DISK_TIMEOUT_MS, &o->disk_timeout_ms);
+    }
+    if (err == 0 && (o->slow_disk_ms < 1 || o->disk_timeout_ms < DISK_TIMEOUT_MIN_MS)) {
+        err = hd_fail(-HD_E_CONFIG, "slow_disk_ms below 1 or disk_timeout below 5s");
     }
     if (err == 0 && o->scan_period_ms < SCAN_PERIOD_MIN_MS) {
         err = hd_fail(-HD_E_CONFIG, "scan_period is below a second");

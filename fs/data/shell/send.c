@@ -52,6 +52,7 @@ static int send_packet(const struct hd_send *s, int64_t seqno, uint64_t start, u
                           .seqno = seqno,
                           .data_bytes = (uint32_t)(end - start),
                           .sums_bytes = sums ? (uint32_t)chunks * HD_SUM_BYTES : 0,
+                          .sync = s->durable && start == end,
                           .last = start == end};
     size_t n = hd_packet_encode(&p, head);
     if (p.sums_bytes > 0) {

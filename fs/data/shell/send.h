@@ -11,6 +11,7 @@ struct hd_send {
     struct hd_read_span span;
     uint32_t packet_bytes; /* of data in each packet; rounded to whole chunks */
     bool sums;
+    bool durable; /* the receiver is asked to have it on disk before it is there */
 };
 
 /*

@@ -95,7 +95,8 @@ static int send_to(struct hd_data *d, const struct hd_transfer_args *a, struct h
                            .view = v,
                            .span = {0, v->visible_bytes},
                            .packet_bytes = PACKET_BYTES,
-                           .sums = true};
+                           .sums = true,
+                           .durable = v->synced};
     err = send_request(d, a, v, &s, arena);
     if (err == 0) {
         err = hd_send_block(&send);
@@ -122,6 +123,9 @@ int hd_transfer_run(struct hd_data *d, const struct hd_transfer_args *args)
                       v.replica.gs.v);
     } else {
         err = send_to(d, args, &v, &arena);
+    }
+    if (hd_scanner_is_suspicious(err)) {
+        hd_scanner_suspect(d->scanner, v.replica.id, "copy");
     }
     hd_arena_done(&arena);
     hd_block_view_done(&v);
@@ -166,9 +170,6 @@ static void order_run(void *ctx)
         .storage_types = types ? cmd->target_storage_types[0]->storage_types : NULL,
         .storage_ids = ids ? cmd->target_storage_uuids[0]->storage_uuids : NULL};
     int err = hd_transfer_run(o->data, &args);
-    if (hd_scanner_is_suspicious(err)) {
-        hd_scanner_suspect(o->data->scanner, (struct hd_block_id){b->block_id}, "copy");
-    }
     hd_log(err < 0 ? HD_LOG_WARN : HD_LOG_INFO, err < 0 ? "copy failed" : "copied",
            "block=%" PRIu64 " to=%s:%u error=\"%s\"", b->block_id, args.targets[0]->id->ip_addr,
            args.targets[0]->id->xfer_port, err < 0 ? hd_fail_describe(err) : "");

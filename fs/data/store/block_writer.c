@@ -5,6 +5,7 @@
 #include "fs/base/error.h"
 #include "fs/data/core/span.h"
 #include "fs/data/store/store_internal.h"
+#include "fs/os/clock.h"
 #include "fs/os/file.h"
 #include "fs/os/io.h"
 
@@ -16,6 +17,8 @@
 
 /* What a block may grow to when the client does not say. */
 #define UNKNOWN_BLOCK_BYTES ((uint64_t)1 << 20)
+
+enum { WRITE_BACK_BYTES = 8 << 20 };
 
 struct hd_block_writer {
     struct hd_store *store;
@@ -55,19 +58,24 @@ static uint64_t need_bytes(const struct hd_write_setup *s)
 static int choose_volume(struct hd_store *s, uint64_t need, struct hd_volume **ret)
 {
     struct hd_volume_space_left free_space[HD_STORE_VOLUMES_MAX];
+    struct hd_volume_space_left fast[HD_STORE_VOLUMES_MAX];
     for (int i = 0; i < s->volume_count; i++) {
         uint64_t capacity;
-        uint64_t available = 0;
-        free_space[i].usable =
-            !s->volumes[i].failed && hd_volume_space(&s->volumes[i], &capacity, &available) == 0;
-        free_space[i].free_bytes = available;
+        free_space[i] = (struct hd_volume_space_left){0};
+        free_space[i].usable = !s->volumes[i].failed && hd_volume_room(s, &s->volumes[i], &capacity,
+                                                                       &free_space[i].free_bytes);
     }
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < s->volume_count; i++) {
         uint64_t kept = s->reserved_bytes + s->volumes[i].promised_bytes;
         free_space[i].free_bytes -= HD_MIN(kept, free_space[i].free_bytes);
+        fast[i] = free_space[i];
+        fast[i].usable = fast[i].usable && !hd_volume_is_slow(s, &s->volumes[i]);
     }
-    int at = hd_volume_pick(free_space, s->volume_count, need, &s->cursor);
+    int at = hd_volume_pick(fast, s->volume_count, need, &s->cursor);
+    if (at < 0) { /* rather slow than not at all */
+        at = hd_volume_pick(free_space, s->volume_count, need, &s->cursor);
+    }
     if (at >= 0) {
         s->volumes[at].promised_bytes += need;
     }
@@ -102,6 +110,7 @@ static int create(struct hd_block_writer *w, const struct hd_write_plan *plan)
         .volume = w->volume,
         .owned = true,
         .writer = w,
+        .synced = w->options.setup.from_node, /* the source may be deleted once this is there */
         .r = {.id = w->options.setup.id,
               .gs = plan->gs,
               .state = plan->temporary ? HD_REPLICA_TEMPORARY : HD_REPLICA_RBW}};
@@ -135,7 +144,10 @@ static int discard(struct hd_store *s, struct hd_store_replica *r)
 
 static int sync_file(struct hd_block_writer *w, int fd)
 {
-    if (hd_io_fdatasync(fd) < 0) {
+    uint64_t begin_ns = hd_clock_mono_ns();
+    int rc = hd_io_fdatasync(fd);
+    hd_volume_note(w->store, &w->volume->syncs, begin_ns);
+    if (rc < 0) {
         int err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
         hd_volume_fail(w->store, w->volume, err); /* what was not written is lost: never again */
         return err;
@@ -411,6 +423,7 @@ static void grown_to(struct hd_block_writer *w, uint64_t end_bytes)
     uint64_t more =
         hd_store_replica_disk_bytes(end_bytes) - hd_store_replica_disk_bytes(w->size_bytes);
     w->volume->used_bytes += more;
+    w->volume->unseen_bytes += more;
     uint64_t kept = HD_MIN(more, w->promised_bytes);
     w->promised_bytes -= kept;
     w->volume->promised_bytes -= kept;
@@ -428,8 +441,10 @@ static int store_packet(struct hd_block_writer *w, const struct hd_packet *p, co
                         const uint8_t *data, bool remake)
 {
     uint64_t offset = (uint64_t)p->offset_bytes;
+    uint64_t begin_ns = hd_clock_mono_ns();
     w->dirty = w->data_dirty = true;
     int err = hd_fd_pwrite(w->data_fd, data, p->data_bytes, offset);
+    hd_volume_note(w->store, &w->volume->writes, begin_ns);
     if (err == 0 && offset - offset % w->format.bytes_per_checksum < w->synced_bytes) {
         err = sync_data(w);
     }
@@ -442,6 +457,16 @@ static int store_packet(struct hd_block_writer *w, const struct hd_packet *p, co
     return p->sums_bytes == 0 ? 0
                               : hd_fd_pwrite(w->meta_fd, sums, p->sums_bytes,
                                              hd_meta_file_offset(w->format, offset));
+}
+
+/* A copy is made durable at its end: the disk may begin with it before. */
+static void start_write_back(const struct hd_block_writer *w, uint64_t offset, uint32_t size)
+{
+    uint64_t from = offset / WRITE_BACK_BYTES * WRITE_BACK_BYTES;
+    uint64_t to = (offset + size) / WRITE_BACK_BYTES * WRITE_BACK_BYTES;
+    if (to > from) {
+        sync_file_range(w->data_fd, (off64_t)from, (off64_t)(to - from), SYNC_FILE_RANGE_WRITE);
+    }
 }
 
 int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, const uint8_t *sums,
@@ -471,6 +496,9 @@ int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, 
             hd_volume_fail(w->store, w->volume, err);
         }
         return err;
+    }
+    if (w->options.setup.from_node) {
+        start_write_back(w, (uint64_t)p->offset_bytes, p->data_bytes);
     }
     grown_to(w, (uint64_t)p->offset_bytes + p->data_bytes);
     return 0;
@@ -531,7 +559,7 @@ int hd_block_writer_finish(struct hd_block_writer *w)
     struct hd_layout l = hd_store_layout(s, w->volume);
     pthread_mutex_lock(&s->lock);
     struct hd_replica copy = w->replica->r;
-    bool synced = w->replica->synced && !to_rbw;
+    bool synced = w->replica->synced;
     pthread_mutex_unlock(&s->lock);
     int err = synced && w->dirty ? sync_files(w) : 0;
     if (err == 0) {

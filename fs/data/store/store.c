@@ -211,6 +211,8 @@ int hd_store_new(const struct hd_store_options *options, struct hd_store **ret)
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
     hd_map_init(&s->replicas);
+    s->options = *options;
+    s->options.dirs = NULL;
     s->reserved_bytes = options->reserved_bytes;
     s->failed_tolerated = options->failed_volumes_tolerated;
     int err = open_dirs(s, options->dirs);
@@ -375,9 +377,10 @@ int hd_store_volumes(struct hd_store *s, struct hd_volume_info *out, int max)
         struct hd_volume *v = &s->volumes[i];
         struct hd_volume_info *o = &out[n];
         uint64_t available;
-        if (v->failed || hd_volume_space(v, &o->capacity_bytes, &available) < 0) {
+        if (v->failed) {
             continue;
         }
+        hd_volume_room(s, v, &o->capacity_bytes, &available); /* none: nothing goes there */
         snprintf(o->dir, sizeof(o->dir), "%s", v->dir);
         snprintf(o->storage_id, sizeof(o->storage_id), "%s", v->version.storage_id);
         pthread_mutex_lock(&s->lock);
@@ -431,7 +434,9 @@ int hd_store_check(struct hd_store *s)
 {
     for (int i = 0; i < s->volume_count; i++) {
         struct hd_volume *v = &s->volumes[i];
-        if (!v->failed && v->version.storage_id[0] != '\0') {
+        if (!v->failed && v->looked) {
+            hd_volume_check_hang(s, v);
+        } else if (!v->failed && v->version.storage_id[0] != '\0') {
             hd_volume_probe(s, v); /* a failure is counted below */
         }
     }

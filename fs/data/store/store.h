@@ -24,6 +24,14 @@ struct hd_store_options {
     const char *dirs;        /* comma list; made when missing */
     uint64_t reserved_bytes; /* of each directory's file system, kept free */
     int failed_volumes_tolerated;
+
+    /* For hd_store_look; 0: the defaults of volume_health.c. */
+    int64_t slow_ms; /* a small durable write that takes longer shows a slow disk */
+    int64_t hang_ms; /* a look that takes longer fails the directory */
+
+    /* A directory has just failed. Any thread, no lock held; must not block. May be NULL. */
+    void (*on_failure)(void *ctx);
+    void *on_failure_ctx;
 };
 
 /*
@@ -61,6 +69,7 @@ struct hd_block_view {
     struct hd_sum_format format;
     struct hd_replica replica; /* a copy */
     uint64_t visible_bytes;
+    bool synced;       /* its bytes were promised to be durable */
     bool has_last_sum; /* the stored sum of a short last chunk (finalized replicas) */
     uint8_t last_sum[HD_SUM_BYTES];
     char data_path[HD_LAYOUT_PATH_BYTES];
@@ -124,8 +133,33 @@ struct hd_store_failures {
 };
 void hd_store_failures(struct hd_store *s, struct hd_store_failures *ret);
 
-/* Touches every directory; one that fails loses its replicas. -HD_E_IO when too many have failed.
+/*
+ * -HD_E_IO when too many directories have failed. Before anybody looks (below) it touches every
+ * directory itself; later it only fails those whose look does not come back, and does not block.
  */
 int hd_store_check(struct hd_store *s);
+
+/* --- health of the directories --- */
+
+/*
+ * One look at a directory: its space; with `probe` also whether it is still the one that was opened
+ * and how long a small durable write takes. A directory that cannot do that fails. Hangs as long as
+ * the disk does, so each directory is looked at by a thread of its own; nobody else waits.
+ * Returns the probe's time in ms, 0 without one.
+ */
+double hd_store_look(struct hd_store *s, int volume, bool probe);
+
+/* Means over the last seconds, in ms; 0: none. */
+struct hd_volume_health {
+    const char *dir;
+    double probe_ms; /* a small durable write */
+    double write_ms; /* storing a packet, mostly in memory */
+    double sync_ms;  /* making a replica durable */
+    bool slow;       /* so much that others should be preferred */
+    bool stuck;      /* the look under way does not end */
+};
+
+/* Of the directories that have not failed; returns how many. Does not block. */
+int hd_store_health(struct hd_store *s, struct hd_volume_health *out, int max);
 
 #endif

@@ -18,6 +18,12 @@
 
 enum { HD_STORE_OWNER_WAIT_MS = 10000 };
 
+/* Times of operations, added up. */
+struct hd_latency {
+    uint64_t count;
+    uint64_t total_ns;
+};
+
 struct hd_volume {
     char *dir; /* heap, owned */
     int lock_fd;
@@ -26,6 +32,18 @@ struct hd_volume {
     uint64_t used_bytes;     /* by replicas, data and sums */
     uint64_t promised_bytes; /* to open writers, not yet written */
     uint64_t replica_count;
+
+    /* As the last look found it (volume_health.c). */
+    bool looked;
+    uint64_t capacity_bytes;
+    uint64_t available_bytes;
+    uint64_t unseen_bytes;    /* written since, so no longer available */
+    int64_t looking_since_ms; /* monotonic, of the look under way; 0: none */
+    double probe_ms;          /* mean time of a small durable write */
+    struct hd_latency writes; /* of packets, since the last probe; store lock */
+    struct hd_latency syncs;
+    double write_ms; /* means of the last period that had any */
+    double sync_ms;
 };
 
 struct hd_store_replica {
@@ -47,6 +65,7 @@ struct hd_store {
     int volume_count;
     unsigned cursor; /* round robin */
     uint64_t bad_count;
+    struct hd_store_options options; /* dirs is not kept */
     uint64_t reserved_bytes;
     int failed_tolerated;
     uint64_t last_failure_ms;
@@ -88,6 +107,21 @@ int hd_volume_space(const struct hd_volume *v, uint64_t *ret_capacity, uint64_t 
 /* An error of a disk, not of a request: the directory is given up, with all its replicas. */
 bool hd_volume_error_is_fatal(int err);
 void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err);
+
+/* Free bytes for new replicas, by the last look or, before the first, the file system. False: none.
+ */
+bool hd_volume_room(struct hd_store *s, struct hd_volume *v, uint64_t *ret_capacity,
+                    uint64_t *ret_available);
+
+/* Store lock. No answer for a while: nothing new goes there. */
+bool hd_volume_is_stuck(const struct hd_volume *v);
+bool hd_volume_is_slow(const struct hd_store *s, const struct hd_volume *v);
+
+/* Fails it when its look has hung for too long. */
+void hd_volume_check_hang(struct hd_store *s, struct hd_volume *v);
+
+/* How long an operation on it took. */
+void hd_volume_note(struct hd_store *s, struct hd_latency *l, uint64_t begin_ns);
 
 /* Is it still the directory that was opened, and can it be written? Fails it when not. */
 int hd_volume_probe(struct hd_store *s, struct hd_volume *v);

@@ -93,6 +93,7 @@ int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_vie
         }
         ret->replica = r->r;
         ret->visible_bytes = hd_replica_visible_bytes(&r->r);
+        ret->synced = r->synced;
         uint32_t version = r->version;
         struct hd_volume *volume = r->volume;
         struct hd_layout l = hd_store_layout(s, volume);

@@ -79,6 +79,9 @@ void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err)
     hd_log_error("data directory failed",
                  "dir=%s replicas=%" PRIu64 " bytes=%" PRIu64 " error=\"%s\"", v->dir, gone, lost,
                  hd_fail_describe(err));
+    if (s->options.on_failure != NULL) {
+        s->options.on_failure(s->options.on_failure_ctx);
+    }
 }
 
 /* Refusals that are no sign of a broken disk. */
@@ -100,13 +103,17 @@ static int probe(const struct hd_volume *v)
         return err;
     }
     snprintf(path, sizeof(path), "%s/current/check.tmp", v->dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    HD_AUTO(hd_fd_done) int fd = hd_io_open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
         return hd_fail_errno(errno, "%s", path);
     }
-    close(fd);
-    unlink(path);
-    return 0;
+    char text[64];
+    snprintf(text, sizeof(text), "%-62" PRIi64 "\n", hd_clock_wall_ms().v);
+    err = hd_fd_pwrite(fd, text, strlen(text), 0); /* in place: no journal is kept busy */
+    if (err == 0 && hd_io_fdatasync(fd) < 0) {
+        err = hd_fail_errno(errno, "%s: fdatasync", path);
+    }
+    return err;
 }
 
 int hd_volume_probe(struct hd_store *s, struct hd_volume *v)
