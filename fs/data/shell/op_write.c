@@ -233,7 +233,7 @@ static int move_block(struct write *w)
     }
     if (w->replies) {
         int err = hd_op_reply(w->c, HDW__STATUS__STATUS_SUCCESS, "", NULL);
-        if (err < 0 || s->stage == HD_STAGE_CLOSE_RECOVERY) {
+        if (err < 0 || s->stage == HD_STAGE_CLOSE_RECOVERY) { /* finalized: nothing follows */
             return err;
         }
     }

@@ -91,6 +91,8 @@ void hd_receive_report(struct hd_data *d, struct hd_block_writer *w, const char 
     if (replica.state == HD_REPLICA_FINALIZED) {
         hd_reporter_received(d->reporter, &replica, hd_block_writer_storage_id(w), delete_hint,
                              REPORT_WAIT_MS);
+    } else if (replica.state == HD_REPLICA_RBW) {
+        hd_reporter_receiving(d->reporter, &replica, hd_block_writer_storage_id(w));
     }
 }
 

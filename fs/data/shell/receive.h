@@ -49,7 +49,8 @@ void hd_receive_interrupt(void *receive);
 void hd_receive_set_mirror(struct hd_receive *r, struct hd_stream *mirror);
 int hd_receive_run(struct hd_receive *r, struct hd_block_writer *writer);
 
-/* Reports a finished replica and waits a bounded time for meta to know. */
+/* Reports a finished replica and waits a bounded time for meta to know; one being written: no wait.
+ */
 void hd_receive_report(struct hd_data *d, struct hd_block_writer *w, const char *delete_hint);
 
 #endif

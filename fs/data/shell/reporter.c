@@ -125,15 +125,30 @@ void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replic
     }
 }
 
-void hd_reporter_deleted(struct hd_reporter *r, struct hd_block_id id, struct hd_genstamp gs,
-                         const char *storage_id)
+/* Goes with the next batch. */
+static void say_later(struct hd_reporter *r, const struct hd_block *block, Hdw__BlockStatus status,
+                      const char *storage_id)
 {
-    struct item item = {.block = {id, gs, 0}, .status = HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED};
+    struct item item = {.block = *block, .status = status};
     snprintf(item.storage_id, sizeof(item.storage_id), "%s", storage_id);
     pthread_mutex_lock(&r->lock);
     add(r, &item, false);
     pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
+}
+
+void hd_reporter_receiving(struct hd_reporter *r, const struct hd_replica *replica,
+                           const char *storage_id)
+{
+    say_later(r, &(struct hd_block){replica->id, replica->gs, replica->size_bytes},
+              HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING, storage_id);
+}
+
+void hd_reporter_deleted(struct hd_reporter *r, struct hd_block_id id, struct hd_genstamp gs,
+                         const char *storage_id)
+{
+    say_later(r, &(struct hd_block){id, gs, 0}, HDW__BLOCK_STATUS__BLOCK_STATUS_DELETED,
+              storage_id);
 }
 
 void hd_reporter_wake(struct hd_reporter *r)

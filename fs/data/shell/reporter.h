@@ -12,6 +12,10 @@
 int hd_reporter_start(struct hd_data *d, struct hd_reporter **ret);
 void hd_reporter_stop(struct hd_reporter *r); /* takes NULL */
 
+/* A replica is being written here: meta shall know where, should its writer die. Does not wait. */
+void hd_reporter_receiving(struct hd_reporter *r, const struct hd_replica *replica,
+                           const char *storage_id);
+
 /* Any thread. Waits up to wait_ms until meta has it; after that it is merely queued. */
 void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replica,
                           const char *storage_id, const char *delete_hint, int64_t wait_ms);
