@@ -141,9 +141,9 @@ int hd_call_check_safe_mode(struct hd_call *c, const char *fmt, ...)
     const char *what = hd_arena_vprintf(&c->m->fx->arena, fmt, ap);
     va_end(ap);
     hd_safe_mode_tip(c->m, tip);
-    return hd_call_fail(c, -HD_E_SAFE_MODE,
-                        "%s. Name node is in safe mode.\n%s NamenodeHostName:%s", what, tip,
-                        c->m->o.host_name);
+    return hd_call_fail(
+        c, -HD_E_SAFE_MODE, "%s. Name node is in safe mode%s.\n%s NamenodeHostName:%s", what,
+        c->m->safe.disk_full ? ": the metadata disk is full" : "", tip, c->m->o.host_name);
 }
 
 /* ---- effects ---- */

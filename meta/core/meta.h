@@ -44,7 +44,7 @@ struct hd_meta_options {
     int64_t repair_grace_ms;    /* before blocks that still have two replicas are copied */
     uint32_t repair_streams_per_node;
     uint32_t maintenance_replicas_min; /* elsewhere, of what a node in maintenance has; 0: 1 */
-    uint64_t seed; /* of the placement's generator */
+    uint64_t seed;                     /* of the placement's generator */
 };
 
 enum hd_meta_event_type {
@@ -143,6 +143,12 @@ void hd_meta_start(struct hd_meta *m, struct hd_mono_ms now);
 struct hd_txid hd_meta_txid(const struct hd_meta *m);
 
 void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct hd_meta_effects *e);
+
+/*
+ * The edit log's disk has no room but its reserve (or has again). While it is so, changes are
+ * answered with SafeModeException and nothing is recorded that nobody asked for.
+ */
+void hd_meta_disk_full(struct hd_meta *m, bool full);
 
 /* Figures for status pages and howdah.MetaProtocol.getCluster. */
 struct hd_meta_stats {

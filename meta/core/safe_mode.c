@@ -8,7 +8,7 @@ enum { STRAGGLERS_MS = 3000 };
 
 bool hd_safe_mode_on(const struct hd_meta *m)
 {
-    return m->safe.starting || m->safe.manual;
+    return m->safe.starting || m->safe.manual || m->safe.disk_full;
 }
 
 void hd_safe_mode_start(struct hd_meta *m, struct hd_mono_ms now)
@@ -17,7 +17,7 @@ void hd_safe_mode_start(struct hd_meta *m, struct hd_mono_ms now)
     size_t cursor = 0;
     uint64_t id;
     void *value;
-    *s = (struct hd_safe_mode){.starting = true};
+    *s = (struct hd_safe_mode){.starting = true, .disk_full = s->disk_full};
     while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
         struct hd_blk *b = value;
         if (b->state == HD_BLOCK_COMPLETE) {
@@ -90,6 +90,12 @@ void hd_safe_mode_check(struct hd_meta *m)
 void hd_safe_mode_tip(const struct hd_meta *m, char *out)
 {
     const struct hd_safe_mode *s = &m->safe;
+    if (s->disk_full) {
+        snprintf(out, 512,
+                 "The metadata disk is full: changes are refused until there is room again below "
+                 "[meta] dir. Reads go on. Safe mode will be turned off automatically.");
+        return;
+    }
     if (!s->starting) {
         snprintf(out, 512,
                  "It was turned on manually. Use \"hdfs dfsadmin -safemode leave\" to turn "
@@ -122,4 +128,9 @@ void hd_safe_mode_tip(const struct hd_meta *m, char *out)
                  "off automatically once the thresholds have been reached.",
                  blocks);
     }
+}
+
+void hd_meta_disk_full(struct hd_meta *m, bool full)
+{
+    m->safe.disk_full = full;
 }

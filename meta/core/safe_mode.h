@@ -1,6 +1,7 @@
 /*
- * Safe mode: at start, until enough blocks have a replica; or because an operator wants it. Reads
- * and reports work, changes do not, and no node is told to copy or delete.
+ * Safe mode: at start, until enough blocks have a replica; because an operator wants it; or because
+ * the disk of the edit log is about to be full. Reads and reports work, changes do not, and no node
+ * is told to copy or delete.
  */
 #ifndef HD_META_CORE_SAFE_MODE_H
 #define HD_META_CORE_SAFE_MODE_H
@@ -13,6 +14,7 @@ struct hd_blk;
 struct hd_safe_mode {
     bool starting; /* until the threshold was reached once */
     bool manual;
+    bool disk_full;            /* meta's own; ends with its cause */
     uint64_t total;            /* complete blocks at start */
     uint64_t safe;             /* of these, with a replica */
     uint64_t threshold;        /* how many are wanted */
@@ -27,7 +29,7 @@ void hd_safe_mode_block_safe(struct hd_meta *m, struct hd_blk *b);
 void hd_safe_mode_block_unsafe(struct hd_meta *m, struct hd_blk *b);
 
 void hd_safe_mode_check(struct hd_meta *m); /* leaves when it is time */
-void hd_safe_mode_enter(struct hd_meta *m);
+void hd_safe_mode_enter(struct hd_meta *m); /* by hand */
 void hd_safe_mode_leave(struct hd_meta *m);
 
 /* Hadoop's sentences: "The reported blocks ...". `out` holds 512 bytes. */

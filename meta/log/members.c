@@ -15,7 +15,7 @@ enum { PATH_BYTES = 4096, FILE_MAX_BYTES = 64 << 10, ACCEPTED_STEP = 1000000 };
 
 static const char sum_key[] = "crc32c=";
 
-const struct hd_member *hd_members_find(const struct hd_members *m, const char *id)
+const struct hd_dir_member *hd_members_find(const struct hd_members *m, const char *id)
 {
     for (size_t i = 0; i < m->count; i++) {
         if (strcmp(m->list[i].id, id) == 0) {
@@ -28,7 +28,7 @@ const struct hd_member *hd_members_find(const struct hd_members *m, const char *
 void hd_members_add(struct hd_members *m, const char *id, const char *path)
 {
     hd_assert(m->count < HD_DIRS_MAX);
-    struct hd_member *e = &m->list[m->count++];
+    struct hd_dir_member *e = &m->list[m->count++];
     snprintf(e->id, sizeof(e->id), "%s", id);
     snprintf(e->path, sizeof(e->path), "%s", path);
 }

@@ -15,7 +15,7 @@
 
 enum { HD_DIRS_MAX = 8, HD_DIR_ID_BYTES = 40, HD_DIR_PATH_BYTES = 1024 };
 
-struct hd_member {
+struct hd_dir_member {
     char id[HD_DIR_ID_BYTES];     /* a uuid */
     char path[HD_DIR_PATH_BYTES]; /* where it was then; for texts */
 };
@@ -24,7 +24,7 @@ struct hd_members {
     char self[HD_DIR_ID_BYTES]; /* the directory the note is in */
     uint64_t generation;        /* 1 and up; 0: there is no note */
     size_t count;
-    struct hd_member list[HD_DIRS_MAX];
+    struct hd_dir_member list[HD_DIRS_MAX];
 };
 
 /* dir/MEMBERS. -ENOENT, -HD_E_CORRUPT or an errno, naming the file. */
@@ -40,7 +40,7 @@ int hd_members_write(const char *dir, const char *self, const struct hd_members 
 int hd_members_accept(const char *dir);
 
 /* The member of that id, or NULL. */
-const struct hd_member *hd_members_find(const struct hd_members *m, const char *id);
+const struct hd_dir_member *hd_members_find(const struct hd_members *m, const char *id);
 
 /* Appends; there is room. */
 void hd_members_add(struct hd_members *m, const char *id, const char *path);

@@ -195,6 +195,9 @@ int hd_meta_conf_load(const struct hd_config *config, const char *name, bool sec
     if (err == 0) {
         err = load_sync(meta, conf);
     }
+    if (err == 0) {
+        err = hd_config_bytes(at, "reserved", (uint64_t)64 << 20, &conf->reserved_bytes);
+    }
     const struct int_key keys[] = {
         {"checkpoint_interval_s", 3600, 1, &conf->checkpoint_interval_s},
         {"checkpoint_txns", 1000000, 1, &conf->checkpoint_txns},

@@ -9,7 +9,8 @@ enum { HD_CONF_TEXT_BYTES = 1024 };
 
 struct hd_meta_conf {
     bool secondary;                        /* the role */
-    char dir[HD_CONF_TEXT_BYTES];          /* of this process */
+    char dir[HD_CONF_TEXT_BYTES];          /* of this process; several with commas between */
+    uint64_t reserved_bytes;               /* below this much room, no more changes */
     char rpc_address[HD_CONF_TEXT_BYTES];  /* of this process */
     char own_address[HD_CONF_TEXT_BYTES];  /* of this process, as others reach it */
     char peer_address[HD_CONF_TEXT_BYTES]; /* of the other meta; "" when there is none */

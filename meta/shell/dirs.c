@@ -154,7 +154,7 @@ static int take_noted(struct hd_dirs *d, const struct hd_dir *top)
         }
     }
     for (size_t i = 0; i < top->note.count; i++) {
-        const struct hd_member *m = &top->note.list[i];
+        const struct hd_dir_member *m = &top->note.list[i];
         if (find_id(d, m->id) == NULL) {
             return hd_fail(-HD_E_CORRUPT,
                            "%s was in use together with %s, which is not here: it may have gone on "

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+enum { ROOM_RETRY_MS = 100 };
+
 struct roll {
     struct roll *next;
     hd_log_rolled_fn fn;
@@ -79,12 +81,34 @@ static void run_rolled(void *ctx)
     free(r);
 }
 
+/*
+ * The disks are full, and nothing of what was to be written is: waits until it is worth another
+ * try. False: there is no time left, the process is to stop.
+ */
+static bool wait_for_room(struct hd_log_thread *t, bool *said)
+{
+    if (!*said) {
+        hd_log_error("no room for the edit log: answers wait until there is", "reason=\"%s\"",
+                     hd_fail_text());
+        *said = true;
+    }
+    hd_clock_sleep_ms(ROOM_RETRY_MS);
+    pthread_mutex_lock(&t->lock);
+    bool stopping = t->stopping;
+    pthread_mutex_unlock(&t->lock);
+    return !stopping;
+}
+
 /* On the writer, with no lock held. Rolling makes everything written durable. */
 static void roll_now(struct hd_log_thread *t)
 {
-    pthread_mutex_lock(&t->io);
-    int err = hd_edit_log_roll(t->o.log);
-    pthread_mutex_unlock(&t->io);
+    int err;
+    bool said = false;
+    do {
+        pthread_mutex_lock(&t->io);
+        err = hd_edit_log_roll(t->o.log);
+        pthread_mutex_unlock(&t->io);
+    } while (err == -ENOSPC && wait_for_room(t, &said));
     if (err < 0) {
         die("roll", err);
     }
@@ -103,7 +127,11 @@ static void write_frames(struct hd_log_thread *t, struct hd_buf *mine, struct hd
     if (hd_edit_log_is_full(t->o.log)) {
         roll_now(t);
     }
-    int err = hd_edit_log_append(t->o.log, mine->data, mine->size, last);
+    int err;
+    bool said = false;
+    do {
+        err = hd_edit_log_append(t->o.log, mine->data, mine->size, last);
+    } while (err == -ENOSPC && wait_for_room(t, &said));
     if (err < 0) {
         die("write", err);
     }

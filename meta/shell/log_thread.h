@@ -6,7 +6,8 @@
  * Group commit: whatever has been written while an fdatasync was under way is covered by the next
  * one. An fdatasync happens when somebody waits for it (want) or flush_ms after the first write
  * that nobody waits for. A failed write or fdatasync ends the process: what reached the disk is
- * not known, and going on would acknowledge what may be lost.
+ * not known, and going on would acknowledge what may be lost. Only for room it waits: what found
+ * none was not written.
  */
 #ifndef HD_META_SHELL_LOG_THREAD_H
 #define HD_META_SHELL_LOG_THREAD_H

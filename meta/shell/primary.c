@@ -1,6 +1,7 @@
 /* The primary: loads the namespace, serves it, and ends in order at SIGTERM. See roles.h. */
 #include "meta/shell/roles.h"
 #include "meta/shell/executor.h"
+#include "meta/shell/space.h"
 #include "fs/base/error.h"
 #include "fs/os/daemon.h"
 #include "fs/os/log.h"
@@ -47,7 +48,15 @@ static void on_watchdog(void *ctx)
 static int serve(struct primary *p, const struct hd_meta_conf *conf, struct hd_store *store)
 {
     struct hd_loop_fd *watch = NULL;
+    struct hd_space *space = NULL;
+    const struct hd_space_options so = {.loop = p->loop,
+                                        .log = store->log,
+                                        .meta = store->meta,
+                                        .reserved_bytes = conf->reserved_bytes};
     int err = hd_executor_new(conf, store, p->loop, &p->executor);
+    if (err == 0) {
+        err = hd_space_start(&so, &space);
+    }
     if (err == 0) {
         err = hd_loop_fd_add(p->loop, p->signal_fd, EPOLLIN, on_signal, p, &watch);
     }
@@ -63,6 +72,7 @@ static int serve(struct primary *p, const struct hd_meta_conf *conf, struct hd_s
         hd_daemon_notify("READY=1");
         err = hd_loop_run(p->loop);
     }
+    hd_space_stop(space);
     hd_executor_free(p->executor);
     hd_loop_fd_remove(watch);
     if (p->watchdog != NULL) {

@@ -510,6 +510,37 @@ ATF_TC_BODY(lost_view_and_rotten_image_lose_nothing, tc)
                   hd_buf_str(&why));
 }
 
+ATF_TC_WITHOUT_HEAD(full_disk_refuses_changes_and_answers_reads);
+ATF_TC_BODY(full_disk_refuses_changes_and_answers_reads, tc)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf conf = {0};
+    configure();
+    pid_t primary = start(false);
+    struct hd_rpc_client *c = connect_to(address, user);
+    make_dirs(c, 1, 5);
+    hd_rpc_client_free(c);
+    stop(primary, SIGTERM);
+    /* More than any disk has: as if this one were full. */
+    ATF_REQUIRE_EQ(hd_file_read("howdah.conf", 4096, &conf), 0);
+    ATF_REQUIRE_EQ(hd_buf_add_str(&conf, "[meta]\nreserved = 100000t\n"), 0);
+    ATF_REQUIRE_EQ(hd_file_replace("full.conf", conf.data, conf.size, 0644), 0);
+    ATF_REQUIRE_EQ(rename("howdah.conf", "good.conf"), 0);
+    ATF_REQUIRE_EQ(rename("full.conf", "howdah.conf"), 0);
+    primary = start(false);
+    require_dirs(5);
+    c = connect_to(address, user);
+    ATF_CHECK_EQ(make_dir(c, 6, NULL), -HD_E_SAFE_MODE);
+    ATF_CHECK_MSG(strstr(hd_fail_text(), "metadata disk is full") != NULL, "%s", hd_fail_text());
+    hd_rpc_client_free(c);
+    stop(primary, SIGTERM);
+    ATF_REQUIRE_EQ(rename("good.conf", "howdah.conf"), 0);
+    primary = start(false);
+    c = connect_to(address, user);
+    make_dirs(c, 6, 6);
+    hd_rpc_client_free(c);
+    stop(primary, SIGTERM);
+}
+
 ATF_TC_WITHOUT_HEAD(log_that_ends_before_the_view_is_refused);
 ATF_TC_BODY(log_that_ends_before_the_view_is_refused, tc)
 {
@@ -620,6 +651,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, only_superusers_call_in_anothers_name);
     ATF_TP_ADD_TC(tp, repeated_call_gets_its_first_answer_after_a_restart);
     ATF_TP_ADD_TC(tp, lost_view_and_rotten_image_lose_nothing);
+    ATF_TP_ADD_TC(tp, full_disk_refuses_changes_and_answers_reads);
     ATF_TP_ADD_TC(tp, log_that_ends_before_the_view_is_refused);
     ATF_TP_ADD_TC(tp, second_process_on_the_directory_is_refused);
     ATF_TP_ADD_TC(tp, secondary_follows_and_makes_the_checkpoints);
