@@ -211,6 +211,8 @@ static int do_register(struct hd_control *c, struct hd_arena *arena)
     if (q.registration == NULL) {
         return -HD_E_TOO_LARGE;
     }
+    q.name = c->data->options.name;
+    q.rack = c->data->options.rack[0] != '\0' ? c->data->options.rack : NULL;
     int err = hd_control_call(c, "registerDatanode", &q.base,
                               &hdw__register_datanode_response__descriptor, arena, &m);
     if (err < 0) {

@@ -50,6 +50,8 @@ struct hd_data_options {
     char http_address[HD_ADDR_TEXT_BYTES];
     char meta_address[HD_ADDR_TEXT_BYTES];
     char host_name[256];
+    char name[64];  /* "data-1" */
+    char rack[256]; /* "": meta's rack map, or none */
     char user[64];
     char socket_path[108]; /* "" : no UNIX socket; "_PORT" becomes "_<port>" */
     char *dirs;            /* heap, owned */

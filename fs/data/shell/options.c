@@ -113,6 +113,8 @@ int hd_data_options_load(const struct hd_config *config, const char *name,
     struct hd_config_at cluster = {config, NULL, "cluster"};
     struct hd_data_options o = {0};
     const char *base = hd_config_str(cluster, "dir", NULL);
+    copy(o.name, sizeof(o.name), name);
+    copy(o.rack, sizeof(o.rack), hd_config_str(at, "rack", ""));
     copy(o.address, sizeof(o.address), hd_config_str(at, "address", "127.0.0.1:9866"));
     copy(o.ipc_address, sizeof(o.ipc_address), hd_config_str(at, "ipc_address", "127.0.0.1:9867"));
     copy(o.http_address, sizeof(o.http_address),
