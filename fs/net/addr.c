@@ -111,11 +111,21 @@ static int connect_finish(int fd, int64_t deadline_ms)
     return -e;
 }
 
-static int connect_one(const struct addrinfo *a, int64_t deadline_ms, int *ret_fd)
+static int connect_one(const struct addrinfo *a, const struct addrinfo *source, int64_t deadline_ms,
+                       int *ret_fd)
 {
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
+    }
+    bool from = source != NULL && source->ai_family == a->ai_family;
+    int one = 1;
+    if (from) {
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    }
+    if (from && bind(fd, source->ai_addr, source->ai_addrlen) < 0) {
+        close(fd);
+        return connect_one(a, NULL, deadline_ms, ret_fd);
     }
     int err = hd_fault_net_connect(a->ai_addr, deadline_ms);
     if (err == 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
@@ -126,42 +136,68 @@ static int connect_one(const struct addrinfo *a, int64_t deadline_ms, int *ret_f
     }
     if (err < 0) {
         close(fd);
-        return err;
+        bool no_way = err == -EINVAL || err == -ENETUNREACH || err == -EADDRNOTAVAIL;
+        return from && no_way ? connect_one(a, NULL, deadline_ms, ret_fd) : err;
     }
-    int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     *ret_fd = fd;
     return 0;
 }
 
-int hd_addr_connect(const char *host, int port, int timeout_ms, int *ret_fd)
+static void done(struct addrinfo *list)
+{
+    if (list != NULL) {
+        freeaddrinfo(list);
+    }
+}
+
+static int connect_from(const char *source_ip, const char *host, int port, int timeout_ms,
+                        int *ret_fd)
 {
     struct addrinfo *list;
+    struct addrinfo *source = NULL;
+    if (source_ip != NULL && source_ip[0] != '\0' &&
+        resolve(source_ip, 0, AI_NUMERICHOST, &source) < 0) {
+        source = NULL;
+    }
     int err = resolve(host, port, AI_NUMERICHOST, &list); /* asks nobody */
     if (err < 0) {
         err = resolve(host, port, AI_ADDRCONFIG, &list);
     }
     if (err < 0) {
+        done(source);
         return err;
     }
     int64_t deadline_ms = hd_clock_mono_ms().v + timeout_ms;
     err = -EHOSTUNREACH;
     for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
-        err = connect_one(a, deadline_ms, ret_fd);
+        err = connect_one(a, source, deadline_ms, ret_fd);
         if (err == 0) {
             break;
         }
     }
     freeaddrinfo(list);
+    done(source);
     return err < 0 ? hd_fail_errno(-err, "connect to %s:%d", host, port) : 0;
+}
+
+int hd_addr_connect(const char *host, int port, int timeout_ms, int *ret_fd)
+{
+    return connect_from(NULL, host, port, timeout_ms, ret_fd);
 }
 
 int hd_addr_connect_text(const char *address, int timeout_ms, int *ret_fd)
 {
+    return hd_addr_connect_text_from(NULL, address, timeout_ms, ret_fd);
+}
+
+int hd_addr_connect_text_from(const char *source_ip, const char *address, int timeout_ms,
+                              int *ret_fd)
+{
     char host[HD_ADDR_TEXT_BYTES];
     int port;
     int err = hd_addr_split(address, 0, host, sizeof(host), &port);
-    return err < 0 ? err : hd_addr_connect(host, port, timeout_ms, ret_fd);
+    return err < 0 ? err : connect_from(source_ip, host, port, timeout_ms, ret_fd);
 }
 
 static int unix_address(const char *path, struct sockaddr_un *a)

@@ -16,6 +16,13 @@ int hd_addr_split(const char *text, int fallback_port, char *host, size_t host_s
  */
 int hd_addr_connect(const char *host, int port, int timeout_ms, int *ret_fd);
 int hd_addr_connect_text(const char *address, int timeout_ms, int *ret_fd);
+
+/*
+ * The same from an address of this machine, so that the peer sees that one. source_ip is numeric;
+ * NULL or "", or one from where the peer cannot be reached: as above.
+ */
+int hd_addr_connect_text_from(const char *source_ip, const char *address, int timeout_ms,
+                              int *ret_fd);
 int hd_addr_connect_unix(const char *path, int *ret_fd);
 
 /*

@@ -28,6 +28,7 @@ struct hd_rpc_client {
     _Atomic(const char *) address; /* one of them */
     char *protocol;
     char *user;
+    char source_ip[HD_IP_TEXT_BYTES]; /* "": any */
     int connect_timeout_ms;
     int call_timeout_ms;
     size_t max_frame_bytes;
@@ -110,6 +111,7 @@ int hd_rpc_client_new(const struct hd_rpc_client_options *o, struct hd_rpc_clien
         o->connect_timeout_ms > 0 ? o->connect_timeout_ms : (int)CONNECT_TIMEOUT_MS;
     c->call_timeout_ms = o->call_timeout_ms > 0 ? o->call_timeout_ms : (int)CALL_TIMEOUT_MS;
     c->max_frame_bytes = o->max_frame_bytes != 0 ? o->max_frame_bytes : HD_RPC_MAX_FRAME_BYTES;
+    snprintf(c->source_ip, sizeof(c->source_ip), "%s", o->source_ip != NULL ? o->source_ip : "");
     c->hello = o->hello;
     c->welcome = o->welcome;
     c->ctx = o->ctx;
@@ -220,7 +222,7 @@ static int connect_for_all(struct hd_rpc_client *c)
     pthread_mutex_unlock(&c->lock);
     struct hd_rpc_link *k = NULL;
     int fd;
-    int err = hd_addr_connect_text(address, c->connect_timeout_ms, &fd);
+    int err = hd_addr_connect_text_from(c->source_ip, address, c->connect_timeout_ms, &fd);
     if (err == 0) {
         err = hd_rpc_link_new(fd, &c->lock, c->max_frame_bytes, &k);
     }

@@ -29,6 +29,7 @@ struct hd_rpc_client_options {
     const char *address;    /* "host:port" */
     const char *protocol;   /* connection context and request headers */
     const char *user;       /* effective user */
+    const char *source_ip;  /* connects from there (hd_addr_connect_text_from); NULL: any */
     int connect_timeout_ms; /* 0: 20000 */
     int call_timeout_ms;    /* 0: 120000; silence on a connection with calls under way */
     size_t max_frame_bytes; /* 0: 128 MiB */

@@ -87,6 +87,25 @@ static void retire_namesakes(struct hd_meta *m, const struct hd_node *node)
     }
 }
 
+/*
+ * A copy of a node's directory that was started elsewhere while the node is there. One that moved
+ * has closed its connection before.
+ */
+static int refuse_clone(struct hd_call *c, const Hdw__DatanodeRegistration *g)
+{
+    const Hdw__DatanodeID *id = g->datanode_id;
+    const struct hd_node *node = hd_nodes_find(&c->m->nodes, id->datanode_uuid);
+    if (node == NULL || node->state != HD_NODE_LIVE || !node->registered || node->closed.v != 0 ||
+        node->conn_id == c->event->conn_id || hd_meta_past(c->m, node->heard, c->m->o.stale_ms) ||
+        (strcmp(node->ip, c->event->peer_ip) == 0 && node->xfer_port == id->xfer_port)) {
+        return 0;
+    }
+    return hd_call_fail(c, -HD_E_DISALLOWED_NODE,
+                        "Data node %s at %s:%u is here and well: %s:%u has a copy of its "
+                        "directories, and has to start with empty ones",
+                        node->uuid, node->ip, node->xfer_port, c->event->peer_ip, id->xfer_port);
+}
+
 static int check_registration(struct hd_call *c, const Hdw__DatanodeRegistration *g)
 {
     const char *uuid = g->datanode_id->datanode_uuid;
@@ -102,7 +121,7 @@ static int check_registration(struct hd_call *c, const Hdw__DatanodeRegistration
     if (hd_nodes_find(&c->m->nodes, uuid) == NULL && c->m->nodes.count >= HD_NODES_MAX) {
         return hd_call_fail(c, -HD_E_DISALLOWED_NODE, "Too many data nodes: %d", HD_NODES_MAX);
     }
-    return 0;
+    return refuse_clone(c, g);
 }
 
 int hd_op_register_datanode(struct hd_call *c)
@@ -129,6 +148,7 @@ int hd_op_register_datanode(struct hd_call *c)
         hd_nodes_storage(&c->m->nodes, node->storages[i])->reported = false;
     }
     hd_node_heard(c->m, node, c->event->conn_id);
+    hd_racks_place(c->m, node);
     hd_node_take_wish(c->m, node);
     hd_meta_trace(c->m, "node %s:%u is live: registered as %s", node->ip, node->xfer_port,
                   node->uuid);
@@ -593,7 +613,9 @@ static void take_received(struct hd_call *c, struct hd_storage *s,
     switch (i->status) {
     case HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED:
         r.state = HDW__REPLICA_STATE__REPLICA_FINALIZED;
+        c->m->delete_hint = i->delete_hint; /* it was moved: the replica there may go */
         hd_block_map_report(c->m, s, r);
+        c->m->delete_hint = NULL;
         break;
     case HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING:
         r.state = HDW__REPLICA_STATE__REPLICA_RBW;

@@ -569,15 +569,16 @@ static void *control_main(void *arg)
     return NULL;
 }
 
-/* Before meta tells: the address we listen on, or loopback when that is "any". */
-static void guess_ip(struct hd_control *c)
+/* The address we listen on, "" when that is "any". */
+static void own_ip(const struct hd_data *d, char out[HD_IP_TEXT_BYTES])
 {
     int port;
     char host[256];
-    snprintf(c->ip, sizeof(c->ip), "127.0.0.1");
-    if (hd_addr_split(c->data->options.address, 0, host, sizeof(host), &port) == 0 &&
-        strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0 && strlen(host) < sizeof(c->ip)) {
-        snprintf(c->ip, sizeof(c->ip), "%.*s", HD_IP_TEXT_BYTES - 1, host);
+    out[0] = '\0';
+    if (hd_addr_split(d->options.address, 0, host, sizeof(host), &port) == 0 &&
+        strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0 &&
+        strlen(host) < HD_IP_TEXT_BYTES) {
+        snprintf(out, HD_IP_TEXT_BYTES, "%.*s", HD_IP_TEXT_BYTES - 1, host);
     }
 }
 
@@ -588,14 +589,19 @@ int hd_control_start(struct hd_data *d, struct hd_control **ret)
         return -HD_E_TOO_LARGE;
     }
     c->data = d;
-    guess_ip(c);
+    char listens_on[HD_IP_TEXT_BYTES];
+    own_ip(d, listens_on);
+    /* Before meta tells. */
+    snprintf(c->ip, sizeof(c->ip), "%s", listens_on[0] != '\0' ? listens_on : "127.0.0.1");
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, &attr);
     pthread_condattr_destroy(&attr);
+    /* Nodes on one machine may differ in nothing but the address: meta is to see it. */
     struct hd_rpc_client_options options = {.address = d->options.meta_address,
+                                            .source_ip = listens_on,
                                             .protocol = PROTOCOL,
                                             .user = d->options.user,
                                             .connect_timeout_ms = CONNECT_TIMEOUT_MS,
