@@ -6,9 +6,9 @@
  *                -> parked calls whose block is complete or whose time is up
  *                -> puts of what changed
  *
- * Files: ns, apply, inode, children, names, lease (the namespace); keys (its view); path, perm,
- * status, op_* (calls); nodes, block_map, sweep, placement, repair, safe_mode (the cluster);
- * retry_cache.
+ * Files: ns, apply, inode, children, names, lease, node_admin (the namespace); keys (its view);
+ * path, perm, status, op_* (calls); nodes, racks, block_map, replica_list, sweep, drain, placement,
+ * repair, safe_mode (the cluster); retry_cache.
  */
 #include "meta/core/meta.h"
 #include "fs/wire/explain.h"
@@ -159,7 +159,7 @@ void hd_meta_effects_reset(struct hd_meta_effects *e)
     hd_arena_reset(&e->arena);
     e->record_count = e->put_count = e->reply_count = 0;
     e->deadline.v = 0;
-    e->trace = NULL;
+    e->trace = e->rack_wanted = NULL;
 }
 
 void hd_meta_effects_done(struct hd_meta_effects *e)
@@ -192,6 +192,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     m->ns.on_block_gone = hd_block_map_gone;
     m->ns.ctx = m;
     hd_nodes_init(&m->nodes);
+    hd_racks_init(&m->racks);
     hd_map_init(&m->bad);
     hd_repairs_init(&m->repairs);
     hd_retry_cache_init(&m->retry);
@@ -232,6 +233,7 @@ void hd_meta_free(struct hd_meta *m)
     hd_retry_cache_done(&m->retry);
     hd_ns_done(&m->ns);
     hd_nodes_done(&m->nodes);
+    hd_racks_done(&m->racks);
     hd_view_load_done(&m->load);
     free(hd_unconst(m->o.cluster_id));
     free(hd_unconst(m->o.block_pool_id));
@@ -605,6 +607,9 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
         break;
     case HD_META_CONN_CLOSED:
         hd_nodes_closed(m, event->conn_id);
+        break;
+    case HD_META_RACKS:
+        hd_racks_take(m, event);
         break;
     case HD_META_TICK:
         break;

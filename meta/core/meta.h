@@ -51,6 +51,13 @@ enum hd_meta_event_type {
     HD_META_REQUEST,     /* a call arrived */
     HD_META_CONN_CLOSED, /* a connection ended; if a data node registered on it, that is news */
     HD_META_TICK,        /* the deadline asked for has come (or time has passed) */
+    HD_META_RACKS,       /* the rack map, or more of it */
+};
+
+/* Where the machine of an address is. */
+struct hd_meta_rack {
+    const char *address; /* "ip", "host", either with ":transfer port", or a node's name */
+    const char *rack;    /* "/r1" */
 };
 
 struct hd_meta_event {
@@ -60,6 +67,10 @@ struct hd_meta_event {
     struct hd_txid durable; /* newest record that is on disk: no replica is deleted before the
                                record that made it garbage is */
     uint64_t conn_id;       /* REQUEST and CONN_CLOSED */
+    /* RACKS only; borrowed for the step. */
+    const struct hd_meta_rack *racks;
+    size_t rack_count;
+    bool racks_replace; /* what was told before holds no more */
     /* REQUEST only; borrowed for the step. */
     uint64_t token; /* comes back in the reply */
     const char *protocol;
@@ -111,6 +122,7 @@ struct hd_meta_effects {
     struct hd_meta_reply *replies; /* also of calls of earlier steps */
     size_t reply_count, reply_capacity;
     struct hd_mono_ms deadline; /* step(TICK) is wanted at this time at the latest */
+    const char *rack_wanted;    /* NULL, or the address of a node whose rack nobody has told */
     const char *trace; /* NULL, or one line worth a log (a state change of a node, safe mode ...) */
 };
 

@@ -227,6 +227,16 @@ void hd_nodes_take_wishes(struct hd_meta *m, struct hd_node *node)
     }
 }
 
+/* Where there was one rack and now there are two, every block may stand wrong. */
+static void check_racks(struct hd_meta *m)
+{
+    bool before = m->nodes.had_many_racks;
+    m->nodes.had_many_racks = hd_nodes_many_racks(m);
+    if (m->nodes.had_many_racks && !before && !m->safe.starting) {
+        hd_repair_check_all(m);
+    }
+}
+
 /* Maintenance whose time is up. */
 static void check_wishes(struct hd_meta *m)
 {
@@ -250,6 +260,7 @@ void hd_nodes_check(struct hd_meta *m)
 {
     check_wishes(m);
     hd_nodes_count_absent(m);
+    check_racks(m);
     for (uint32_t i = 0; i < m->nodes.count; i++) {
         struct hd_node *node = m->nodes.all[i];
         if (node->state == HD_NODE_DEAD) {

@@ -131,6 +131,7 @@ struct hd_nodes {
     uint64_t count_turn; /* when the next two were counted */
     uint32_t in_service;
     bool many_racks;
+    bool had_many_racks; /* at the last periodic turn */
 };
 
 void hd_nodes_init(struct hd_nodes *n);

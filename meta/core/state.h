@@ -10,6 +10,7 @@
 #include "meta/core/keys.h"
 #include "meta/core/meta.h"
 #include "meta/core/nodes.h"
+#include "meta/core/racks.h"
 #include "meta/core/ns.h"
 #include "meta/core/repair.h"
 #include "meta/core/retry_cache.h"
@@ -60,6 +61,7 @@ struct hd_meta {
     struct hd_meta_options o; /* strings owned */
     struct hd_ns ns;
     struct hd_nodes nodes;
+    struct hd_racks racks;
     struct hd_map bad;          /* block id -> hd_bad_replicas */
     uint64_t bad_blocks_in_use; /* blocks that have bad replicas */
     uint64_t blocks_in_future;  /* reports of blocks that this namespace has not given out yet */
