@@ -101,6 +101,18 @@ static int parse(int argc, char **argv, struct args *a)
     return a->conf == NULL ? bad_usage("--conf is required", "") : -1;
 }
 
+static int run(const struct hd_meta_conf *conf, int signal_fd)
+{
+    struct hd_store store = {.lock_fd = -1};
+    enum hd_meta_role role;
+    int err = hd_role_decide(conf, &role);
+    while (err == 0 && role != HD_META_END) {
+        err = role == HD_META_PRIMARY ? hd_primary_run(conf, signal_fd, &store, &role)
+                                      : hd_secondary_run(conf, signal_fd, &store, &role);
+    }
+    return err;
+}
+
 int main(int argc, char **argv)
 {
     static struct hd_meta_conf conf;
@@ -125,7 +137,7 @@ int main(int argc, char **argv)
         err = hd_daemon_signals(&signal_fd);
     }
     if (err == 0) {
-        err = a.secondary ? hd_secondary_run(&conf, signal_fd) : hd_primary_run(&conf, signal_fd);
+        err = run(&conf, signal_fd);
     }
     if (err < 0) {
         hd_log_error("cannot go on", "reason=\"%s\"", hd_fail_describe(err));

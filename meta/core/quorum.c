@@ -192,7 +192,8 @@ void hd_quorum_answer(struct hd_quorum *q, const struct hd_quorum_answer *a, str
         return;
     }
     q->answered++;
-    if (a->answered && !a->accepted && a->epoch == q->o.epoch && a->stored_serial >= q->serial) {
+    if (a->answered && !a->accepted && a->epoch == q->o.epoch &&
+        a->owner == q->o.owner && a->stored_serial >= q->serial) {
         q->serial = a->stored_serial; /* our clock went back between two lives */
         begin_round(q, q->round, now.v);
         return;
@@ -226,29 +227,6 @@ void hd_quorum_confirmed(struct hd_quorum *q)
 void hd_quorum_tick(struct hd_quorum *q, struct hd_mono_ms now)
 {
     look(q, now.v);
-}
-
-/* --- the witness --- */
-
-bool hd_witness_ask(struct hd_witness *w, const struct hd_witness_request *r)
-{
-    const struct hd_witness next = {r->epoch, r->owner, r->serial, r->exposed};
-    if (r->epoch < w->epoch || (r->epoch == w->epoch && r->owner != w->owner)) {
-        return false;
-    }
-    if (r->ask_only) {
-        return true;
-    }
-    if (r->epoch == w->epoch) {
-        bool again = r->serial == w->serial && r->exposed == w->exposed;
-        if (r->serial < w->serial || (r->serial == w->serial && !again)) {
-            return false;
-        }
-    } else if (r->serial == 0 && w->exposed && !r->force) {
-        return false; /* a promotion that would lose what the primary acknowledged alone */
-    }
-    *w = next;
-    return true;
 }
 
 /* --- the promotion --- */

@@ -24,6 +24,7 @@
 #define HD_META_CORE_QUORUM_H
 
 #include "fs/base/types.h"
+#include "fs/wire/witness.h"
 
 enum hd_quorum_state {
     HD_QUORUM_ALONE,
@@ -44,6 +45,7 @@ struct hd_quorum_options {
     bool both;          /* sync = both */
     int64_t timeout_ms; /* the secondary's silence that waiting answers bear */
     uint64_t epoch;
+    uint64_t owner;  /* the number drawn when the epoch was claimed; see fs/wire/witness.h */
     uint64_t serial; /* where the serials of this life begin */
 };
 
@@ -88,6 +90,7 @@ struct hd_quorum_answer {
     bool answered;
     bool accepted;
     uint64_t epoch;         /* what the witness has */
+    uint64_t owner;
     uint64_t stored_serial; /* in that epoch */
 };
 void hd_quorum_answer(struct hd_quorum *q, const struct hd_quorum_answer *a, struct hd_mono_ms now);
@@ -97,27 +100,6 @@ void hd_quorum_epoch_seen(struct hd_quorum *q, uint64_t epoch);
 void hd_quorum_doubt(struct hd_quorum *q, struct hd_mono_ms now);
 void hd_quorum_confirmed(struct hd_quorum *q);
 void hd_quorum_tick(struct hd_quorum *q, struct hd_mono_ms now);
-
-/* --- the witness's side --- */
-
-struct hd_witness {
-    uint64_t epoch;  /* 0: it was never asked */
-    uint64_t owner;  /* the primary of that epoch: a number it drew when it claimed it */
-    uint64_t serial; /* of the last request */
-    bool exposed;
-};
-
-struct hd_witness_request {
-    uint64_t epoch;
-    uint64_t owner;
-    uint64_t serial; /* 0: the claim of a new epoch */
-    bool exposed;
-    bool ask_only;
-    bool force; /* claim it although the primary acknowledges alone */
-};
-
-/* Whether a witness accepts; then *w is what it has to have on disk before it says so. */
-bool hd_witness_ask(struct hd_witness *w, const struct hd_witness_request *r);
 
 /* --- the secondary's side --- */
 

@@ -340,6 +340,11 @@ int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next)
     return err;
 }
 
+bool hd_edit_log_is_writing(const struct hd_edit_log *l)
+{
+    return l->writing;
+}
+
 bool hd_edit_log_is_full(const struct hd_edit_log *l)
 {
     for (size_t i = 0; i < l->places.count; i++) {

@@ -74,6 +74,9 @@ int hd_edit_log_replay(struct hd_edit_log *l, struct hd_txid from, hd_edit_log_f
 /* Starts the segment of `next`, which follows the last txid (any, when the log is empty). */
 int hd_edit_log_start(struct hd_edit_log *l, struct hd_txid next);
 
+/* A segment is being written: start() came, and neither stop() nor clear(). */
+bool hd_edit_log_is_writing(const struct hd_edit_log *l);
+
 /* The segment has reached its size: roll before the next append. The appending thread's. */
 bool hd_edit_log_is_full(const struct hd_edit_log *l);
 

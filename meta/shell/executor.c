@@ -27,9 +27,20 @@ struct parked {
     size_t size;
 };
 
+/* A call that came while it was not sure that this is still the primary. In the call's arena. */
+struct doubted {
+    struct hd_list node;
+    struct hd_rpc_call *call;
+};
+
+static const char fenced_text[] =
+    "another meta has been promoted: this one is becoming its secondary";
+
 static void send_parked(struct hd_executor *x, const struct parked *p)
 {
-    if (p->err != 0) {
+    if (x->fenced) {
+        hd_rpc_reply_error(p->call, -HD_E_STANDBY, fenced_text);
+    } else if (p->err != 0) {
         hd_rpc_reply_error(p->call, p->err, p->text);
     } else {
         hd_rpc_reply_bytes(p->call, p->body, p->size, (int64_t)x->written.v);
@@ -40,7 +51,7 @@ static void release(struct hd_executor *x, struct hd_list *list, struct hd_txid 
 {
     while (!hd_list_empty(list)) {
         struct parked *p = HD_LIST_ENTRY(list->next, struct parked, node);
-        if (p->after.v > up_to.v) {
+        if (!x->fenced && (p->after.v > up_to.v || hd_ha_in_doubt(x->ha))) {
             return;
         }
         hd_list_remove(&p->node);
@@ -74,7 +85,7 @@ static void park(struct hd_executor *x, const struct parked *parked, bool strict
 void hd_executor_reply(struct hd_executor *x, struct hd_rpc_call *call, struct hd_txid after,
                        bool strict, const ProtobufCMessage *response)
 {
-    if (after.v <= (strict ? x->durable.v : x->written.v)) {
+    if (after.v <= (strict ? x->committed.v : x->written.v) && !x->fenced) {
         hd_rpc_reply(call, response, (int64_t)x->written.v);
         return;
     }
@@ -153,17 +164,18 @@ static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
     }
     const struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
     /* Until something of this process is durable, nobody builds on it: open_life of the core. */
-    bool strict = c == NULL || !c->relaxed || x->durable.v <= x->base.v || changes_replicas(call);
+    bool strict = c == NULL || !c->relaxed || x->committed.v <= x->base.v || changes_replicas(call);
     struct hd_txid after = r->after;
     if (!strict && strcmp(call->method, "fsync") == 0) {
         strict = true; /* what the caller did before is to be durable, whoever recorded it */
         after = x->stepped;
     }
     if (r->err == 0) {
+        hd_ha_node_answer(x->ha, r->response);
         hd_executor_reply(x, call, after, strict, r->response);
         return;
     }
-    if (after.v <= (strict ? x->durable.v : x->written.v)) {
+    if (after.v <= (strict ? x->committed.v : x->written.v) && !x->fenced) {
         hd_rpc_reply_error(call, r->err, r->text != NULL ? r->text : "");
         return;
     }
@@ -213,7 +225,7 @@ static void step(struct hd_executor *x, struct hd_meta_event *event)
 {
     event->now = hd_loop_now(x->loop);
     event->wall = hd_clock_wall_ms();
-    event->durable = x->durable; /* what the log lost at a crash must not cost a replica */
+    event->durable = x->committed; /* what a crash or a promotion takes must not cost a replica */
     hd_meta_effects_reset(&x->effects);
     hd_meta_step(x->store->meta, event, &x->effects);
     carry_out(x);
@@ -230,11 +242,38 @@ static void on_tick(void *ctx)
     step(x, &event);
 }
 
+/* False: the call is not to be stepped (now). */
+static bool may_answer(struct hd_executor *x, struct hd_rpc_call *call)
+{
+    hd_ha_look_at_clock(x->ha);
+    if (!x->fenced && !hd_ha_node_call(x->ha, call)) {
+        return false; /* it does not decode */
+    }
+    if (x->fenced) {
+        hd_rpc_reply_error(call, -HD_E_STANDBY, fenced_text);
+        return false;
+    }
+    if (x->stopping) {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "howdah-meta is stopping");
+        return false;
+    }
+    if (hd_ha_in_doubt(x->ha) && strcmp(call->method, "fetchEdits") != 0) {
+        struct doubted *d = hd_arena_alloc(&call->arena, sizeof(*d));
+        if (d == NULL) {
+            hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this call");
+            return false;
+        }
+        d->call = call;
+        hd_list_push_back(&x->doubted, &d->node);
+        return false;
+    }
+    return true;
+}
+
 static void on_call(void *ctx, struct hd_rpc_call *call)
 {
     struct hd_executor *x = ctx;
-    if (x->stopping) {
-        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "howdah-meta is stopping");
+    if (!may_answer(x, call)) {
         return;
     }
     const struct hd_exec_conn *c = hd_executor_conn(x, call);
@@ -275,7 +314,7 @@ static void on_close(void *ctx, uint64_t conn_id)
     struct hd_executor *x = ctx;
     struct hd_meta_event event = {.type = HD_META_CONN_CLOSED, .conn_id = conn_id};
     free(hd_map_remove(&x->conns, conn_id));
-    if (x->stopping) {
+    if (x->stopping || x->fenced) {
         return;
     }
     hd_service_conn_closed(x->service, conn_id);
@@ -302,10 +341,41 @@ static void on_progress(void *ctx, struct hd_txid written, struct hd_txid durabl
     struct hd_executor *x = ctx;
     x->written = written;
     x->durable = durable;
+    hd_ha_look_at_clock(x->ha);
     apply_durable(x);
     release(x, &x->relaxed, written);
-    release(x, &x->strict, durable);
+    hd_ha_durable(x->ha, durable);
     hd_service_durable(x->service);
+}
+
+void hd_executor_committed(struct hd_executor *x)
+{
+    if (x->fenced || x->log == NULL) {
+        return;
+    }
+    x->committed = hd_ha_committed(x->ha);
+    if (hd_ha_in_doubt(x->ha)) {
+        return;
+    }
+    release(x, &x->relaxed, x->written);
+    release(x, &x->strict, x->committed);
+    for (struct hd_list *node;
+         !hd_ha_in_doubt(x->ha) && !x->fenced && (node = hd_list_pop_front(&x->doubted)) != NULL;) {
+        on_call(x, HD_LIST_ENTRY(node, struct doubted, node)->call);
+    }
+}
+
+/* Nothing is acknowledged from here on; the loop ends, and with it this role. */
+void hd_executor_fence(struct hd_executor *x)
+{
+    x->fenced = true;
+    release(x, &x->relaxed, x->written);
+    release(x, &x->strict, x->committed);
+    for (struct hd_list *node; (node = hd_list_pop_front(&x->doubted)) != NULL;) {
+        hd_rpc_reply_error(HD_LIST_ENTRY(node, struct doubted, node)->call, -HD_E_STANDBY,
+                           fenced_text);
+    }
+    hd_loop_stop(x->loop);
 }
 
 /* The end of a turn of the loop: one batch to the log thread. */
@@ -331,6 +401,8 @@ static void hand_over(void *ctx)
     if (t == NULL) {
         return; /* at the end of the next turn, then */
     }
+    hd_service_recent_add(x->service, (struct hd_txid){x->handed.v + 1}, x->stepped, x->frames.data,
+                          x->frames.size);
     t->puts = x->puts;
     t->last = x->stepped;
     x->puts = (struct hd_kv_batch){0};
@@ -361,6 +433,7 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
     hd_list_init(&x->turns);
     hd_list_init(&x->strict);
     hd_list_init(&x->relaxed);
+    hd_list_init(&x->doubted);
     hd_meta_effects_init(&x->effects);
     hd_random_bytes(&x->incarnation, sizeof(x->incarnation));
     x->base = x->stepped = x->handed = x->written = x->durable = hd_meta_txid(store->meta);
@@ -369,7 +442,13 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
                                              .flush_ms = conf->flush_ms,
                                              .on_progress = on_progress,
                                              .ctx = x};
-    int err = hd_edit_log_start(store->log, (struct hd_txid){x->stepped.v + 1});
+    int err = hd_ha_new(x, &x->ha);
+    if (err == 0) {
+        x->committed = hd_ha_committed(x->ha);
+        err = hd_edit_log_is_writing(store->log)
+                  ? 0 /* of a secondary that was promoted */
+                  : hd_edit_log_start(store->log, (struct hd_txid){x->stepped.v + 1});
+    }
     if (err == 0) {
         err = hd_log_thread_start(&lo, &x->log);
     }
@@ -423,6 +502,15 @@ static void stop_loop(void *ctx)
     hd_loop_stop(x->loop);
 }
 
+/* What the secondary does not have. A client that repeats the call gets its answer. */
+static void refuse(struct hd_list *list)
+{
+    for (struct hd_list *node; (node = hd_list_pop_front(list)) != NULL;) {
+        hd_rpc_reply_error(HD_LIST_ENTRY(node, struct parked, node)->call, -HD_E_RETRIABLE,
+                           "howdah-meta is stopping");
+    }
+}
+
 /*
  * Everything that was stepped becomes durable, is applied, and is answered. The threads end one
  * after the other, each when nobody can give it work any more; what they had posted runs last.
@@ -436,6 +524,11 @@ static void stop_threads(struct hd_executor *x)
     hd_log_thread_stop(x->log);
     x->log = NULL;
     x->written = x->durable = x->handed;
+    if (x->ha != NULL) {
+        hd_ha_durable(x->ha, x->durable);
+        x->committed = hd_ha_committed(x->ha);
+        hd_ha_stop(x->ha);
+    }
     if (x->apply != NULL) {
         apply_durable(x);
     }
@@ -443,7 +536,8 @@ static void stop_threads(struct hd_executor *x)
     x->apply = NULL;
     hd_service_stop(x->service);
     release(x, &x->relaxed, x->written);
-    release(x, &x->strict, x->durable);
+    release(x, &x->strict, x->committed);
+    refuse(&x->strict);
     if (hd_loop_post(x->loop, stop_loop, x) == 0) {
         (void)hd_loop_run(x->loop);
     }
@@ -480,6 +574,7 @@ void hd_executor_free(struct hd_executor *x)
     if (err < 0) {
         hd_log_error("edit log not finished", "reason=\"%s\"", hd_fail_describe(err));
     }
+    hd_ha_free(x->ha);
     hd_groups_done(&x->groups);
     hd_meta_effects_done(&x->effects);
     hd_buf_done(&x->frames);

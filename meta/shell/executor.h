@@ -4,8 +4,8 @@
  *   call -> event -> hd_meta_step -> effects
  *     records   framed, handed to the log thread at the end of the loop's turn
  *     puts      kept until their records are durable, then handed to the apply thread
- *     replies   encoded; parked until the txid they depend on is durable (or, on a connection that
- *               called openSession, written)
+ *     replies   encoded; parked until the txid they depend on is committed (ha.h: durable
+ *               here and at the secondary) or, on a connection that called openSession, written
  *
  * Never blocks on the disk.
  */
@@ -19,6 +19,7 @@
 #include "meta/shell/apply_thread.h"
 #include "meta/shell/conf.h"
 #include "meta/shell/groups.h"
+#include "meta/shell/ha.h"
 #include "meta/shell/log_thread.h"
 #include "meta/shell/store.h"
 
@@ -45,20 +46,23 @@ struct hd_executor {
     struct hd_rpc_server *server;
     struct hd_log_thread *log;
     struct hd_apply_thread *apply;
+    struct hd_ha *ha;
     struct hd_meta_service *service; /* what the shell answers itself; service.h */
     struct hd_meta_effects effects;
     struct hd_groups groups;
-    struct hd_map conns; /* id -> struct hd_exec_conn, owned */
-    struct hd_map held;  /* calls the core keeps, by token: itself */
-    uint64_t stepping;   /* token of the call whose step this is; 0: it is answered */
-    bool stopping;       /* nothing is stepped any more */
+    struct hd_map conns;    /* id -> struct hd_exec_conn, owned */
+    struct hd_map held;     /* calls the core keeps, by token: itself */
+    uint64_t stepping;      /* token of the call whose step this is; 0: it is answered */
+    struct hd_list doubted; /* struct doubted: calls that wait for hd_ha_in_doubt to end */
+    bool stopping;          /* nothing is stepped any more */
+    bool fenced;            /* another meta is primary: every answer is StandbyException */
     struct hd_loop_timer *tick;
     int64_t tick_at_ms; /* when it is armed for */
 
     struct hd_buf frames;    /* records of this turn */
     struct hd_kv_batch puts; /* of this turn */
     struct hd_list turns;    /* struct hd_exec_turn, in txid order */
-    struct hd_list strict;   /* struct parked: until durable, by txid */
+    struct hd_list strict;   /* struct parked: until committed, by txid */
     struct hd_list relaxed;  /* until written */
     struct hd_txid base;     /* when this process began */
     uint64_t incarnation;    /* random: of this life */
@@ -66,6 +70,7 @@ struct hd_executor {
     struct hd_txid handed;   /* to the log thread */
     struct hd_txid written;
     struct hd_txid durable;
+    struct hd_txid committed;   /* may be acknowledged: durable wherever it has to be */
     struct hd_txid want;        /* the newest txid that somebody wants durable */
     struct hd_txid want_handed; /* as far as the log thread knows */
 };
@@ -77,6 +82,10 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
 /* The protocols that a meta serves, whatever its role. NULL-terminated. */
 extern const char *const hd_executor_protocols[];
 int hd_executor_listen(struct hd_executor *x);
+
+/* For ha.c: what may be acknowledged has changed; this is not the primary any more. */
+void hd_executor_committed(struct hd_executor *x);
+void hd_executor_fence(struct hd_executor *x);
 
 /* Orderly end, with the loop stopped: what was stepped is made durable and applied. Takes NULL. */
 void hd_executor_free(struct hd_executor *x);

@@ -19,6 +19,7 @@ struct primary {
     int signal_fd;
     struct hd_loop_timer *watchdog;
     int64_t watchdog_ms;
+    bool fenced;
 };
 
 static void on_signal(void *ctx, uint32_t events)
@@ -81,24 +82,45 @@ static int serve(struct primary *p, const struct hd_meta_conf *conf, struct hd_s
     return err;
 }
 
-int hd_primary_run(const struct hd_meta_conf *conf, int signal_fd)
+/* Fenced: the directory is not a primary's any more, whatever the configuration says. */
+static int step_down(struct hd_store *store)
 {
-    struct primary p = {.signal_fd = signal_fd, .watchdog_ms = hd_daemon_watchdog_ms()};
-    struct hd_store store;
+    store->version.role_known = store->version.was_secondary = true;
+    return hd_store_write_version(store);
+}
+
+static int open_store(const struct hd_meta_conf *conf, struct hd_store *store)
+{
     char ip[256];
     const char *colon = strrchr(conf->rpc_address, ':');
     snprintf(ip, sizeof(ip), "%.*s", colon != NULL ? (int)(colon - conf->rpc_address) : 0,
              conf->rpc_address);
     const struct hd_store_options o = {.dir = conf->dir, .core = &conf->core, .ip = ip};
-    int err = hd_store_open(&o, &store);
-    if (err < 0) {
-        return err;
+    int err = hd_store_open(&o, store);
+    if (err == 0 && !store->version.role_known) {
+        store->version.role_known = true;
+        err = hd_store_write_version(store);
     }
-    err = hd_loop_new(&p.loop);
+    return err;
+}
+
+int hd_primary_run(const struct hd_meta_conf *conf, int signal_fd, struct hd_store *store,
+                   enum hd_meta_role *ret_next)
+{
+    struct primary p = {.signal_fd = signal_fd, .watchdog_ms = hd_daemon_watchdog_ms()};
+    int err = store->lock_fd < 0 ? open_store(conf, store) : 0;
+    *ret_next = HD_META_END;
     if (err == 0) {
-        err = serve(&p, conf, &store);
+        err = hd_loop_new(&p.loop);
+    }
+    if (err == 0) {
+        err = serve(&p, conf, store);
+    }
+    if (err == 0 && p.fenced) {
+        *ret_next = HD_META_SECONDARY;
+        err = step_down(store);
     }
     hd_loop_free(p.loop);
-    hd_store_close(&store);
+    hd_store_close(store);
     return err;
 }

@@ -15,6 +15,7 @@
 #include "fs/net/rpc_client.h"
 #include "meta/shell/conf.h"
 #include "meta/shell/store.h"
+#include "meta/shell/witnesses.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,7 +38,9 @@ struct hd_secondary_checkpoint {
 struct hd_secondary {
     const struct hd_meta_conf *conf;
     atomic_bool stopping;
+    atomic_bool keep_store; /* it is left open when the tail ends: for a primary */
     pthread_t tail;
+    bool tail_runs;
 
     /* the tail thread's */
     struct hd_store store;
@@ -48,9 +51,11 @@ struct hd_secondary {
     int64_t checkpoint_at_ms; /* when the last one was made or tried */
     struct hd_txid checkpoint_txid;
     bool connected; /* for the log: said so */
+    bool reopen;    /* the primary's epoch is another one: what is open does not fit */
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t stop_cond;
+    struct hd_witness_list witnesses;
     struct hd_version version; /* known when cluster_id is not empty */
     struct hd_txid applied;
     struct hd_txid image_txid;

@@ -5,6 +5,7 @@
 #include "fs/os/clock.h"
 #include "fs/os/log.h"
 #include "meta/log/image.h"
+#include "meta/shell/roles.h"
 
 #include "howdah.pb-c.h"
 
@@ -15,7 +16,7 @@
 
 enum {
     BACKOFF_MIN_MS = 100,
-    BACKOFF_MAX_MS = 2000,
+    BACKOFF_MAX_MS = 400, /* acknowledgements wait for us */
     FETCH_BYTES = 4 << 20,
     FETCH_WAIT_MS = 5000,
     CALL_TIMEOUT_MS = 20000,
@@ -93,8 +94,16 @@ static int get_version(struct hd_secondary *s, struct hd_version *ret)
     if (err < 0) {
         return err;
     }
-    *ret = (struct hd_version){.namespace_id = r->namespace_id, .creation_ms = r->creation_ms};
-    ret->epoch = r->has_epoch ? r->epoch : 1;
+    if (r->role != NULL && strcmp(r->role, "primary") != 0) {
+        return hd_fail(-HD_E_STANDBY, "it is not the primary, but says that it is: %s", r->role);
+    }
+    *ret = (struct hd_version){.namespace_id = r->namespace_id,
+                               .creation_ms = r->creation_ms,
+                               .epoch = r->has_epoch ? r->epoch : 1,
+                               .primary_id = r->primary_id,
+                               .incomplete = true, /* until it says that we are in step */
+                               .was_secondary = true,
+                               .role_known = true};
     if (strlen(r->cluster_id) >= sizeof(ret->cluster_id) ||
         strlen(r->block_pool_id) >= sizeof(ret->block_pool_id)) {
         return hd_fail(-HD_E_BAD_MESSAGE, "the primary's ids are too long");
@@ -105,6 +114,53 @@ static int get_version(struct hd_secondary *s, struct hd_version *ret)
 }
 
 /*
+ * What the directory has must be a beginning of the primary's log. It is when both are of the same
+ * epoch. If not, it was ours as a primary that has been replaced: kept aside, in case somebody
+ * misses something that was never acknowledged, and everything fetched anew.
+ */
+static int check_history(struct hd_secondary *s, const struct hd_version *primary)
+{
+    struct hd_version own;
+    int err = hd_role_peek(s->conf->dir, &own);
+    if (err < 0 || strcmp(own.cluster_id, primary->cluster_id) != 0) {
+        return 0; /* new, or for hd_store_open to judge */
+    }
+    if (own.epoch > primary->epoch) {
+        return hd_fail(-HD_E_STANDBY,
+                       "%s is of epoch %" PRIu64 ", the primary at %s of epoch %" PRIu64
+                       ": it has been replaced and does not know it yet",
+                       s->conf->dir, own.epoch, s->conf->peer_address, primary->epoch);
+    }
+    bool same = own.epoch == primary->epoch &&
+                (own.primary_id == primary->primary_id || own.primary_id == 0 ||
+                 (own.role_known && own.was_secondary));
+    if (same) {
+        return 0;
+    }
+    char suffix[80];
+    snprintf(suffix, sizeof(suffix), ".fenced-%" PRIu64 "-%" PRId64, own.epoch,
+             hd_clock_wall_ms().v);
+    hd_log_warn("the directory's log ended with another epoch, fetching the primary's",
+                "kept_as=%s%s epoch=%" PRIu64 " new_epoch=%" PRIu64, s->conf->dir, suffix,
+                own.epoch, primary->epoch);
+    return hd_store_put_aside(s->conf->dir, suffix);
+}
+
+/* The VERSION file says who is followed now. */
+static int adopt(struct hd_secondary *s, const struct hd_version *primary)
+{
+    struct hd_version *v = &s->store.version;
+    if (v->epoch == primary->epoch && v->primary_id == primary->primary_id && v->role_known &&
+        v->was_secondary) {
+        return 0;
+    }
+    v->epoch = primary->epoch;
+    v->primary_id = primary->primary_id;
+    v->role_known = v->was_secondary = true;
+    return hd_store_write_version(&s->store);
+}
+
+/*
  * Opens the own directory. Damage there is no loss as long as there is a primary: it is put aside
  * whole, and everything fetched again.
  */
@@ -112,6 +168,9 @@ static int open_store(struct hd_secondary *s)
 {
     struct hd_version primary;
     int err = get_version(s, &primary);
+    if (err == 0) {
+        err = check_history(s, &primary);
+    }
     if (err < 0) {
         return err;
     }
@@ -133,6 +192,12 @@ static int open_store(struct hd_secondary *s)
                       s->conf->dir, s->store.version.cluster_id, s->conf->peer_address,
                       primary.cluster_id);
         hd_store_close(&s->store);
+    }
+    if (err == 0) {
+        err = adopt(s, &primary);
+    }
+    if (err == 0) {
+        err = hd_witness_list_load(s->store.dir, &s->witnesses);
     }
     if (err == 0) {
         err = hd_edit_log_start(s->store.log, (struct hd_txid){s->store.applied.v + 1});
@@ -262,6 +327,60 @@ static int take_records(struct hd_secondary *s, const uint8_t *p, size_t n)
     return err;
 }
 
+/* --- what the primary says beside records --- */
+
+/*
+ * Told "exposed", this copy is not to be promoted, and that comes before a newer list of
+ * witnesses: they may not know it. The other way round for "in step".
+ */
+static int take_exposed(struct hd_secondary *s, bool exposed)
+{
+    if (s->store.version.incomplete == exposed) {
+        return 0;
+    }
+    s->store.version.incomplete = exposed;
+    int err = hd_store_write_version(&s->store);
+    if (err == 0) {
+        hd_log_info(exposed ? "the primary acknowledges without this copy"
+                            : "in step: what the primary acknowledges is here",
+                    "applied=%" PRIu64, s->store.applied.v);
+    }
+    return err;
+}
+
+static int take_witnesses(struct hd_secondary *s, const Hdw__FetchEditsResponse *r)
+{
+    struct hd_witness_list l = {0};
+    if (!r->has_witnesses_version) {
+        return 0;
+    }
+    for (size_t i = 0; i < r->n_witnesses; i++) {
+        (void)hd_witness_list_note(&l, r->witnesses[i]->uuid, r->witnesses[i]->address);
+    }
+    l.version = r->witnesses_version;
+    int err = hd_witness_list_store(s->store.dir, &l);
+    if (err < 0) {
+        hd_witness_list_done(&l);
+        return err;
+    }
+    pthread_mutex_lock(&s->lock);
+    hd_witness_list_done(&s->witnesses);
+    s->witnesses = l;
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+static int take_news(struct hd_secondary *s, const Hdw__FetchEditsResponse *r)
+{
+    if (r->has_epoch && r->epoch != s->store.version.epoch) {
+        s->reopen = true;
+        return hd_fail(-HD_E_STANDBY, "the primary is of epoch %" PRIu64 ", this copy of %" PRIu64,
+                       r->epoch, s->store.version.epoch);
+    }
+    int err = r->has_exposed ? take_exposed(s, r->exposed) : 0;
+    return err < 0 ? err : take_witnesses(s, r);
+}
+
 static int fetch(struct hd_secondary *s)
 {
     Hdw__FetchEditsRequest q = HDW__FETCH_EDITS_REQUEST__INIT;
@@ -271,6 +390,10 @@ static int fetch(struct hd_secondary *s)
     q.wait_ms = FETCH_WAIT_MS;
     q.has_applied_txid = true;
     q.applied_txid = s->store.applied.v;
+    q.has_epoch = q.has_witnesses_version = true;
+    q.epoch = s->store.version.epoch;
+    q.witnesses_version = s->witnesses.version;
+    q.address = (char *)(uintptr_t)s->conf->own_address;
     int err = hd_primary_link_call(&s->link, "fetchEdits", &q.base,
                                    &hdw__fetch_edits_response__descriptor,
                                    FETCH_WAIT_MS + CALL_TIMEOUT_MS, &r);
@@ -281,6 +404,10 @@ static int fetch(struct hd_secondary *s)
         s->connected = true;
         hd_log_info("connected", "primary=%s applied=%" PRIu64 " primary_txid=%" PRIu64,
                     s->conf->peer_address, s->store.applied.v, r->durable_txid);
+    }
+    err = take_news(s, r);
+    if (err < 0) {
+        return err;
     }
     s->wanted = s->wanted || (r->has_checkpoint_wanted && r->checkpoint_wanted);
     if (r->has_purged && r->purged) {
@@ -336,6 +463,19 @@ static int follow(struct hd_secondary *s)
     return err;
 }
 
+static void close_store(struct hd_secondary *s)
+{
+    hd_secondary_checkpoint_finish(s);
+    if (s->store_open) {
+        int err = hd_edit_log_stop(s->store.log);
+        if (err < 0) {
+            hd_log_error("edit log not finished", "reason=\"%s\"", hd_fail_describe(err));
+        }
+        hd_store_close(&s->store);
+        s->store_open = false;
+    }
+}
+
 void *hd_secondary_tail(void *secondary)
 {
     struct hd_secondary *s = secondary;
@@ -353,16 +493,17 @@ void *hd_secondary_tail(void *secondary)
             backoff_ms = BACKOFF_MIN_MS;
         }
         s->connected = false;
+        if (s->reopen) {
+            s->reopen = false;
+            close_store(s);
+        }
         pause_ms(s, backoff_ms);
         backoff_ms = HD_MIN(backoff_ms * 2, BACKOFF_MAX_MS);
     }
-    hd_secondary_checkpoint_finish(s);
-    if (s->store_open) {
-        int err = hd_edit_log_stop(s->store.log);
-        if (err < 0) {
-            hd_log_error("edit log not finished", "reason=\"%s\"", hd_fail_describe(err));
-        }
-        hd_store_close(&s->store);
+    if (atomic_load(&s->keep_store)) {
+        hd_secondary_checkpoint_finish(s);
+    } else {
+        close_store(s);
     }
     return NULL;
 }

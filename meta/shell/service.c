@@ -62,7 +62,7 @@ static void sync_txid(struct hd_meta_service *s, struct hd_rpc_call *call)
         hd_rpc_reply_error(call, -HD_E_IO, text);
         return;
     }
-    r.durable_txid = HD_MAX(txid.v, s->x->durable.v);
+    r.durable_txid = HD_MAX(txid.v, s->x->committed.v);
     hd_executor_reply(s->x, call, txid, true, &r.base);
 }
 
@@ -97,7 +97,12 @@ static void get_cluster(struct hd_meta_service *s, struct hd_rpc_call *call)
     r.has_epoch = true;
     r.epoch = x->store->version.epoch;
     r.role = (char *)(uintptr_t) "primary";
-    r.sync = (char *)(uintptr_t) "primary";
+    const struct hd_quorum *q = hd_ha_quorum(x->ha);
+    r.sync = (char *)(uintptr_t)(q->state == HD_QUORUM_BOTH ? "both" : "primary");
+    r.has_exposed = true;
+    r.exposed = x->conf->sync_both && !q->in_step;
+    r.has_primary_id = true;
+    r.primary_id = x->store->version.primary_id;
     if (x->conf->peer_address[0] != '\0') {
         r.secondary_address = (char *)(uintptr_t)x->conf->peer_address;
     }
@@ -134,6 +139,23 @@ static void get_current_txid(struct hd_meta_service *s, struct hd_rpc_call *call
     hd_executor_reply(s->x, call, (struct hd_txid){0}, false, &r.base);
 }
 
+/* --- HAServiceProtocol --- */
+
+static void get_service_status(struct hd_meta_service *s, struct hd_rpc_call *call)
+{
+    Hdw__GetServiceStatusResponse r = HDW__GET_SERVICE_STATUS_RESPONSE__INIT;
+    r.state = HDW__HASERVICE_STATE__HASTATE_ACTIVE;
+    r.has_ready_to_become_active = r.ready_to_become_active = true;
+    hd_executor_reply(s->x, call, (struct hd_txid){0}, false, &r.base);
+}
+
+static void get_ha_state(struct hd_meta_service *s, struct hd_rpc_call *call)
+{
+    Hdw__GetHAServiceStateResponse r = HDW__GET_HASERVICE_STATE_RESPONSE__INIT;
+    r.state = HDW__HASERVICE_STATE__HASTATE_ACTIVE;
+    hd_executor_reply(s->x, call, (struct hd_txid){0}, false, &r.base);
+}
+
 /* --- users and groups --- */
 
 static void get_groups(struct hd_meta_service *s, struct hd_rpc_call *call)
@@ -166,6 +188,7 @@ struct method {
     const char *protocol;
     const char *name;
     bool superuser;
+    bool with_peer; /* the core answers when there is no other meta */
     void (*fn)(struct hd_meta_service *s, struct hd_rpc_call *call);
 };
 
@@ -174,21 +197,24 @@ static const char meta_protocol[] = "howdah.MetaProtocol";
 static const char groups_protocol[] = "org.apache.hadoop.tools.GetUserMappingsProtocol";
 static const char refresh_protocol[] = "org.apache.hadoop.security.RefreshUserMappingsProtocol";
 static const char client_protocol[] = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
+static const char ha_protocol[] = "org.apache.hadoop.ha.HAServiceProtocol";
 
 static const struct method methods[] = {
-    {posix_protocol, "openSession", false, open_session},
-    {posix_protocol, "syncTxid", false, sync_txid},
-    {meta_protocol, "getCluster", false, get_cluster},
-    {meta_protocol, "fetchEdits", true, hd_service_fetch_edits},
-    {meta_protocol, "rollSegment", true, roll},
-    {meta_protocol, "fetchImage", true, hd_service_fetch_image},
-    {meta_protocol, "putImage", true, hd_service_put_image},
-    {meta_protocol, "checkpoint", true, hd_service_checkpoint},
-    {groups_protocol, "getGroupsForUser", false, get_groups},
-    {refresh_protocol, "refreshUserToGroupsMappings", true, refresh_groups},
-    {client_protocol, "rollEdits", true, roll},
-    {client_protocol, "saveNamespace", true, hd_service_checkpoint},
-    {client_protocol, "getCurrentEditLogTxid", true, get_current_txid},
+    {posix_protocol, "openSession", false, false, open_session},
+    {posix_protocol, "syncTxid", false, false, sync_txid},
+    {meta_protocol, "getCluster", false, false, get_cluster},
+    {meta_protocol, "fetchEdits", true, false, hd_service_fetch_edits},
+    {meta_protocol, "rollSegment", true, false, roll},
+    {meta_protocol, "fetchImage", true, false, hd_service_fetch_image},
+    {meta_protocol, "putImage", true, false, hd_service_put_image},
+    {meta_protocol, "checkpoint", true, false, hd_service_checkpoint},
+    {groups_protocol, "getGroupsForUser", false, false, get_groups},
+    {refresh_protocol, "refreshUserToGroupsMappings", true, false, refresh_groups},
+    {client_protocol, "rollEdits", true, false, roll},
+    {client_protocol, "saveNamespace", true, false, hd_service_checkpoint},
+    {client_protocol, "getCurrentEditLogTxid", true, false, get_current_txid},
+    {client_protocol, "getHAServiceState", false, true, get_ha_state},
+    {ha_protocol, "getServiceStatus", false, true, get_service_status},
 };
 
 bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call)
@@ -201,7 +227,8 @@ bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call)
     for (size_t i = 0; i < HD_ARRAY_COUNT(methods); i++) {
         const struct method *m = &methods[i];
         if (m->name[0] != first || strcmp(call->method, m->name) != 0 ||
-            strcmp(call->protocol, m->protocol) != 0) {
+            strcmp(call->protocol, m->protocol) != 0 ||
+            (m->with_peer && s->x->conf->peer_address[0] == '\0')) {
             continue;
         }
         if (m->superuser && !hd_executor_is_superuser(s->x, call)) {
@@ -223,6 +250,7 @@ void hd_service_conn_closed(struct hd_meta_service *s, uint64_t conn_id)
         s->secondary_conn = 0;
         hd_log_warn("secondary disconnected", "txid=%" PRIu64, s->secondary_txid.v);
         hd_service_secondary_lost(s);
+        hd_ha_secondary_gone(s->x->ha);
     }
 }
 
@@ -238,6 +266,7 @@ static void on_timer(void *ctx)
     if (s->x->stopping) {
         return;
     }
+    hd_ha_tick(s->x->ha);
     hd_service_fetches_tick(s, now);
     hd_service_checkpoint_tick(s, now);
     hd_loop_timer_set(s->timer, TIMER_MS);
@@ -251,6 +280,7 @@ int hd_service_new(struct hd_executor *x, struct hd_meta_service **ret)
     }
     s->x = x;
     hd_list_init(&s->fetches);
+    hd_list_init(&s->recent);
     hd_list_init(&s->checkpoints);
     s->image_at = hd_clock_mono_ms();
     size_t count;

@@ -8,6 +8,7 @@
 #ifndef HD_META_SHELL_SERVICE_H
 #define HD_META_SHELL_SERVICE_H
 
+#include "fs/base/types.h"
 #include "fs/net/rpc_server.h"
 
 struct hd_executor;
@@ -25,5 +26,12 @@ void hd_service_free(struct hd_meta_service *s);
 bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call);
 void hd_service_conn_closed(struct hd_meta_service *s, uint64_t conn_id);
 void hd_service_durable(struct hd_meta_service *s); /* the durable txid went up */
+
+/* fetchEdits: there may be an answer for some that wait; answer all, though there is nothing. */
+void hd_service_fetches_wake(struct hd_meta_service *s);
+void hd_service_fetches_answer(struct hd_meta_service *s);
+/* Framed records first..last went to the log: kept for a while, so that they are not read back. */
+void hd_service_recent_add(struct hd_meta_service *s, struct hd_txid first, struct hd_txid last,
+                           const void *frames, size_t size);
 
 #endif

@@ -13,7 +13,18 @@
 enum {
     FETCH_MAX_BYTES = 4 << 20,
     FETCH_WAIT_MAX_MS = 60000,
-    FETCH_GAP_MS = 10, /* between two answers with records: under load they come in batches */
+    /* Between two answers with records while nobody waits for the secondary: they come in batches.
+     */
+    FETCH_GAP_MS = 10,
+    RECENT_MAX_BYTES = 8 << 20,
+};
+
+/* Records as they were handed to the log, first..last. */
+struct recent {
+    struct hd_list node;
+    struct hd_txid first, last;
+    size_t size;
+    uint8_t frames[];
 };
 
 /* One fetchEdits: parked while there is nothing for it, then a job that reads the segments. */
@@ -44,7 +55,9 @@ static void answer(struct fetch *f, bool purged)
     r.has_checkpoint_wanted = s->ask_secondary;
     r.checkpoint_wanted = s->ask_secondary;
     s->ask_secondary = false; /* told */
+    hd_ha_fetch_answer(s->x->ha, &r);
     hd_rpc_reply(f->call, &r.base, (int64_t)s->x->written.v);
+    free(r.witnesses);
     hd_buf_done(&f->records);
     free(f);
 }
@@ -75,10 +88,51 @@ static void read_done(struct hd_job *job)
     free(f);
 }
 
+/* What is still in memory and durable; false: none of it begins with f->from. */
+static bool take_recent(struct fetch *f)
+{
+    struct hd_list *head = &f->s->recent;
+    struct hd_list *it = head->prev;
+    while (it != head && HD_LIST_ENTRY(it, struct recent, node)->first.v > f->from.v) {
+        it = it->prev;
+    }
+    for (; it != head; it = it->next) {
+        const struct recent *r = HD_LIST_ENTRY(it, struct recent, node);
+        if (r->first.v != f->from.v || r->last.v > f->s->x->durable.v ||
+            (f->records.size > 0 && f->records.size + r->size > f->max_bytes) ||
+            hd_buf_add(&f->records, r->frames, r->size) < 0) {
+            break;
+        }
+        f->from.v = r->last.v + 1;
+    }
+    return f->records.size > 0;
+}
+
+void hd_service_recent_add(struct hd_meta_service *s, struct hd_txid first, struct hd_txid last,
+                           const void *frames, size_t size)
+{
+    struct recent *r = size < RECENT_MAX_BYTES ? malloc(sizeof(*r) + size) : NULL;
+    if (r != NULL) {
+        *r = (struct recent){.first = first, .last = last, .size = size};
+        memcpy(r->frames, frames, size);
+        hd_list_push_back(&s->recent, &r->node);
+        s->recent_bytes += size;
+    }
+    while (s->recent_bytes > RECENT_MAX_BYTES) {
+        struct recent *old = HD_LIST_ENTRY(hd_list_pop_front(&s->recent), struct recent, node);
+        s->recent_bytes -= old->size;
+        free(old);
+    }
+}
+
 static void start_read(struct fetch *f)
 {
-    f->limit = f->s->x->durable;
     f->s->fetch_at = hd_loop_now(f->s->x->loop);
+    if (take_recent(f)) {
+        answer(f, false);
+        return;
+    }
+    f->limit = f->s->x->durable;
     f->job = (struct hd_job){.run = run_read, .done = read_done};
     hd_worker_add(f->s->files, &f->job);
 }
@@ -112,6 +166,7 @@ void hd_service_fetch_edits(struct hd_meta_service *s, struct hd_rpc_call *call)
         return;
     }
     note_secondary(s, call, q);
+    hd_ha_fetch(s->x->ha, q);
     *f = (struct fetch){.s = s,
                         .call = call,
                         .from = {q->from_txid},
@@ -119,7 +174,8 @@ void hd_service_fetch_edits(struct hd_meta_service *s, struct hd_rpc_call *call)
                         .deadline_ms = hd_loop_now(s->x->loop).v +
                                        HD_MIN(q->wait_ms, (uint32_t)FETCH_WAIT_MAX_MS)};
     hd_list_init(&f->node);
-    if (f->from.v > s->x->durable.v && (q->wait_ms == 0 || s->ask_secondary)) {
+    if (f->from.v > s->x->durable.v &&
+        (q->wait_ms == 0 || s->ask_secondary || hd_ha_has_news(s->x->ha))) {
         answer(f, false);
         return;
     }
@@ -138,7 +194,8 @@ void hd_service_fetches_wake(struct hd_meta_service *s)
         return;
     }
     int64_t since_ms = hd_loop_now(s->x->loop).v - s->fetch_at.v;
-    if (since_ms < FETCH_GAP_MS) {
+    bool waited_for = hd_ha_quorum(s->x->ha)->state == HD_QUORUM_BOTH;
+    if (since_ms < FETCH_GAP_MS && !waited_for) {
         hd_loop_timer_set(s->fetch_timer, FETCH_GAP_MS - since_ms);
         return;
     }
@@ -148,18 +205,26 @@ void hd_service_fetches_wake(struct hd_meta_service *s)
         if (f->from.v <= s->x->durable.v) {
             hd_list_remove(&f->node);
             start_read(f);
-        } else if (s->ask_secondary) {
+        } else if (s->ask_secondary || hd_ha_has_news(s->x->ha)) {
             hd_list_remove(&f->node);
             answer(f, false);
         }
     }
 }
 
-void hd_service_fetches_end(struct hd_meta_service *s)
+void hd_service_fetches_answer(struct hd_meta_service *s)
 {
     for (struct hd_list *node; (node = hd_list_pop_front(&s->fetches)) != NULL;) {
         answer(HD_LIST_ENTRY(node, struct fetch, node), false);
     }
+}
+
+void hd_service_fetches_end(struct hd_meta_service *s)
+{
+    for (struct hd_list *node; (node = hd_list_pop_front(&s->recent)) != NULL;) {
+        free(HD_LIST_ENTRY(node, struct recent, node));
+    }
+    hd_service_fetches_answer(s);
 }
 
 void hd_service_fetches_tick(struct hd_meta_service *s, struct hd_mono_ms now)

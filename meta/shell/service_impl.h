@@ -23,6 +23,8 @@ struct hd_meta_service {
     struct hd_wall_ms secondary_seen_wall;
     struct hd_mono_ms secondary_seen;
     struct hd_list fetches; /* parked fetchEdits, service_edits.c */
+    struct hd_list recent;  /* the newest records, as they were handed to the log */
+    size_t recent_bytes;
     struct hd_loop_timer *fetch_timer;
     struct hd_mono_ms fetch_at; /* when the last one was given records */
 
@@ -44,9 +46,8 @@ void *hd_service_decode(struct hd_rpc_call *call, const ProtobufCMessageDescript
 
 /* service_edits.c */
 void hd_service_fetch_edits(struct hd_meta_service *s, struct hd_rpc_call *call);
-void hd_service_fetches_wake(struct hd_meta_service *s); /* there may be an answer for some */
-void hd_service_fetches_timer(void *service);            /* the same, as fetch_timer's callback */
-void hd_service_fetches_end(struct hd_meta_service *s);  /* answers all */
+void hd_service_fetches_timer(void *service);           /* the same, as fetch_timer's callback */
+void hd_service_fetches_end(struct hd_meta_service *s); /* answers all */
 void hd_service_fetches_tick(struct hd_meta_service *s, struct hd_mono_ms now);
 
 /* service_image.c */

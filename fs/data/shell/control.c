@@ -21,6 +21,8 @@ enum {
     RETRY_MS = 200,
     CONNECT_TIMEOUT_MS = 2000,
     CALL_TIMEOUT_MS = 15000,
+    JOIN_TIMEOUT_MS = 5000,
+    PATIENCE_MS = 3000, /* with a meta that is said to be primary and is not ready yet */
     REPORT_TIMEOUT_MS = 120000,
     CHECK_DISKS_MS = 5000,
     FULL_REPORT_MS = 6 * 3600 * 1000,
@@ -34,6 +36,11 @@ struct hd_control {
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
+    struct hd_witness_file *witness;       /* own lock */
+    char addresses[2][HD_ADDR_TEXT_BYTES]; /* of the metas */
+    int address_count;
+    int at;           /* the one that is followed */
+    int64_t stick_ms; /* no other is tried before */
     bool registered;
     uint64_t connection; /* of the client when we registered */
     char ip[HD_IP_TEXT_BYTES];
@@ -157,6 +164,11 @@ Hdw__DatanodeInfo *hd_control_self(struct hd_control *c, struct hd_arena *arena)
     return info->id != NULL ? info : NULL;
 }
 
+static bool joins(const char *method)
+{
+    return strcmp(method, "versionRequest") == 0 || strcmp(method, "registerDatanode") == 0;
+}
+
 int hd_control_call(struct hd_control *c, const char *method, const ProtobufCMessage *request,
                     const ProtobufCMessageDescriptor *response_type, struct hd_arena *arena,
                     ProtobufCMessage **ret_response)
@@ -166,9 +178,101 @@ int hd_control_call(struct hd_control *c, const char *method, const ProtobufCMes
                                .response_type = response_type,
                                .arena = arena,
                                .timeout_ms = strcmp(method, "blockReport") == 0 ? REPORT_TIMEOUT_MS
+                                             : joins(method)                    ? JOIN_TIMEOUT_MS
                                                                                 : CALL_TIMEOUT_MS,
                                .call_id = -1};
     return hd_rpc_call(c->client, &args, ret_response, NULL);
+}
+
+/* --- which meta --- */
+
+static const char *meta_of(struct hd_control *c)
+{
+    pthread_mutex_lock(&c->lock);
+    const char *address = c->addresses[c->at]; /* never changes once it is there */
+    pthread_mutex_unlock(&c->lock);
+    return address;
+}
+
+static void go_to(struct hd_control *c, int at, int64_t stick_ms)
+{
+    pthread_mutex_lock(&c->lock);
+    bool other = at != c->at;
+    c->at = at;
+    c->stick_ms = stick_ms;
+    if (other) {
+        c->registered = false;
+        c->woken = true;
+        pthread_cond_broadcast(&c->changed);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (other && hd_rpc_client_redirect(c->client, c->addresses[at]) < 0) {
+        hd_log_error("no memory to change to the other meta", "meta=%s", c->addresses[at]);
+    }
+}
+
+/* Meta does not answer, or not as the primary: the other one may. */
+static void try_other(struct hd_control *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool patient = hd_clock_mono_ms().v < c->stick_ms;
+    int other = (c->at + 1) % c->address_count;
+    pthread_mutex_unlock(&c->lock);
+    if (!patient && c->address_count > 1) {
+        go_to(c, other, 0);
+    }
+}
+
+/* The primary of a new epoch is at this address. */
+static void follow(struct hd_control *c, const char *address)
+{
+    for (int i = 0; i < c->address_count; i++) {
+        if (strcmp(c->addresses[i], address) == 0) {
+            go_to(c, i, hd_clock_mono_ms().v + PATIENCE_MS);
+            return;
+        }
+    }
+    hd_log_warn("the primary is at an address that the configuration does not have", "address=%s",
+                address);
+}
+
+int hd_control_witness(struct hd_control *c, const Hdw__WitnessRequest *q,
+                       struct hd_witness_state *ret)
+{
+    const struct hd_witness_request r = {.epoch = q->epoch,
+                                         .owner = q->has_owner ? q->owner : 0,
+                                         .serial = q->has_serial ? q->serial : 0,
+                                         .exposed = q->has_exposed && q->exposed,
+                                         .ask_only = q->has_ask_only && q->ask_only,
+                                         .force = q->has_force && q->force};
+    struct hd_witness_state before;
+    hd_witness_get(c->witness, &before);
+    int rc = hd_witness_take(c->witness, &r, q->address != NULL ? q->address : "", q->txid, ret);
+    if (rc > 0 && !r.ask_only) {
+        hd_log_info("witness", "epoch=%" PRIu64 " exposed=%d primary=%s", ret->w.epoch,
+                    ret->w.exposed, ret->address);
+        if (ret->w.epoch > before.w.epoch) {
+            follow(c, ret->address);
+        }
+    }
+    return rc;
+}
+
+static uint64_t witnessed_epoch(struct hd_control *c)
+{
+    struct hd_witness_state s;
+    hd_witness_get(c->witness, &s);
+    return s.w.epoch;
+}
+
+/* A meta of an epoch that is over must not be obeyed. */
+static int check_epoch(struct hd_control *c, bool has_epoch, uint64_t epoch)
+{
+    uint64_t known = witnessed_epoch(c);
+    return !has_epoch || epoch >= known
+               ? 0
+               : hd_fail(-HD_E_STANDBY, "it is of epoch %" PRIu64 ", and there is %" PRIu64, epoch,
+                         known);
 }
 
 /* --- registering --- */
@@ -213,18 +317,24 @@ static int do_register(struct hd_control *c, struct hd_arena *arena)
     }
     q.name = c->data->options.name;
     q.rack = c->data->options.rack[0] != '\0' ? c->data->options.rack : NULL;
+    q.has_epoch = true;
+    q.epoch = witnessed_epoch(c);
     int err = hd_control_call(c, "registerDatanode", &q.base,
                               &hdw__register_datanode_response__descriptor, arena, &m);
     if (err < 0) {
         return err;
     }
     const Hdw__RegisterDatanodeResponse *r = (const Hdw__RegisterDatanodeResponse *)m;
+    err = check_epoch(c, r->has_epoch, r->epoch);
+    if (err < 0) {
+        return err;
+    }
     pthread_mutex_lock(&c->lock);
     snprintf(c->ip, sizeof(c->ip), "%s", r->registration->datanode_id->ip_addr);
     c->full_report = true;
     pthread_mutex_unlock(&c->lock);
     set_registered(c, true);
-    hd_log_info("registered", "meta=%s uuid=%s ip=%s", c->data->options.meta_address,
+    hd_log_info("registered", "meta=%s uuid=%s ip=%s", meta_of(c),
                 hd_store_node_uuid(c->data->store), r->registration->datanode_id->ip_addr);
     return 0;
 }
@@ -251,7 +361,7 @@ static int join_meta(struct hd_control *c, struct hd_arena *arena)
         fatal(c, err);
     } else if (!c->away_told) {
         hd_log_warn("meta cannot be reached; trying again until it can", "meta=%s error=\"%s\"",
-                    c->data->options.meta_address, hd_fail_describe(err));
+                    meta_of(c), hd_fail_describe(err));
         c->away_told = true;
     }
     return err;
@@ -351,18 +461,24 @@ static int heartbeat(struct hd_control *c, struct hd_arena *arena, bool want_lea
     q.has_last_scan_ms = true;
     q.last_scan_ms = hd_scanner_last_scan_ms(c->data->scanner);
     hd_disk_watch_report(c->data, arena, &q);
+    q.has_epoch = true;
+    q.epoch = witnessed_epoch(c);
     err = hd_control_call(c, "sendHeartbeat", &q.base, &hdw__send_heartbeat_response__descriptor,
                           arena, &m);
     if (err < 0) {
         return err;
     }
     const Hdw__SendHeartbeatResponse *r = (const Hdw__SendHeartbeatResponse *)m;
+    err = check_epoch(c, r->has_epoch, r->epoch);
+    if (err < 0) {
+        return err;
+    }
     if (r->full_block_report_lease_id != 0) {
         c->lease_id = r->full_block_report_lease_id;
     }
     for (size_t i = 0; i < r->n_cmds; i++) {
         if (r->cmds[i]->cmd_type == HDW__DATANODE_COMMAND_TYPE__CMD_RegisterCommand) {
-            hd_log_info("meta asks to register again", "meta=%s", c->data->options.meta_address);
+            hd_log_info("meta asks to register again", "meta=%s", meta_of(c));
             set_registered(c, false);
         } else {
             hd_command_run(c->data, r->cmds[i]);
@@ -524,10 +640,10 @@ static void one_turn(struct hd_control *c, struct hd_arena *arena)
     }
     if (err < 0) {
         if (hd_control_is_registered(c)) {
-            hd_log_warn("lost meta", "meta=%s error=\"%s\"", c->data->options.meta_address,
-                        hd_fail_describe(err));
+            hd_log_warn("lost meta", "meta=%s error=\"%s\"", meta_of(c), hd_fail_describe(err));
         }
         set_registered(c, false);
+        try_other(c);
     }
 }
 
@@ -600,19 +716,31 @@ int hd_control_start(struct hd_data *d, struct hd_control **ret)
     pthread_cond_init(&c->changed, &attr);
     pthread_condattr_destroy(&attr);
     /* Nodes on one machine may differ in nothing but the address: meta is to see it. */
-    struct hd_rpc_client_options options = {.address = d->options.meta_address,
+    snprintf(c->addresses[0], HD_ADDR_TEXT_BYTES, "%s", d->options.meta_address);
+    snprintf(c->addresses[1], HD_ADDR_TEXT_BYTES, "%s", d->options.secondary_address);
+    c->address_count = c->addresses[1][0] != '\0' ? 2 : 1;
+    int err = hd_witness_open(d->store, &c->witness);
+    if (err < 0) {
+        free(c);
+        return err;
+    }
+    struct hd_witness_state witness;
+    hd_witness_get(c->witness, &witness);
+    c->at = strcmp(witness.address, c->addresses[1]) == 0 && c->address_count == 2;
+    struct hd_rpc_client_options options = {.address = c->addresses[c->at],
                                             .source_ip = listens_on,
                                             .protocol = PROTOCOL,
                                             .user = d->options.user,
                                             .connect_timeout_ms = CONNECT_TIMEOUT_MS,
                                             .call_timeout_ms = CALL_TIMEOUT_MS};
-    int err = hd_rpc_client_new(&options, &c->client);
+    err = hd_rpc_client_new(&options, &c->client);
     *ret = c;
     if (err == 0) {
         err = hd_data_thread(&c->thread, false, control_main, c);
     }
     if (err < 0) {
         hd_rpc_client_free(c->client);
+        hd_witness_close(c->witness);
         free(c);
         *ret = NULL;
     }
@@ -640,6 +768,7 @@ void hd_control_stop(struct hd_control *c)
     hd_control_quit(c);
     pthread_join(c->thread, NULL);
     hd_rpc_client_free(c->client);
+    hd_witness_close(c->witness);
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     free(c);

@@ -2,7 +2,8 @@
  * The node's relation to meta: versionRequest, registerDatanode, heartbeats, full block reports, on
  * one connection whose end is news to meta; and the commands that come back.
  *
- * While meta is away it is tried again every 200 ms, for ever.
+ * With two metas it goes to the one that answers as primary of the highest epoch it was a witness
+ * of (witness.h). While none does, they are tried in turn every 200 ms, for ever.
  */
 #ifndef HD_DATA_SHELL_CONTROL_H
 #define HD_DATA_SHELL_CONTROL_H
@@ -10,7 +11,10 @@
 #include "fs/data/shell/data.h"
 #include "fs/base/arena.h"
 
+#include "fs/data/shell/witness.h"
+
 #include "datanode.pb-c.h"
+#include "howdah.pb-c.h"
 
 int hd_control_start(struct hd_data *d, struct hd_control **ret);
 
@@ -31,6 +35,10 @@ Hdw__DatanodeRegistration *hd_control_registration(struct hd_control *c, struct 
 int hd_control_call(struct hd_control *c, const char *method, const ProtobufCMessage *request,
                     const ProtobufCMessageDescriptor *response_type, struct hd_arena *arena,
                     ProtobufCMessage **ret_response);
+
+/* howdah.DataProtocol.witness, as hd_witness_take; a new epoch's primary is followed at once. */
+int hd_control_witness(struct hd_control *c, const Hdw__WitnessRequest *q,
+                       struct hd_witness_state *ret);
 
 /* This node in a message: DatanodeInfo with the id filled in. */
 Hdw__DatanodeInfo *hd_control_self(struct hd_control *c, struct hd_arena *arena);

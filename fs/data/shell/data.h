@@ -49,6 +49,7 @@ struct hd_data_options {
     char ipc_address[HD_ADDR_TEXT_BYTES]; /* RPC */
     char http_address[HD_ADDR_TEXT_BYTES];
     char meta_address[HD_ADDR_TEXT_BYTES];
+    char secondary_address[HD_ADDR_TEXT_BYTES]; /* the other meta's; "" when there is none */
     char host_name[256];
     char name[64];  /* "data-1" */
     char rack[256]; /* "": meta's rack map, or none */

@@ -41,7 +41,7 @@ static int meta_address(const struct hd_config *config, char out[HD_ADDR_TEXT_BY
                        hd_config_path(config), uri);
     }
     copy(out, HD_ADDR_TEXT_BYTES, uri + sizeof(scheme) - 1);
-    out[strcspn(out, "/")] = '\0';
+    out[strcspn(out, "/,")] = '\0';
     return 0;
 }
 
@@ -139,6 +139,9 @@ int hd_data_options_load(const struct hd_config *config, const char *name,
              socket_path);
     host_name(at, o.address, o.host_name);
     own_user(o.user);
+    struct hd_config_at second = {config, NULL, "secondary"};
+    copy(o.secondary_address, sizeof(o.secondary_address),
+         hd_config_str(second, "rpc_address", ""));
     int err = meta_address(config, o.meta_address);
     if (err == 0) {
         err = load_numbers(at, &o);

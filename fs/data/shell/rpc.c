@@ -145,7 +145,9 @@ struct job {
     union {
         struct hd_recovery_answer answer;
         char storage_id[HD_LAYOUT_ID_BYTES];
+        struct hd_witness_state witness;
     } result;
+    bool accepted;
     void (*answer)(struct job *j);
 };
 
@@ -273,6 +275,34 @@ static void sync_replica(struct hd_data *d, struct hd_rpc_call *call, const Prot
     run_job(d, call, m, sync_work, sync_answer);
 }
 
+static void witness_work(struct job *j)
+{
+    j->err = hd_control_witness(j->data->control, (const Hdw__WitnessRequest *)j->request,
+                                &j->result.witness);
+    j->accepted = j->err > 0;
+    j->err = HD_MIN(j->err, 0);
+}
+
+static void witness_answer(struct job *j)
+{
+    Hdw__WitnessResponse r = HDW__WITNESS_RESPONSE__INIT;
+    struct hd_witness_state *w = &j->result.witness;
+    r.accepted = j->accepted;
+    r.epoch = w->w.epoch;
+    r.exposed = w->w.exposed;
+    r.has_txid = r.has_serial = r.has_owner = true;
+    r.txid = w->txid;
+    r.serial = w->w.serial;
+    r.owner = w->w.owner;
+    r.address = w->address;
+    hd_rpc_reply(j->call, &r.base, 0);
+}
+
+static void witness(struct hd_data *d, struct hd_rpc_call *call, const ProtobufCMessage *m)
+{
+    run_job(d, call, m, witness_work, witness_answer);
+}
+
 /* --- dispatch --- */
 
 static const struct method {
@@ -296,6 +326,7 @@ static const struct method {
     {OWN_PROTOCOL, "syncReplica", &hdw__sync_replica_request__descriptor, sync_replica},
     {OWN_PROTOCOL, "scanReplicas", &hdw__scan_replicas_request__descriptor, scan_replicas},
     {OWN_PROTOCOL, "getScanStatus", &hdw__get_scan_status_request__descriptor, get_scan_status},
+    {OWN_PROTOCOL, "witness", &hdw__witness_request__descriptor, witness},
 };
 
 static void on_call(void *ctx, struct hd_rpc_call *call)

@@ -11,6 +11,7 @@
  *   syncReplica                  empty, ReplicaNotFoundException, IOException of the disk
  *   scanReplicas                 empty; the scan has begun
  *   getScanStatus                how far it is
+ *   witness                      whether it is accepted, and what is known; the disks' IOException
  *   anything else                RpcNoSuchMethodException
  *
  * Calls that touch disks or wait for a writer run on workers; the loop never blocks.

@@ -1,0 +1,23 @@
+/* Which requests a witness accepts. See witness.h. */
+#include "fs/wire/witness.h"
+
+bool hd_witness_ask(struct hd_witness *w, const struct hd_witness_request *r)
+{
+    const struct hd_witness next = {r->epoch, r->owner, r->serial, r->exposed};
+    if (r->epoch < w->epoch || (r->epoch == w->epoch && r->owner != w->owner)) {
+        return false;
+    }
+    if (r->ask_only) {
+        return true;
+    }
+    if (r->epoch == w->epoch) {
+        bool again = r->serial == w->serial && r->exposed == w->exposed;
+        if (r->serial < w->serial || (r->serial == w->serial && !again)) {
+            return false;
+        }
+    } else if (r->serial == 0 && w->exposed && !r->force) {
+        return false; /* a promotion that would lose what the primary acknowledged alone */
+    }
+    *w = next;
+    return true;
+}
