@@ -43,9 +43,9 @@ static int receive_answer(struct hd_block_stream *s, uint64_t offset)
     return 0;
 }
 
-int hd_block_stream_open(struct hd_block_stream *s, struct hd_conn_cache *cache,
-                         const Hdw__LocatedBlock *block, const Hdw__DatanodeInfo *node,
-                         const char *client_name, uint64_t offset, uint64_t size, int timeout_ms)
+int hd_block_stream_ask(struct hd_block_stream *s, struct hd_conn_cache *cache,
+                        const Hdw__LocatedBlock *block, const Hdw__DatanodeInfo *node,
+                        const char *client_name, uint64_t offset, uint64_t size, int timeout_ms)
 {
     *s = (struct hd_block_stream){.pos = offset, .end = offset + size};
     int err = hd_conn_open(cache, node, timeout_ms, &s->conn);
@@ -59,15 +59,37 @@ int hd_block_stream_open(struct hd_block_stream *s, struct hd_conn_cache *cache,
     request.offset = offset;
     request.len = size;
     err = hd_transfer_request(&s->conn->stream, HD_OP_READ_BLOCK, &request.base);
-    if (err == 0) {
-        err = receive_answer(s, offset);
+    if (err < 0 && s->conn->reused && err != -ETIMEDOUT) {
+        hd_block_stream_close(s, NULL);
+        return hd_block_stream_ask(s, NULL, block, node, client_name, offset, size, timeout_ms);
     }
-    if (err == 0) {
-        return 0;
+    if (err < 0) {
+        hd_block_stream_close(s, NULL);
     }
-    bool again = s->conn->reused && err != -ETIMEDOUT;
-    hd_block_stream_close(s, NULL);
-    if (again) { /* the node closed the idle connection, or was replaced behind it */
+    return err;
+}
+
+int hd_block_stream_hear(struct hd_block_stream *s)
+{
+    int err = receive_answer(s, s->pos);
+    if (err < 0) {
+        hd_block_stream_close(s, NULL);
+    }
+    return err;
+}
+
+int hd_block_stream_open(struct hd_block_stream *s, struct hd_conn_cache *cache,
+                         const Hdw__LocatedBlock *block, const Hdw__DatanodeInfo *node,
+                         const char *client_name, uint64_t offset, uint64_t size, int timeout_ms)
+{
+    int err = hd_block_stream_ask(s, cache, block, node, client_name, offset, size, timeout_ms);
+    if (err < 0) {
+        return err;
+    }
+    bool reused = s->conn->reused;
+    err = hd_block_stream_hear(s);
+    if (err < 0 && reused && err != -ETIMEDOUT) {
+        /* the node closed the idle connection, or was replaced behind it */
         return hd_block_stream_open(s, NULL, block, node, client_name, offset, size, timeout_ms);
     }
     return err;

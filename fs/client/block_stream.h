@@ -25,7 +25,15 @@ struct hd_block_stream {
     size_t chunk_size;
 };
 
-/* Asks the node for [offset, offset + size) of the block. timeout_ms holds for every wait. */
+/*
+ * Asks the node for [offset, offset + size) of the block, and takes the first answer.
+ * hd_block_stream_open is both, and asks again where a kept connection proved to be closed.
+ * timeout_ms holds for every wait.
+ */
+int hd_block_stream_ask(struct hd_block_stream *s, struct hd_conn_cache *cache,
+                        const Hdw__LocatedBlock *block, const Hdw__DatanodeInfo *node,
+                        const char *client_name, uint64_t offset, uint64_t size, int timeout_ms);
+int hd_block_stream_hear(struct hd_block_stream *s);
 int hd_block_stream_open(struct hd_block_stream *s, struct hd_conn_cache *cache,
                          const Hdw__LocatedBlock *block, const Hdw__DatanodeInfo *node,
                          const char *client_name, uint64_t offset, uint64_t size, int timeout_ms);

@@ -35,6 +35,21 @@ static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage
     return err;
 }
 
+int hd_call_briefly(struct hd_fs *fs, const char *method, const ProtobufCMessage *request,
+                    const ProtobufCMessageDescriptor *type, int timeout_ms, struct hd_arena *arena,
+                    ProtobufCMessage **ret)
+{
+    struct hd_rpc_args args = {
+        .method = method,
+        .request = request,
+        .response_type = type,
+        .arena = arena,
+        .timeout_ms = timeout_ms,
+        .call_id = -1,
+    };
+    return try_call(fs, &args, ret);
+}
+
 int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
                    const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
                    int budget_ms, struct hd_arena *arena, ProtobufCMessage **ret)

@@ -16,7 +16,7 @@ enum {
     BLOCKS_MAX = 128, /* two descriptors each */
     UNUSED_MS = 60000,
     REFUSED_MS = 30000,
-    SOCKET_TIMEOUT_MS = 1000,
+    SOCKET_TIMEOUT_MS = 300,
     SHORT_CIRCUIT_VERSION = 1,
     META_HEADER_BYTES = 7,
     META_VERSION = 1,

@@ -1,11 +1,9 @@
 /*
  * Reading files: hd_file_open, hd_file_pread and company.
  *
- * Any number of threads read one file. A read is cut at block borders; each part comes from a local
- * replica by descriptor, or from a stream over the network (reader.h).
- *
- * A replica that fails or keeps silent is left for the next one and its node is suspect for some
- * seconds. When all failed the blocks are asked for again, until the retry time is used up.
+ * Any number of threads read one file. A read is cut at block borders; each part comes from a
+ * stream that is there (read_streams.c), else from any replica (read_replicas.c). When all failed
+ * the blocks are asked for again, until the retry time is used up.
  */
 #include "fs/base/error.h"
 #include "fs/client/core/retry.h"
@@ -21,168 +19,23 @@
 #include <unistd.h>
 
 enum {
-    SLACK_BYTES = 2 << 20,   /* how far out of order is still sequential */
-    SLACK_READS = 16,        /* and in reads of the size at hand */
-    FIRST_TIMEOUT_MS = 1000, /* while another replica is there */
-    LAST_TIMEOUT_MS = 3000,
-    MAX_TIMEOUT_MS = 20000,
-    CANDIDATES_MAX = 32,
+    SLACK_BYTES = 2 << 20, /* how far out of order is still sequential */
+    SLACK_READS = 16,      /* and in reads of the size at hand */
 };
-
-/* ---- one attempt at one replica ---- */
-
-static int attempt_local(struct hd_reader *r, const struct hd_part *p,
-                         const Hdw__DatanodeInfo *node, size_t *ret_done)
-{
-    struct hd_session *s = r->fs->session;
-    struct hd_local_block *b;
-    *ret_done = 0;
-    int err = hd_local_cache_get(&s->locals, s->socket_path, (int)node->id->xfer_port, p->block->b,
-                                 p->block->block_token, &b);
-    if (err < 0) {
-        return -ENOENT; /* none to be had: over the network */
-    }
-    err = hd_local_block_read(b, p->out, p->size, p->offset);
-    if (err == 0) {
-        *ret_done = p->size;
-        atomic_fetch_add(&r->local_bytes, p->size);
-    } else {
-        /* The replica may have been appended to meanwhile; the node itself tells, over the network.
-         */
-        hd_local_cache_drop(&s->locals, b);
-        err = -ENOENT;
-    }
-    hd_local_cache_put(&s->locals, b);
-    return err;
-}
-
-static int attempt_remote(struct hd_reader *r, const struct hd_part *p,
-                          const Hdw__DatanodeInfo *node, size_t *ret_done)
-{
-    struct hd_session *s = r->fs->session;
-    *ret_done = 0;
-    uint64_t ask;
-    struct hd_kept_stream *k = hd_reader_take_place(r, p, node->id->datanode_uuid, &ask);
-    struct hd_kept_stream single = {.busy = true};
-    if (k == NULL) {
-        k = &single;
-        ask = p->size;
-    }
-    int err = hd_block_stream_open(&k->in, &s->conns, p->block, node, s->client_name, p->offset,
-                                   ask, p->timeout_ms);
-    k->open = err == 0;
-    if (err == 0) {
-        err = hd_reader_read_stream(r, k, p, ret_done);
-    }
-    hd_reader_give_back(r, k, err);
-    if (k == &single) {
-        hd_reader_drop_stream(r, k);
-    }
-    return err;
-}
-
-static void report_bad(struct hd_reader *r, const struct hd_part *p, size_t index)
-{
-    Hdw__LocatedBlock bad = *p->block;
-    bad.n_locs = 1;
-    bad.locs = &p->block->locs[index];
-    bool typed = p->block->n_storage_types == p->block->n_locs;
-    bad.n_storage_types = typed ? 1 : 0;
-    bad.storage_types = typed ? &p->block->storage_types[index] : NULL;
-    bool named = p->block->n_storage_i_ds == p->block->n_locs;
-    bad.n_storage_i_ds = named ? 1 : 0;
-    bad.storage_i_ds = named ? &p->block->storage_i_ds[index] : NULL;
-    bad.n_is_cached = 0;
-    bad.corrupt = true;
-    Hdw__LocatedBlock *list[] = {&bad};
-    Hdw__ReportBadBlocksRequest request = HDW__REPORT_BAD_BLOCKS_REQUEST__INIT;
-    request.n_blocks = 1;
-    request.blocks = list;
-    HD_AUTO(hd_arena_done) struct hd_arena arena;
-    hd_arena_init(&arena, 0);
-    ProtobufCMessage *response;
-    (void)hd_call_once(r->fs, NULL, "reportBadBlocks", &request.base,
-                       &hdw__report_bad_blocks_response__descriptor, &arena, &response);
-}
-
-/* ---- replicas in turn ---- */
-
-/* What one read remembers over its attempts. */
-struct attempts {
-    struct hd_retry retry;
-    bool begun;
-    int round;
-};
-
-static size_t list_candidates(struct hd_reader *r, const struct hd_part *p, struct hd_candidate *c)
-{
-    struct hd_session *s = r->fs->session;
-    size_t n = HD_MIN(p->block->n_locs, (size_t)CANDIDATES_MAX);
-    for (size_t i = 0; i < n; i++) {
-        const Hdw__DatanodeID *id = p->block->locs[i]->id;
-        c[i] = (struct hd_candidate){
-            .local = s->socket_path != NULL && hd_session_is_local(s, id->ip_addr, id->host_name),
-            .suspect = hd_session_node_suspect(s, id->datanode_uuid),
-        };
-    }
-    return n;
-}
-
-static int timeout_for(int round, bool last)
-{
-    if (round == 0) {
-        return last ? LAST_TIMEOUT_MS : FIRST_TIMEOUT_MS;
-    }
-    return HD_MIN(LAST_TIMEOUT_MS << HD_MIN(round, 3), (int)MAX_TIMEOUT_MS);
-}
-
-/* Some bytes of the part from any replica: 0 and *ret_done > 0, or the last error. */
-static int read_from_any(struct hd_reader *r, struct hd_part *p, struct attempts *a,
-                         size_t *ret_done)
-{
-    struct hd_candidate c[CANDIDATES_MAX];
-    size_t count = list_candidates(r, p, c);
-    int err = hd_fail(-HD_E_MISSING_BLOCK, "%s: no data node has blk_%llu", r->path,
-                      (unsigned long long)p->block->b->block_id);
-    *ret_done = 0;
-    for (size_t tried = 0;; tried++) {
-        int i = hd_candidate_choose(c, count);
-        if (i < 0) {
-            return err;
-        }
-        c[i].failed = true;
-        const Hdw__DatanodeInfo *node = p->block->locs[i];
-        if (c[i].local && !p->incomplete && attempt_local(r, p, node, ret_done) == 0) {
-            return 0;
-        }
-        p->timeout_ms = timeout_for(a->round, tried + 1 == count);
-        err = attempt_remote(r, p, node, ret_done);
-        if (err == 0) {
-            if (c[i].suspect) {
-                hd_session_node_served(r->fs->session, node->id->datanode_uuid);
-            }
-            return 0;
-        }
-        atomic_fetch_add(&r->retries, 1);
-        hd_session_node_failed(r->fs->session, node->id->datanode_uuid);
-        if (err == -HD_E_CHECKSUM) {
-            report_bad(r, p, (size_t)i);
-        }
-        if (*ret_done > 0) {
-            return 0; /* what came is good; the rest is another turn's */
-        }
-    }
-}
 
 /* From a stream that is there, else from any replica. */
-static int read_part(struct hd_reader *r, struct hd_part *p, struct attempts *a, size_t *ret_done)
+static int read_part(struct hd_reader *r, struct hd_part *p, struct hd_attempts *a,
+                     size_t *ret_done)
 {
     struct hd_kept_stream *k = hd_reader_take_stream(r, p, ret_done);
     if (*ret_done > 0) {
         return 0;
     }
     if (k != NULL) {
-        p->timeout_ms = p->block->n_locs > 1 ? FIRST_TIMEOUT_MS : LAST_TIMEOUT_MS;
+        p->timeout_ms = hd_session_stream_patience_ms(r->fs->session);
+        if (p->block->n_locs == 1) {
+            p->timeout_ms = HD_READER_PATIENT_MS;
+        }
         int err = hd_reader_read_stream(r, k, p, ret_done);
         char node[HD_UUID_TEXT_BYTES];
         memcpy(node, k->node, sizeof(node));
@@ -191,11 +44,14 @@ static int read_part(struct hd_reader *r, struct hd_part *p, struct attempts *a,
         if (err < 0 && !stale) {
             hd_session_node_failed(r->fs->session, node);
         }
+        if (err == -HD_E_CHECKSUM) {
+            hd_attempts_note_bad(a, p, node);
+        }
         if (*ret_done > 0) {
             return 0;
         }
     }
-    return read_from_any(r, p, a, ret_done);
+    return hd_reader_read_any(r, p, a, ret_done);
 }
 
 /* ---- the file ---- */
@@ -237,7 +93,7 @@ static struct hd_blocks *current_blocks(struct hd_reader *r)
 }
 
 /* After a round of failures: waits, asks meta again. The old error when the time is used up. */
-static int next_round(struct hd_reader *r, struct attempts *a, int err)
+static int next_round(struct hd_reader *r, struct hd_attempts *a, int err)
 {
     int64_t now = hd_clock_mono_ms().v;
     if (!a->begun) {
@@ -284,7 +140,7 @@ int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset
     struct hd_part p = {.slack = HD_MIN((uint64_t)SLACK_BYTES, (uint64_t)size * SLACK_READS)};
     p.sequential = hd_sequence_note(&r->sequence, offset, size, p.slack);
     pthread_mutex_unlock(&r->lock);
-    struct attempts a = {.begun = false};
+    struct hd_attempts a = {.begun = false};
     size_t total = 0;
     int err = 0;
     while (total < size && err == 0) {

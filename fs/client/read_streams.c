@@ -164,7 +164,7 @@ static uint64_t request_size(const struct hd_reader *r, const struct hd_part *p)
 }
 
 struct hd_kept_stream *hd_reader_take_place(struct hd_reader *r, const struct hd_part *p,
-                                            const char *node_uuid, uint64_t *ret_ask)
+                                            uint64_t *ret_ask)
 {
     pthread_mutex_lock(&r->lock);
     *ret_ask = request_size(r, p);
@@ -174,7 +174,7 @@ struct hd_kept_stream *hd_reader_take_place(struct hd_reader *r, const struct hd
         k->genstamp = p->block->b->generation_stamp;
         k->busy_end = p->offset + p->size;
         k->end = p->offset + *ret_ask;
-        snprintf(k->node, sizeof(k->node), "%s", node_uuid);
+        k->node[0] = '\0';
     }
     pthread_mutex_unlock(&r->lock);
     return k;

@@ -9,11 +9,14 @@
 
 #include "fs/client/block_stream.h"
 #include "fs/client/blocks.h"
+#include "fs/client/core/retry.h"
 #include "fs/client/session.h"
 
 enum {
     HD_READER_STREAMS_MAX = 4,
     HD_READER_AHEAD_MAX = 8, /* pieces set aside a stream */
+    HD_READER_BAD_MAX = 4,
+    HD_READER_PATIENT_MS = 3000, /* where there is no other replica */
 };
 
 /* Bytes of a block read past for another thread. */
@@ -66,6 +69,29 @@ struct hd_part {
     int timeout_ms;
 };
 
+/* What one pread remembers over its attempts. */
+struct hd_attempts {
+    struct hd_retry retry;
+    bool begun; /* retry is in use */
+    int round;
+    /* Replicas whose sums did not fit: reported once another one of the block has proven good. */
+    struct {
+        uint64_t block_id; /* 0: free */
+        char node[HD_UUID_TEXT_BYTES];
+    } bad[HD_READER_BAD_MAX];
+    size_t bad_next;
+};
+
+/*
+ * Some bytes of the part from any replica (read_replicas.c): 0 and *ret_done > 0, or the last
+ * error.
+ */
+int hd_reader_read_any(struct hd_reader *r, struct hd_part *p, struct hd_attempts *a,
+                       size_t *ret_done);
+
+/* The node's replica of the part's block is bad, as far as its sums tell. */
+void hd_attempts_note_bad(struct hd_attempts *a, const struct hd_part *p, const char *node);
+
 /*
  * A stream for the part, busy now; or *ret_copied bytes that were set aside, in p->out; or NULL.
  * Waits for streams that are about to come by. Takes the lock.
@@ -78,7 +104,7 @@ struct hd_kept_stream *hd_reader_take_stream(struct hd_reader *r, const struct h
  * are busy: the part alone is to be read then. Takes the lock.
  */
 struct hd_kept_stream *hd_reader_take_place(struct hd_reader *r, const struct hd_part *p,
-                                            const char *node_uuid, uint64_t *ret_ask);
+                                            uint64_t *ret_ask);
 
 /*
  * Reads bytes of the part from a stream that is the caller's, reading past what lies before. At

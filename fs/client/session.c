@@ -371,6 +371,29 @@ bool hd_session_node_suspect(struct hd_session *s, const char *key)
     return suspect;
 }
 
+void hd_session_note_answer(struct hd_session *s, int64_t took_ms)
+{
+    pthread_mutex_lock(&s->lock);
+    hd_patience_note(&s->patience, took_ms);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int hd_session_patience_ms(struct hd_session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    int ms = hd_patience_ms(&s->patience);
+    pthread_mutex_unlock(&s->lock);
+    return ms;
+}
+
+int hd_session_stream_patience_ms(struct hd_session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    int ms = hd_patience_stream_ms(&s->patience);
+    pthread_mutex_unlock(&s->lock);
+    return ms;
+}
+
 bool hd_session_is_local(const struct hd_session *s, const char *ip, const char *host)
 {
     return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0 || strcmp(host, s->host_name) == 0;

@@ -9,6 +9,7 @@
 #include "fs/base/list.h"
 #include "fs/base/types.h"
 #include "fs/client/core/health.h"
+#include "fs/client/core/patience.h"
 #include "fs/client/failover.h"
 #include "fs/client/howdah.h"
 #include "fs/client/local_cache.h"
@@ -49,6 +50,7 @@ struct hd_session {
     uint32_t checksum_type;
     int64_t defaults_until_ms; /* 0: not asked yet */
     struct hd_health health;
+    struct hd_patience patience;
 
     struct hd_list writers; /* of hd_writer.link */
     pthread_cond_t lease_wake;
@@ -86,6 +88,11 @@ int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
                    const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
                    int budget_ms, struct hd_arena *arena, ProtobufCMessage **ret);
 
+/* The same once, for timeout_ms at most: what may as well be left undone. */
+int hd_call_briefly(struct hd_fs *fs, const char *method, const ProtobufCMessage *request,
+                    const ProtobufCMessageDescriptor *type, int timeout_ms, struct hd_arena *arena,
+                    ProtobufCMessage **ret);
+
 /* The same once, without waiting for a better time. */
 int hd_call_once(struct hd_fs *fs, const char *protocol, const char *method,
                  const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
@@ -110,6 +117,11 @@ int hd_session_defaults(struct hd_fs *fs, struct hd_defaults *ret, uint32_t *ret
 void hd_session_node_failed(struct hd_session *s, const char *key);
 void hd_session_node_served(struct hd_session *s, const char *key);
 bool hd_session_node_suspect(struct hd_session *s, const char *key);
+
+/* Reader's patience (core/patience.h), under the session's lock. */
+void hd_session_note_answer(struct hd_session *s, int64_t took_ms);
+int hd_session_patience_ms(struct hd_session *s);
+int hd_session_stream_patience_ms(struct hd_session *s);
 
 /* Whether a data node runs on this machine. */
 bool hd_session_is_local(const struct hd_session *s, const char *ip, const char *host);
