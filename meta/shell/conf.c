@@ -130,12 +130,13 @@ static int load_ints(struct hd_config_at at, const struct int_key *keys, size_t 
 static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
 {
     struct hd_meta_options *o = &c->core;
-    int64_t replication, list_limit, trash, streams;
+    int64_t replication, list_limit, trash, streams, maintenance;
     const struct int_key keys[] = {
         {"replication", 3, 1, &replication},
         {"list_limit", 1000, 1, &list_limit},
         {"trash_minutes", 0, 0, &trash},
         {"repair_streams_per_node", 4, 1, &streams},
+        {"maintenance_replicas_min", 1, 1, &maintenance},
         {"heartbeat_ms", 1000, 1, &o->heartbeat_ms},
         {"stale_ms", 5000, 1, &o->stale_ms},
         {"dead_ms", 15000, 1, &o->dead_ms},
@@ -173,11 +174,21 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
     o->list_limit = (uint32_t)list_limit;
     o->trash_minutes = (uint64_t)trash;
     o->repair_streams_per_node = (uint32_t)HD_MIN(streams, 1000);
+    o->maintenance_replicas_min = (uint32_t)HD_MIN(maintenance, HD_REPLICATION_MAX);
     o->superuser = c->superuser;
     o->supergroup = c->supergroup;
     o->host_name = c->host_name;
     hd_random_bytes(&o->seed, sizeof(o->seed));
     return 0;
+}
+
+static int load_racks(struct hd_config_at meta, struct hd_meta_conf *c)
+{
+    int err = copy(c->rack_table, sizeof(c->rack_table), hd_config_str(meta, "rack_table", ""),
+                   "rack_table");
+    return err < 0 ? err
+                   : copy(c->rack_script, sizeof(c->rack_script),
+                          hd_config_str(meta, "rack_script", ""), "rack_script");
 }
 
 int hd_meta_conf_load(const struct hd_config *config, const char *name, bool secondary,
@@ -194,6 +205,9 @@ int hd_meta_conf_load(const struct hd_config *config, const char *name, bool sec
     }
     if (err == 0) {
         err = load_sync(meta, conf);
+    }
+    if (err == 0) {
+        err = load_racks(meta, conf);
     }
     if (err == 0) {
         err = hd_config_bytes(at, "reserved", (uint64_t)64 << 20, &conf->reserved_bytes);

@@ -19,6 +19,8 @@ struct hd_meta_conf {
     char superuser[256];
     char supergroup[256];
     char host_name[256];
+    char rack_table[HD_CONF_TEXT_BYTES];  /* "": none */
+    char rack_script[HD_CONF_TEXT_BYTES]; /* "": none */
     int64_t flush_ms;
     int64_t checkpoints_kept;
     int64_t checkpoint_interval_s;

@@ -218,6 +218,9 @@ static void carry_out(struct hd_executor *x)
     if (e->trace != NULL) {
         hd_log_info("core", "%s", e->trace);
     }
+    if (e->rack_wanted != NULL) {
+        hd_rack_map_want(x->racks, e->rack_wanted);
+    }
     arm_tick(x, e->deadline);
 }
 
@@ -417,6 +420,16 @@ void hd_executor_flush(struct hd_executor *x)
     hand_over(x);
 }
 
+static void on_racks(void *ctx, const struct hd_meta_rack *racks, size_t count, bool replace)
+{
+    struct hd_executor *x = ctx;
+    struct hd_meta_event event = {
+        .type = HD_META_RACKS, .racks = racks, .rack_count = count, .racks_replace = replace};
+    if (!x->stopping && !x->fenced) {
+        step(x, &event);
+    }
+}
+
 int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, struct hd_loop *loop,
                     struct hd_executor **ret)
 {
@@ -457,6 +470,14 @@ int hd_executor_new(const struct hd_meta_conf *conf, struct hd_store *store, str
     }
     if (err == 0) {
         err = hd_service_new(x, &x->service);
+    }
+    if (err == 0) {
+        err = hd_rack_map_start(&(struct hd_rack_map_options){.loop = loop,
+                                                              .table = conf->rack_table,
+                                                              .script = conf->rack_script,
+                                                              .on_racks = on_racks,
+                                                              .ctx = x},
+                                &x->racks);
     }
     if (err == 0) {
         err = hd_loop_timer_add(loop, 1, on_tick, x, &x->tick);
@@ -565,6 +586,7 @@ void hd_executor_free(struct hd_executor *x)
     if (x == NULL) {
         return;
     }
+    hd_rack_map_stop(x->racks);
     stop_threads(x);
     free_tables(x);
     if (x->tick != NULL) {

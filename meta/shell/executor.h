@@ -21,6 +21,7 @@
 #include "meta/shell/groups.h"
 #include "meta/shell/ha.h"
 #include "meta/shell/log_thread.h"
+#include "meta/shell/rack_map.h"
 #include "meta/shell/store.h"
 
 struct hd_meta_service;
@@ -50,12 +51,13 @@ struct hd_executor {
     struct hd_meta_service *service; /* what the shell answers itself; service.h */
     struct hd_meta_effects effects;
     struct hd_groups groups;
-    struct hd_map conns;    /* id -> struct hd_exec_conn, owned */
-    struct hd_map held;     /* calls the core keeps, by token: itself */
-    uint64_t stepping;      /* token of the call whose step this is; 0: it is answered */
-    struct hd_list doubted; /* struct doubted: calls that wait for hd_ha_in_doubt to end */
-    bool stopping;          /* nothing is stepped any more */
-    bool fenced;            /* another meta is primary: every answer is StandbyException */
+    struct hd_rack_map *racks; /* NULL: neither table nor script */
+    struct hd_map conns;       /* id -> struct hd_exec_conn, owned */
+    struct hd_map held;        /* calls the core keeps, by token: itself */
+    uint64_t stepping;         /* token of the call whose step this is; 0: it is answered */
+    struct hd_list doubted;    /* struct doubted: calls that wait for hd_ha_in_doubt to end */
+    bool stopping;             /* nothing is stepped any more */
+    bool fenced;               /* another meta is primary: every answer is StandbyException */
     struct hd_loop_timer *tick;
     int64_t tick_at_ms; /* when it is armed for */
 

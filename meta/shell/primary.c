@@ -30,7 +30,8 @@ static void on_signal(void *ctx, uint32_t events)
     while (read(p->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP) {
             hd_groups_clear(&p->executor->groups);
-            hd_log_info("groups of users forgotten", "signal=SIGHUP");
+            hd_rack_map_reload(p->executor->racks);
+            hd_log_info("groups of users forgotten, racks read again", "signal=SIGHUP");
             continue;
         }
         hd_log_info("stopping", "signal=%u", info.ssi_signo);
