@@ -1,6 +1,7 @@
 /* The store on leveldb's C API. Values are small and already dense: no compression. See kv.h. */
 #include "meta/kv/kv.h"
 #include "meta/kv/kv_impl.h"
+#include "meta/kv/leveldb_check.h"
 #include "fs/base/error.h"
 
 #include <errno.h>
@@ -160,6 +161,10 @@ static const struct hd_kv_ops store_ops = {
 
 int hd_kv_open_leveldb(const char *dir, const struct hd_kv_options *options, struct hd_kv **ret)
 {
+    int err = hd_leveldb_check(dir);
+    if (err < 0) {
+        return err;
+    }
     struct store *s = calloc(1, sizeof(*s));
     if (s == NULL) {
         return -ENOMEM;
@@ -188,7 +193,7 @@ int hd_kv_open_leveldb(const char *dir, const struct hd_kv_options *options, str
         s->db = leveldb_open(s->options, dir, &text);
     }
     if (s->db == NULL) {
-        int err = text != NULL ? failed(s, "open", text) : -ENOMEM;
+        err = text != NULL ? failed(s, "open", text) : -ENOMEM;
         store_close(&s->kv);
         return err;
     }

@@ -1,5 +1,6 @@
 /* The VERSION file. See version.h. */
 #include "meta/log/version.h"
+#include "fs/base/crc.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 
 enum { PATH_BYTES = 4096, FILE_MAX_BYTES = 64 << 10 };
+
+static const char sum_key[] = "crc32c=";
 
 void hd_version_make(struct hd_version *v, const char *ip, uint64_t creation_ms)
 {
@@ -77,6 +80,19 @@ static int parse_line(const char *key, const char *value, struct hd_version *v, 
     return err < 0 ? hd_fail(err, "%s=%s: not a number it can have", key, value) : 0;
 }
 
+/* The last line is the sum of all before it. A file of an earlier version has none. */
+static bool sum_is_right(const char *text, size_t size)
+{
+    const char *line = memmem(text, size, sum_key, strlen(sum_key));
+    if (line == NULL) {
+        return true;
+    }
+    char want[64];
+    int n = snprintf(want, sizeof(want), "%s%08" PRIx32 "\n", sum_key,
+                     hd_crc32c(0, text, (size_t)(line - text)));
+    return text + size - line == n && memcmp(line, want, (size_t)n) == 0;
+}
+
 int hd_version_read(const char *dir, struct hd_version *ret)
 {
     char path[PATH_BYTES];
@@ -88,6 +104,11 @@ int hd_version_read(const char *dir, struct hd_version *ret)
     }
     if (hd_buf_str(&content) == NULL) {
         return -ENOMEM;
+    }
+    if (!sum_is_right((char *)content.data, content.size)) {
+        return hd_fail(-HD_E_CORRUPT,
+                       "%s: its checksum is wrong; restore the file from the secondary's directory",
+                       path);
     }
     struct hd_version v = {.epoch = 1};
     unsigned seen = 0;
@@ -129,6 +150,9 @@ int hd_version_write(const char *dir, const struct hd_version *v)
     }
     if (err == 0 && v->role_known) {
         err = hd_buf_addf(&out, "role=%s\n", v->was_secondary ? "secondary" : "primary");
+    }
+    if (err == 0) {
+        err = hd_buf_addf(&out, "%s%08" PRIx32 "\n", sum_key, hd_crc32c(0, out.data, out.size));
     }
     return err < 0 ? err : hd_file_replace(path, out.data, out.size, 0644);
 }
