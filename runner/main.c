@@ -110,6 +110,9 @@ static int run_agent(const struct options *o)
 
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--chain") == 0) { /* what an agent starts */
+        return hd_chain_process(argv[2]);
+    }
     struct options o = {0};
     int rc = parse(argc, argv, &o);
     if (rc != 0) {

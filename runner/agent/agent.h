@@ -21,6 +21,7 @@
 #include "runner/lib/io_props.h"
 #include "runner/lib/names.h"
 #include "runner/lib/settings.h"
+#include "runner/ops/record.h"
 
 #include <pthread.h>
 
@@ -124,6 +125,7 @@ char **hd_attempt_environment(struct hd_attempt *t, struct hd_arena *arena,
 struct hd_lines;
 struct hd_process {
     const char *command;
+    const char *shown; /* in messages; NULL: the command */
     int (*fill)(void *ctx, const uint8_t **ret_data, size_t *ret_size);
     void *fill_ctx;
     int (*on_line)(void *ctx, const uint8_t *line, size_t size);
@@ -133,6 +135,18 @@ struct hd_process {
 };
 /* Runs a command to its end; a bad end is an error with a sentence. */
 int hd_process_run(struct hd_attempt *t, struct hd_process *p);
+
+/* ---- chain_process.c ---- */
+struct hd_steps;
+/* Steps of a message, in the arena; NULL chain: none. */
+int hd_chain_steps(const Hdw__RunnerChain *chain, struct hd_arena *arena, struct hd_steps *ret);
+bool hd_steps_have_process(const struct hd_steps *steps);
+/* The command line that runs steps as a pipeline of processes, in the arena. NULL: no memory. */
+char *hd_chain_command(const struct hd_steps *steps, struct hd_arena *arena);
+/* Steps as a person would write them, in the arena; NULL: no memory. */
+char *hd_chain_text(const struct hd_steps *steps, struct hd_arena *arena);
+/* howdah-runner --chain TEXT: runs them between stdin and stdout. The exit code. */
+int hd_chain_process(const char *text);
 
 /* ---- output.c: the part file of an attempt ---- */
 struct hd_output {
@@ -150,6 +164,7 @@ struct hd_output {
 int hd_output_open(struct hd_output *o, struct hd_attempt *t, const struct hd_kv_rule *in);
 int hd_output_line(void *output, const uint8_t *line, size_t size); /* an hd_line_fn */
 int hd_output_kv(struct hd_output *o, const struct hd_kv *kv);
+int hd_output_raw(void *output, const uint8_t *line, size_t size); /* the line as it is */
 /* Closes the file, asks the manager, and makes it the task's part. */
 int hd_output_commit(struct hd_output *o);
 void hd_output_abort(struct hd_output *o);
@@ -157,6 +172,18 @@ void hd_output_abort(struct hd_output *o);
 /* ---- task_map.c, task_reduce.c ---- */
 int hd_task_map(struct hd_attempt *t);
 int hd_task_reduce(struct hd_attempt *t);
+
+/* ---- stage_map.c, stage_reduce.c: the same for stages of pipelines ---- */
+struct hd_sorter;
+/* Records of all splits through their chains: into the sorter, or the output when there is none. */
+int hd_stage_map(struct hd_attempt *t, struct hd_sorter *sorter, struct hd_output *output);
+/* Brings pairs together before the shuffle; NULL: the operation has none. */
+int (*hd_stage_combiner(const struct hd_attempt *t))(void *ctx, struct hd_source *in,
+                                                     struct hd_sorter *out);
+int hd_stage_reduce(struct hd_attempt *t, struct hd_source *merged, struct hd_output *output);
+/* A pair into a sorter, its key as the job's order wants it stored; scratch for the key. */
+int hd_sort_kv(const struct hd_io_props *io, struct hd_sorter *sorter, const struct hd_kv *kv,
+               struct hd_buf *scratch);
 
 /* ---- shuffle ---- */
 /* Where a map attempt's output lies: path of data (".data") or index (".index"). */

@@ -57,6 +57,20 @@ int hd_output_kv(struct hd_output *o, const struct hd_kv *kv)
     return err;
 }
 
+int hd_output_raw(void *output, const uint8_t *line, size_t size)
+{
+    struct hd_output *o = output;
+    o->records++;
+    int err = hd_buf_add(&o->buf, line, size);
+    if (err == 0) {
+        err = hd_buf_add_u8(&o->buf, '\n');
+    }
+    if (err == 0 && o->buf.size >= BUF_BYTES) {
+        err = flush(o);
+    }
+    return err;
+}
+
 int hd_output_line(void *output, const uint8_t *line, size_t size)
 {
     struct hd_output *o = output;

@@ -105,13 +105,14 @@ static int reap(struct hd_attempt *t, pid_t pid, bool kill_it)
 
 static int judge(const struct hd_attempt *t, const struct hd_process *p, int status)
 {
+    const char *name = p->shown != NULL ? p->shown : p->command;
     if (WIFSIGNALED(status)) {
-        return hd_fail(-HD_E_IO, "%s: killed by signal %d (%s)", p->command, WTERMSIG(status),
+        return hd_fail(-HD_E_IO, "%s: killed by signal %d (%s)", name, WTERMSIG(status),
                        strsignal(WTERMSIG(status)));
     }
     int code = WEXITSTATUS(status);
     if (code != 0 && hd_props_bool(&t->job->props, "stream.non.zero.exit.is.failure", true)) {
-        return hd_fail(-HD_E_IO, "%s: exit %d", p->command, code);
+        return hd_fail(-HD_E_IO, "%s: exit %d", name, code);
     }
     return 0;
 }

@@ -28,8 +28,8 @@ struct map_task {
 /* ---- what a mapper writes ---- */
 
 /* A record into a sorter, its key as the job's order wants it stored. */
-static int sort_kv(const struct hd_io_props *io, struct hd_sorter *sorter, const struct hd_kv *kv,
-                   struct hd_buf *key)
+int hd_sort_kv(const struct hd_io_props *io, struct hd_sorter *sorter, const struct hd_kv *kv,
+               struct hd_buf *key)
 {
     if (!io->sort_fields) {
         return hd_sorter_add(sorter, kv->key, kv->key_size, kv->value, kv->value_size, 1);
@@ -44,7 +44,7 @@ static int sort_line(void *ctx, const uint8_t *line, size_t size)
     struct map_task *m = ctx;
     struct hd_kv kv;
     hd_kv_split(&m->t->job->io.map_output, line, size, &kv);
-    return sort_kv(&m->t->job->io, m->sorter, &kv, &m->key);
+    return hd_sort_kv(&m->t->job->io, m->sorter, &kv, &m->key);
 }
 
 /* ---- no mapper: offset TAB line ---- */
@@ -194,13 +194,13 @@ static int combine_line(void *ctx, const uint8_t *line, size_t size)
     struct combine *c = ctx;
     struct hd_kv kv;
     hd_kv_split(&c->t->job->io.reduce_output, line, size, &kv);
-    return sort_kv(&c->t->job->io, c->out, &kv, &c->key);
+    return hd_sort_kv(&c->t->job->io, c->out, &kv, &c->key);
 }
 
 static int combine_emit(void *ctx, const struct hd_kv *kv)
 {
     struct combine *c = ctx;
-    return sort_kv(&c->t->job->io, c->out, kv, &c->key);
+    return hd_sort_kv(&c->t->job->io, c->out, kv, &c->key);
 }
 
 /* -reducer aggregate: its combiner needs no process. */
@@ -246,8 +246,12 @@ static int combine(void *ctx, struct hd_source *in, struct hd_sorter *out)
 /* ---- the task ---- */
 
 /* -reducer aggregate brings its own combiner, as in Hadoop. */
-static hd_combine_fn combiner_of(const Hdw__RunnerJobSpec *spec)
+static hd_combine_fn combiner_of(const struct hd_attempt *t)
 {
+    const Hdw__RunnerJobSpec *spec = t->job->setup->spec;
+    if (spec->wide != NULL) {
+        return hd_stage_combiner(t);
+    }
     if ((spec->reducer != NULL && hd_command_builtin(spec->reducer) == 'A') ||
         (spec->combiner != NULL && hd_command_builtin(spec->combiner) == 'A')) {
         return combine_aggregate;
@@ -270,7 +274,7 @@ static int open_sorter(struct map_task *m)
                                   .factor = job->io.sort_factor,
                                   .partition = m->offset_keys ? partition_offset : partition_key,
                                   .partition_ctx = &job->io,
-                                  .combine = combiner_of(spec),
+                                  .combine = combiner_of(m->t),
                                   .combine_ctx = m->t};
     return hd_sorter_new(&o, &m->sorter);
 }
@@ -322,11 +326,15 @@ int hd_task_map(struct hd_attempt *t)
 {
     const Hdw__RunnerJobSpec *spec = t->job->setup->spec;
     struct map_task m = {.t = t};
-    m.offset_keys = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
+    bool stage = spec->n_input_chain > 0;
+    m.offset_keys = !stage && (spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I');
     int err =
         spec->reduces > 0 ? open_sorter(&m) : hd_output_open(&m.output, t, &t->job->io.map_output);
     m.has_output = spec->reduces == 0;
-    for (size_t i = 0; err == 0 && i < t->work->n_split; i++) {
+    if (err == 0 && stage) {
+        err = hd_stage_map(t, m.sorter, &m.output);
+    }
+    for (size_t i = 0; err == 0 && !stage && i < t->work->n_split; i++) {
         err = m.offset_keys ? map_identity(&m, t->work->split[i])
                             : map_command(&m, t->work->split[i]);
     }

@@ -306,14 +306,16 @@ int hd_task_reduce(struct hd_attempt *t)
     const struct hd_kv_rule *rule = builtin == 'A'   ? &whole
                                     : builtin == 'I' ? &t->job->io.map_output
                                                      : &t->job->io.reduce_output;
-    r.offset_keys = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
+    bool stage = spec->wide != NULL;
+    r.offset_keys = !stage && (spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I');
     r.factor = t->job->io.sort_factor != 0 ? t->job->io.sort_factor : DEFAULT_FACTOR;
     int err = gather(&r);
     if (err == 0) {
         err = hd_output_open(&r.output, t, rule);
     }
     if (err == 0) {
-        err = builtin == 'A'   ? reduce_aggregate(&r)
+        err = stage            ? hd_stage_reduce(t, r.merged, &r.output)
+              : builtin == 'A' ? reduce_aggregate(&r)
               : builtin == 'I' ? reduce_identity(&r)
                                : reduce_command(&r);
     }

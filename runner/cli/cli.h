@@ -9,6 +9,8 @@
  *   follow.c     a job's progress until its end
  *   look.c       ps, show, logs, kill, wait
  *   why.c        where a job's time went
+ *   pipe.c       pipelines and job files: check, explain, run
+ *   stage_run.c  their stages as jobs, one after the other
  */
 #ifndef HD_RUNNER_CLI_CLI_H
 #define HD_RUNNER_CLI_CLI_H
@@ -57,11 +59,17 @@ int hd_cmd_logs(int argc, char **argv);
 int hd_cmd_kill(int argc, char **argv);
 int hd_cmd_wait(int argc, char **argv);
 int hd_cmd_why(int argc, char **argv);
+int hd_cmd_pipe(int argc, char **argv);
+int hd_cmd_run(int argc, char **argv);
+int hd_cmd_check(int argc, char **argv);
+int hd_cmd_explain(int argc, char **argv);
+int hd_cmd_operation(int argc, char **argv); /* map, filter, sort ...: one operation over paths */
 
 /* ---- follow.c ---- */
 struct hd_follow {
-    bool quiet; /* no progress */
+    bool quiet; /* no progress, and of the end only a failure */
     bool kill_on_interrupt;
+    void (*on_interrupt)(void); /* after that; or NULL */
 };
 /* Shows the job's progress until it ends. The exit code. */
 int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o);
@@ -74,6 +82,15 @@ void hd_print_end(const Hdw__RunnerJobStatus *s);
 /* ---- paths.c ---- */
 /* A path of the command line as a path of the cluster, in the arena. NULL after saying why. */
 char *hd_cli_path(const struct hd_cli *c, const char *text, struct hd_arena *arena);
+
+/* ---- stage_run.c ---- */
+struct hd_stages;
+struct hd_stage_run {
+    const char *name; /* of the jobs */
+    bool quiet;       /* no progress */
+};
+/* Runs the stages; what is collected goes to stdout. An exit code. */
+int hd_stages_run(struct hd_cli *c, const struct hd_stages *stages, const struct hd_stage_run *o);
 
 /* ---- ship.c ---- */
 struct hd_streaming_options;

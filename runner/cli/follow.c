@@ -163,6 +163,7 @@ static void show(struct screen *v, const Hdw__RunnerJobStatus *s)
 struct interrupt {
     struct hd_cli *cli;
     const char *job;
+    void (*then)(void);
 };
 
 static void *interrupt_main(void *arg)
@@ -183,6 +184,9 @@ static void *interrupt_main(void *arg)
                              &hdw__kill_job_response__descriptor, 5000, &arena, &response);
     fprintf(stderr, "\nrunner: interrupted, job %s %s\n", i->job,
             err == 0 ? "killed" : "could not be killed");
+    if (i->then != NULL) {
+        i->then();
+    }
     _exit(HD_EXIT_INTERRUPTED);
 }
 
@@ -226,8 +230,11 @@ int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o)
     uint64_t seen = 0;
     hd_arena_init(&arena, 0);
     if (o->kill_on_interrupt) {
-        interrupt = (struct interrupt){.cli = c, .job = job};
-        catch_interrupts(&interrupt);
+        bool caught = interrupt.cli != NULL; /* by the job before this one */
+        interrupt = (struct interrupt){.cli = c, .job = job, .then = o->on_interrupt};
+        if (!caught) {
+            catch_interrupts(&interrupt);
+        }
     }
     for (;;) {
         Hdw__WatchResponse *response;
@@ -245,7 +252,9 @@ int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o)
         }
         if (hd_job_state_final(s->state)) {
             clear_line(&v);
-            hd_print_end(s);
+            if (!o->quiet || s->state != HDW__RUNNER_JOB_STATE__JOB_SUCCEEDED) {
+                hd_print_end(s);
+            }
             return s->state == HDW__RUNNER_JOB_STATE__JOB_SUCCEEDED ? HD_EXIT_OK : HD_EXIT_FAILED;
         }
     }

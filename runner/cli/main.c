@@ -9,6 +9,9 @@ static const char help[] =
     "\n"
     "  streaming OPTIONS     run commands over files beside their blocks (Hadoop Streaming's "
     "options)\n"
+    "  pipe 'A | B | C'      a pipeline: read PATH | flatMap tokens | count | top 10\n"
+    "  run FILE.job          a job file; check and explain tell what it would do\n"
+    "  map|filter|sort|... ARGS PATH...   one operation over files, its result on stdout\n"
     "  ps [--all]            running jobs\n"
     "  history               all jobs, newest first\n"
     "  show JOB              a job, its tasks, their attempts\n"
@@ -26,9 +29,32 @@ static const struct {
     const char *name;
     int (*fn)(int argc, char **argv);
 } verbs[] = {
-    {"streaming", hd_cmd_streaming}, {"ps", hd_cmd_ps},     {"history", hd_cmd_history},
-    {"show", hd_cmd_show},           {"logs", hd_cmd_logs}, {"kill", hd_cmd_kill},
-    {"wait", hd_cmd_wait},           {"why", hd_cmd_why},
+    {"streaming", hd_cmd_streaming},
+    {"ps", hd_cmd_ps},
+    {"history", hd_cmd_history},
+    {"show", hd_cmd_show},
+    {"logs", hd_cmd_logs},
+    {"kill", hd_cmd_kill},
+    {"wait", hd_cmd_wait},
+    {"why", hd_cmd_why},
+    {"pipe", hd_cmd_pipe},
+    {"run", hd_cmd_run},
+    {"check", hd_cmd_check},
+    {"explain", hd_cmd_explain},
+    {"map", hd_cmd_operation},
+    {"filter", hd_cmd_operation},
+    {"grep", hd_cmd_operation},
+    {"flatMap", hd_cmd_operation},
+    {"sort", hd_cmd_operation},
+    {"distinct", hd_cmd_operation},
+    {"count", hd_cmd_operation},
+    {"top", hd_cmd_operation},
+    {"take", hd_cmd_operation},
+    {"reduceByKey", hd_cmd_operation},
+    {"countByValue", hd_cmd_operation},
+    {"countByKey", hd_cmd_operation},
+    {"join", hd_cmd_operation},
+    {"union", hd_cmd_operation},
 };
 
 int main(int argc, char **argv)

@@ -112,13 +112,19 @@ static int read_spec(struct hd_mjob *job)
             err = hd_fail(-EINVAL, "%s: not an absolute path", spec->input[i]);
         }
     }
-    if (err == 0 && spec->reduces > REDUCES_MAX) {
+    bool pipeline = spec->n_input_chain > 0;
+    if (err == 0 && pipeline &&
+        (spec->n_input_chain != spec->n_input || (spec->wide != NULL) != (spec->reduces > 0))) {
+        err = hd_fail(-EINVAL, "a stage has a chain for each input, and reduces when it is wide");
+    }
+    bool automatic = pipeline && spec->reduces == HD_REDUCES_AUTO;
+    if (err == 0 && spec->reduces > REDUCES_MAX && !automatic) {
         err = hd_fail(-EINVAL, "more than %d reduces", REDUCES_MAX);
     }
     if (err == 0) {
         err = hd_io_props_read(&job->props, &io);
     }
-    bool offsets = spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I';
+    bool offsets = !pipeline && (spec->mapper == NULL || hd_command_builtin(spec->mapper) == 'I');
     if (err == 0 && offsets && (io.partition_fields || io.sort_fields)) {
         err = hd_fail(-EINVAL, "keys have no fields without a mapper: they are offsets; -mapper "
                                "cat passes lines on");

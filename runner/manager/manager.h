@@ -38,6 +38,8 @@ enum {
     HD_MANAGER_PATH_BYTES = 4096,
 };
 
+#define HD_REDUCES_AUTO UINT32_MAX /* the manager chooses */
+
 struct hd_manager;
 
 /* ---- workers.c: fn on a worker thread, then done on the loop ---- */

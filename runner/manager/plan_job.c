@@ -16,6 +16,7 @@ enum {
     EXIT_IO = 5,
     FILES_MAX = 1000000,
     LINKS_MAX = 8,
+    REDUCE_BYTES = 128 << 20, /* of input for one reduce, when their number is left open */
     TINY_BYTES = 4 << 20,
     GROUP_BYTES = 32 << 20,
     GROUP_FILES = 1000,
@@ -25,6 +26,7 @@ enum {
 struct input {
     char *path;
     uint64_t size;
+    uint32_t index; /* of the job's inputs */
 };
 
 struct planner {
@@ -35,6 +37,7 @@ struct planner {
     struct input *inputs;
     size_t count;
     size_t capacity;
+    uint32_t input; /* the job's input that is looked at */
     bool recursive;
 };
 
@@ -81,7 +84,7 @@ static int add_file(struct planner *p, const char *path, uint64_t size)
     if (copy == NULL) {
         return refuse(p, EXIT_IO, "no memory for the input files");
     }
-    p->inputs[p->count++] = (struct input){.path = copy, .size = size};
+    p->inputs[p->count++] = (struct input){.path = copy, .size = size, .index = p->input};
     return 0;
 }
 
@@ -311,13 +314,29 @@ static Hdw__RunnerSplit *new_split(struct planner *p, const struct hd_plan_file 
     out->start = s->start;
     out->length = s->length;
     out->file_size = file->size;
+    out->has_input = true;
+    out->input = p->inputs[s->file].index;
     return out->path != NULL ? out : NULL;
+}
+
+/* As many reduces as the input is worth, when the job leaves it open. */
+static void choose_reduces(struct hd_mjob *job, const struct hd_plan *plan)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        total += plan->tasks[i].bytes;
+    }
+    if (job->spec->reduces == HD_REDUCES_AUTO) {
+        job->spec->reduces =
+            (uint32_t)HD_MIN(total / REDUCE_BYTES + 1, (uint64_t)HD_MAX(plan->count, 1u));
+    }
 }
 
 static int build_tasks(struct planner *p, const struct hd_plan_file *files,
                        const struct hd_plan *plan)
 {
     struct hd_mjob *job = p->job;
+    choose_reduces(job, plan);
     job->tasks[HD_TASK_MAP] = calloc(plan->count + 1, sizeof(struct hd_mtask));
     job->tasks[HD_TASK_REDUCE] = calloc((size_t)job->spec->reduces + 1, sizeof(struct hd_mtask));
     job->sched = NULL;
@@ -462,6 +481,7 @@ void hd_plan_job(struct hd_mjob *job, struct hd_plan_result *ret)
         err = check_output(&p);
     }
     for (size_t i = 0; err == 0 && i < job->spec->n_input; i++) {
+        p.input = (uint32_t)i;
         err = add_input(&p, job->spec->input[i]);
     }
     if (err == 0) {
