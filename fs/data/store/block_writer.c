@@ -149,7 +149,7 @@ static int sync_file(struct hd_block_writer *w, int fd)
     hd_volume_note(w->store, &w->volume->syncs, begin_ns);
     if (rc < 0) {
         int err = hd_fail_errno(errno, "fdatasync of blk_%" PRIu64, w->options.setup.id.v);
-        hd_volume_fail(w->store, w->volume, err); /* what was not written is lost: never again */
+        w->discard = hd_volume_sync_failed(w->store, w->volume, err);
         return err;
     }
     return 0;
@@ -510,7 +510,7 @@ static int sync_names(struct hd_block_writer *w, enum hd_place place)
     struct hd_layout l = hd_store_layout(w->store, w->volume);
     int err = hd_files_sync_names(&l, w->options.setup.id, place);
     if (err < 0) {
-        hd_volume_fail(w->store, w->volume, err);
+        w->discard = hd_volume_sync_failed(w->store, w->volume, err);
     }
     return err;
 }
@@ -592,6 +592,9 @@ static void let_go(struct hd_block_writer *w)
         struct hd_replica copy = r->r;
         pthread_mutex_unlock(&s->lock);
         hd_files_unlink(&l, &copy, hd_store_place(&copy));
+        if (w->discard) { /* it may have been on its way there */
+            hd_files_unlink(&l, &copy, HD_PLACE_FINALIZED);
+        }
         pthread_mutex_lock(&s->lock);
         hd_store_remove(s, r);
         return;

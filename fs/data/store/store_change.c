@@ -95,7 +95,7 @@ int hd_store_sync(struct hd_store *s, struct hd_block_id id, struct hd_genstamp 
         err = old ? not_found(id, gs) : sync_view(&l, &v);
         hd_block_view_done(&v);
         if (err < 0 && !old) {
-            hd_volume_fail(s, volume, err); /* what was not written is lost: never again */
+            hd_volume_sync_failed(s, volume, err);
         }
         if (err < 0) {
             return err;

@@ -108,6 +108,13 @@ int hd_volume_space(const struct hd_volume *v, uint64_t *ret_capacity, uint64_t 
 bool hd_volume_error_is_fatal(int err);
 void hd_volume_fail(struct hd_store *s, struct hd_volume *v, int err);
 
+/*
+ * After a sync that failed: what was not written is lost, and a second try would not tell. The
+ * directory is given up, unless the sync never came to the disk, or the disk was just full; then
+ * true: it is the replica that cannot be trusted any more.
+ */
+bool hd_volume_sync_failed(struct hd_store *s, struct hd_volume *v, int err);
+
 /* Free bytes for new replicas, by the last look or, before the first, the file system. False: none.
  */
 bool hd_volume_room(struct hd_store *s, struct hd_volume *v, uint64_t *ret_capacity,

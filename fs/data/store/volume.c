@@ -90,6 +90,15 @@ static bool is_passing(int err)
     return err == -ENOSPC || err == -EMFILE || err == -ENFILE || err == -EDQUOT || err == -ENOMEM;
 }
 
+bool hd_volume_sync_failed(struct hd_store *s, struct hd_volume *v, int err)
+{
+    if (!is_passing(err)) {
+        hd_volume_fail(s, v, err);
+        return false;
+    }
+    return true;
+}
+
 static int probe(const struct hd_volume *v)
 {
     char path[HD_LAYOUT_PATH_BYTES];

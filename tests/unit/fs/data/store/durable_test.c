@@ -176,8 +176,47 @@ ATF_TC_BODY(a_recovery_of_the_close_leaves_nothing_in_memory, tc)
     hd_store_free(s);
 }
 
+/* Its source is deleted once meta knows of it, so nobody else may have the bytes. */
+ATF_TC_WITHOUT_HEAD(a_copy_from_another_node_is_durable_when_it_is_finished);
+ATF_TC_BODY(a_copy_from_another_node_is_durable_when_it_is_finished, tc)
+{
+    uint8_t data[1000];
+    struct hd_block_writer_options o = {
+        .setup = {.stage = HD_STAGE_CREATE, .from_node = true, .id = id, .gs = {1001}},
+        .format = crc32c};
+    struct hd_block_writer *w;
+    fill(data, sizeof(data), 1);
+    struct hd_store *s = open_store("d", 0);
+    ATF_REQUIRE_EQ(hd_block_writer_open(s, &o, &w), 0);
+    ATF_REQUIRE_EQ(write_packet(w, data, 0, 600), 0);
+    notes[0] = '\0';
+    ATF_REQUIRE_EQ(hd_block_writer_finish(w), 0);
+    check_notes(DATA DATA "_1001.meta" FINALIZED);
+    hd_block_writer_close(w);
+    hd_store_free(s);
+}
+
+/* A pipeline's new node gets what was synced before it came: its last packet says so. */
+ATF_TC_WITHOUT_HEAD(a_copy_for_a_pipeline_is_durable_in_the_place_where_it_stays);
+ATF_TC_BODY(a_copy_for_a_pipeline_is_durable_in_the_place_where_it_stays, tc)
+{
+    uint8_t data[1000];
+    fill(data, sizeof(data), 1);
+    struct hd_store *s = open_store("d", 0);
+    struct hd_block_writer *w = open_writer(s, HD_STAGE_TRANSFER_RBW, 1001, 0, 0, 0);
+    ATF_REQUIRE_EQ(write_packet(w, data, 0, 600), 0);
+    ATF_REQUIRE_EQ(hd_block_writer_sync(w), 0);
+    notes[0] = '\0';
+    ATF_REQUIRE_EQ(hd_block_writer_finish(w), 0);
+    check_notes(" rbw");
+    hd_block_writer_close(w);
+    hd_store_free(s);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, a_copy_from_another_node_is_durable_when_it_is_finished);
+    ATF_TP_ADD_TC(tp, a_copy_for_a_pipeline_is_durable_in_the_place_where_it_stays);
     ATF_TP_ADD_TC(tp, a_sync_covers_both_files_and_their_names);
     ATF_TP_ADD_TC(tp, a_block_nobody_synced_is_finished_without);
     ATF_TP_ADD_TC(tp, synced_bytes_stay_so_through_what_follows);
