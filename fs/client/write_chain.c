@@ -1,6 +1,6 @@
 /*
  * The running chain: sending from the queue, taking acks, noticing silence. What to do about a
- * failure is write_setup.c's.
+ * failure is write_recover.c's.
  */
 #include "fs/base/assert.h"
 #include "fs/base/error.h"
@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 
 enum {
-    SILENCE_MS = 3000,      /* without an ack: ask the nodes whether they live */
     SILENCE_MAX_MS = 60000, /* they live but do not move */
     AWAKE_MS = 15000,       /* quiet chains get a heartbeat; nodes give up after 60 s */
     ACK_MAX_BYTES = 65536,
@@ -21,7 +20,7 @@ enum {
 
 void hd_wchain_init(struct hd_wchain *c)
 {
-    *c = (struct hd_wchain){.open = false};
+    *c = (struct hd_wchain){.silence_ms = HD_CHAIN_SILENCE_MS};
     hd_arena_init(&c->arena, 0);
     hd_list_init(&c->queue);
     hd_list_init(&c->held);
@@ -209,6 +208,7 @@ static int take_ack(struct hd_writer *w, int *ret_bad)
     };
     c->heard_ms = hd_clock_mono_ms().v;
     c->silent_since_ms = 0;
+    c->silence_ms = HD_CHAIN_SILENCE_MS;
     int bad = hd_ack_bad_node(&ack, c->node_count);
     if (bad >= 0) {
         *ret_bad = bad;
@@ -270,6 +270,7 @@ static int silence(struct hd_writer *w, int64_t now, int *ret_bad)
         return hd_fail(-ETIMEDOUT, "%s: no acknowledgement for %d s", c->nodes[0].address,
                        SILENCE_MAX_MS / 1000);
     }
+    c->silence_ms = hd_chain_silence_next_ms(c->silence_ms);
     c->heard_ms = hd_clock_mono_ms().v;
     return 0;
 }
@@ -301,7 +302,7 @@ static int turn(struct hd_writer *w, enum hd_wait wait, int *ret_bad)
         return 1;
     }
     int64_t now = hd_clock_mono_ms().v;
-    int64_t left = c->heard_ms + SILENCE_MS - now;
+    int64_t left = c->heard_ms + c->silence_ms - now;
     if (left <= 0) {
         return silence(w, now, ret_bad);
     }

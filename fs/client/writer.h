@@ -4,7 +4,9 @@
  *
  *   hd_file_write ─▶ packet being filled ─▶ queue ─▶ socket        (write.c, write_packet.c)
  *                                             ▲         │ acks
- *                                             └─ resend ┘          (write_chain.c, write_setup.c)
+ *                                             └─ resend ┘          (write_chain.c, write_setup.c,
+ *                                                                    write_recover.c,
+ * write_nodes.c)
  *
  * There is no thread: who calls sends, and takes the acks that have come; it waits only when
  * WINDOW bytes are not acknowledged, or for a flush. The lease thread keeps an idle chain awake.
@@ -69,6 +71,7 @@ struct hd_wchain {
     uint64_t end;            /* of the bytes queued so far */
     int64_t heard_ms;        /* the last sign of progress */
     int64_t silent_since_ms; /* since when only probes answer; 0: not */
+    int silence_ms;          /* without an ack until the nodes are asked whether they live */
     int64_t spoke_ms;        /* the last time something was sent */
 };
 
@@ -115,24 +118,40 @@ int64_t hd_wpacket_fill(struct hd_writer *w, struct hd_wpacket *p, const void *d
 /* Sums the last chunk and makes the header. */
 void hd_wpacket_seal(struct hd_writer *w, struct hd_wpacket *p, int64_t seqno);
 
+/* ---- write_nodes.c ---- */
+
+int hd_wchain_add_node(struct hd_writer *w, const Hdw__LocatedBlock *from, size_t index);
+void hd_wchain_drop_node(struct hd_writer *w, int index); /* and excludes it */
+void hd_writer_exclude(struct hd_writer *w, const Hdw__DatanodeInfo *info);
+void hd_writer_forgive(struct hd_writer *w); /* no node is excluded any more */
+
+/*
+ * Asks every node on its RPC port, for a second at most. The first that does not answer, or -1;
+ * others that do not are dropped at once, unless none answers.
+ */
+int hd_wchain_probe(struct hd_writer *w);
+bool hd_wchain_all_live(struct hd_writer *w);
+
 /* ---- write_setup.c ---- */
 
 /* Opens the connection of a chain: op 80 with its answer. *ret_bad: the node to blame, or -1. */
 int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, uint64_t new_genstamp,
                       int *ret_bad);
 
-/* The first node that does not answer on its RPC port, or -1. */
-int hd_wchain_probe(struct hd_writer *w);
+/* Everything in the queue is to be sent (again), under new numbers. */
+void hd_wchain_rewind(struct hd_writer *w);
 
-void hd_wchain_drop_node(struct hd_writer *w, int index);
-void hd_writer_forgive(struct hd_writer *w); /* no node is excluded any more */
-int hd_wchain_add_node(struct hd_writer *w, const Hdw__LocatedBlock *from, size_t index);
+/* Takes over block and nodes of meta's answer, which lives in the chain's arena. */
+int hd_wchain_set_block(struct hd_writer *w, const Hdw__LocatedBlock *from);
+void hd_wchain_abandon(struct hd_writer *w); /* tells meta that the block is not wanted */
 
 /*
  * addBlock and set-up, with other nodes as long as meta has any. What the queue holds is sent along
  * with the set-up, on every try from its beginning.
  */
 int hd_wchain_begin(struct hd_writer *w);
+
+/* ---- write_recover.c ---- */
 
 /* Set-up on the last block of the file, which is `block` with its length. */
 int hd_wchain_append(struct hd_writer *w, const Hdw__LocatedBlock *block);

@@ -30,6 +30,11 @@ enum hd_chain_plan hd_chain_plan_of(const struct hd_chain_state *s)
     return s->stage == HD_CHAIN_CLOSE ? HD_CHAIN_FINISH : HD_CHAIN_RECOVER;
 }
 
+int hd_chain_silence_next_ms(int silence_ms)
+{
+    return HD_MIN(silence_ms * 2, (int)HD_CHAIN_SILENCE_MAX_MS);
+}
+
 bool hd_chain_wants_node(const struct hd_chain_state *s)
 {
     if (s->replication < 3 || s->node_count == 0 || s->stage == HD_CHAIN_CLOSE) {

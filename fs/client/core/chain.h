@@ -15,6 +15,8 @@
 enum {
     HD_CHAIN_NODES_MAX = 512,
     HD_CHAIN_RECOVERIES_MAX = 5, /* without a byte of progress between */
+    HD_CHAIN_SILENCE_MS = 600,   /* without a word: the nodes are asked whether they live */
+    HD_CHAIN_SILENCE_MAX_MS = 3000,
 };
 
 /* Status numbers of an ack that matter here (data_transfer.proto). */
@@ -56,6 +58,10 @@ enum hd_chain_plan {
 };
 
 enum hd_chain_plan hd_chain_plan_of(const struct hd_chain_state *s);
+
+/* How long silence is borne after one of silence_ms in which all nodes proved to live: they are
+ * busy, and asked ever less often. */
+int hd_chain_silence_next_ms(int silence_ms);
 
 /* HDFS's DEFAULT policy for replacing failed nodes. */
 bool hd_chain_wants_node(const struct hd_chain_state *s);
