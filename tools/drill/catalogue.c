@@ -1,4 +1,7 @@
 /* The drills there are. */
+#include "tools/drill/do_faults.h"
+#include "tools/drill/do_files.h"
+#include "tools/drill/do_nodes.h"
 #include "tools/drill/do_process.h"
 #include "tools/drill/drill.h"
 
@@ -69,6 +72,125 @@ const struct hd_drill hd_drills[] = {
         .inject = hd_drill_pause,
     },
     {
+        .name = "partition",
+        .summary = "a data node is cut off",
+        .how = "Nothing passes between one data node and meta, the other nodes or clients.",
+        .must = NO_LOSS " The rest goes on without it; it comes back by itself.",
+        .target_role = HD_ROLE_DATA,
+        .targets = 1,
+        .needs = HD_NEED_FAULTS,
+        .takes_copies = true,
+        .goals = {.read_s = 1, .write_s = 3, .noticed_s = 5.5},
+        .inject = hd_drill_partition,
+    },
+    {
+        .name = "slow-disk",
+        .summary = "a disk that is about to fail gets slow",
+        .how = "Each operation on the disk of one data node takes 50 ms longer.",
+        .must = NO_LOSS " Nobody takes the node for dead.",
+        .target_role = HD_ROLE_DATA,
+        .targets = 1,
+        .needs = HD_NEED_FAULTS,
+        .goals = {.read_s = 1, .write_s = 3},
+        .inject = hd_drill_slow_disk,
+    },
+    {
+        .name = "full-disk",
+        .summary = "the disk of a data node is full",
+        .how = "256 KiB are left on the disk of one data node.",
+        .must = NO_LOSS " New blocks go elsewhere; what the node has stays readable.",
+        .target_role = HD_ROLE_DATA,
+        .targets = 1,
+        .needs = HD_NEED_FAULTS,
+        .goals = {.read_s = 0.1, .write_s = 3},
+        .inject = hd_drill_full_disk,
+    },
+    {
+        .name = "dead-disk",
+        .summary = "the disk of a data node fails",
+        .how = "Each operation on the disk of one data node fails with EIO; afterwards the node "
+               "starts on a disk that works.",
+        .must = NO_LOSS " Its copies are made again elsewhere, or counted again when it is back.",
+        .target_role = HD_ROLE_DATA,
+        .targets = 1,
+        .needs = HD_NEED_FAULTS,
+        .takes_copies = true,
+        .goals = {.read_s = 1, .write_s = 3},
+        .inject = hd_drill_dead_disk,
+    },
+    {
+        .name = "corrupt-block",
+        .summary = "a disk returns wrong bytes",
+        .how =
+            "64 bytes of a copy of a file of the drill are overwritten on one node's disk, while "
+            "two good copies are elsewhere. The file is read all the time; then the node is "
+            "asked to verify its copies.",
+        .must = NO_LOSS " The bad copy is replaced by a good one.",
+        .target_role = HD_ROLE_DATA,
+        .targets = 1,
+        .goals = {.read_s = 1},
+        .inject = hd_drill_corrupt_block,
+        .hold = hd_drill_read_rotten,
+        .heal = hd_drill_scan_rotten,
+    },
+    {
+        .name = "corrupt-meta-file",
+        .summary = "a file of meta rots",
+        .how = "Meta is killed, and 64 bytes of its newest image or of a file of its view are "
+               "overwritten before it starts again.",
+        .must = NO_LOSS " Meta starts by itself, from what is good.",
+        .target_role = HD_ROLE_META,
+        .targets = 1,
+        .prepare = hd_drill_two_images,
+        .inject = hd_drill_corrupt_meta_file,
+        .heal = hd_drill_start_damaged,
+    },
+    {
+        .name = "tear-edits",
+        .summary = "the edit log ends in the middle of a record",
+        .how = "Meta is killed, and half a record that nobody acknowledged is put behind the end "
+               "of its edit log before it starts again.",
+        .must = NO_LOSS " Meta cuts the torn record off and starts by itself.",
+        .target_role = HD_ROLE_META,
+        .targets = 1,
+        .inject = hd_drill_tear_edits,
+        .heal = hd_drill_start_damaged,
+    },
+    {
+        .name = "tear-image",
+        .summary = "the newest image is only half there, and the view is gone",
+        .how = "Meta is killed, its newest image is cut in half and its view removed before it "
+               "starts again.",
+        .must = NO_LOSS " Meta starts by itself, from the image before and the edit log.",
+        .target_role = HD_ROLE_META,
+        .targets = 1,
+        .prepare = hd_drill_two_images,
+        .inject = hd_drill_tear_image,
+        .heal = hd_drill_start_damaged,
+    },
+    {
+        .name = "lose-leveldb",
+        .summary = "the view of the namespace is gone",
+        .how = "Meta is killed and its view (leveldb) removed before it starts again.",
+        .must = NO_LOSS " Meta starts by itself and makes the view again.",
+        .target_role = HD_ROLE_META,
+        .targets = 1,
+        .prepare = hd_drill_two_images,
+        .inject = hd_drill_lose_leveldb,
+        .heal = hd_drill_start_damaged,
+    },
+    {
+        .name = "clock-jump",
+        .summary = "clocks are set",
+        .how = "Meta's wall clock jumps an hour forward and that of a data node an hour back, and "
+               "both return.",
+        .must = NO_LOSS " No node is given up and no lease taken away for it.",
+        .target_role = -1,
+        .needs = HD_NEED_FAULTS,
+        .goals = {.read_s = 0.1, .write_s = 0.3, .metadata_s = 0.3},
+        .inject = hd_drill_clock_jump,
+    },
+    {
         .name = "reboot-all",
         .summary = "every machine restarts at once",
         .how = "SIGKILL to every daemon but the mount; all are started again.",
@@ -85,6 +207,30 @@ const struct hd_drill hd_drills[] = {
         .target_role = -1,
         .inject = hd_drill_rolling_restart,
         .hold = hd_drill_no_wait,
+    },
+    {
+        .name = "decommission",
+        .summary = "a data node leaves in order, and comes back",
+        .how = "One data node is decommissioned; when no block needs it any more it is taken back.",
+        .must = NO_LOSS " Nobody notices.",
+        .target_role = HD_ROLE_DATA,
+        .targets = 1,
+        .needs = HD_NEED_SPARE_NODE,
+        .goals = {.read_s = 0.1, .write_s = 0.3, .metadata_s = 0.3},
+        .inject = hd_drill_decommission,
+        .hold = hd_drill_wait_decommissioned,
+    },
+    {
+        .name = "promote",
+        .summary = "meta hangs and the secondary takes over",
+        .how = "SIGSTOP to meta, the secondary is promoted, SIGCONT to the old meta afterwards. "
+               "The two have changed roles then.",
+        .must = NO_LOSS " The old meta acknowledges nothing any more and becomes a secondary.",
+        .target_role = HD_ROLE_META,
+        .targets = 1,
+        .needs = HD_NEED_SECONDARY,
+        .goals = {.read_s = 3, .write_s = 4, .metadata_s = 4},
+        .inject = hd_drill_promotion,
     },
     {
         .name = "two-failures-at-once",

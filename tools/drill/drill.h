@@ -65,11 +65,11 @@ struct hd_drill_run {
     struct hd_sample before; /* how the cluster was before the fault */
     struct hd_drill_result result;
 
-    /* What drills that touch files remember between inject and check. */
+    char blame[400]; /* what did not hold besides the ledger; "" while all does */
+
+    /* What a drill that touches a file remembers from its fault to its heal. */
     char path[HD_PATH_BYTES];
     uint64_t offset;
-    uint64_t block_id;
-    bool saved;
 };
 
 /* What a drill needs besides a healthy cluster. */
@@ -102,8 +102,6 @@ struct hd_drill {
     int (*inject)(struct hd_drill_run *r);  /* notes each inverse first; may last */
     int (*hold)(struct hd_drill_run *r);    /* instead of waiting for_ms; may be NULL */
     int (*heal)(struct hd_drill_run *r);    /* before the journal is undone; may be NULL */
-    /* After full health: 0, or an error whose text says what did not hold. May be NULL. */
-    int (*check)(struct hd_drill_run *r);
 };
 
 extern const struct hd_drill hd_drills[];
@@ -131,6 +129,9 @@ int hd_drill_run(const struct hd_drill_options *options, struct hd_drill_result 
 
 /* One line with the time since the beginning: to stdout, or stderr with --json. */
 void hd_drill_say(struct hd_drill_run *r, const char *kind, const char *fmt, ...) HD_PRINTF(3, 4);
+
+/* Something did not hold: the drill goes on to its end, and says so there. */
+void hd_drill_blame(struct hd_drill_run *r, const char *fmt, ...) HD_PRINTF(2, 3);
 
 /* Waits; -ECANCELED as soon as a signal asks to stop. */
 int hd_drill_wait(struct hd_drill_run *r, int64_t ms);

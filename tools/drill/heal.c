@@ -102,15 +102,18 @@ static int move_back(const char *from, const char *to)
     return hd_dir_sync_parent(to);
 }
 
-/* Cuts what was appended, as long as nothing came behind it. */
-static int cut(const char *path, const char *size_text, const char *given_text)
+/* A saved file takes the place of the bad one, as long as that one is still there. */
+static int replace_bad(const char *saved, const char *path, const char *bad_size)
 {
     struct stat st;
-    off_t size = (off_t)strtoull(size_text, NULL, 10);
-    if (stat(path, &st) < 0 || st.st_size != (off_t)strtoull(given_text, NULL, 10)) {
+    if (stat(saved, &st) < 0 || stat(path, &st) < 0 ||
+        st.st_size != (off_t)strtoull(bad_size, NULL, 10)) {
         return 0;
     }
-    return truncate(path, size) < 0 ? hd_fail_errno(errno, "%s", path) : 0;
+    if (rename(saved, path) < 0) {
+        return hd_fail_errno(errno, "%s", path);
+    }
+    return hd_dir_sync_parent(path);
 }
 
 static int clear_faults(const char *address)
@@ -146,7 +149,7 @@ static int undo_powercut(const char *journal)
                : hd_fail(rc < 0 ? rc : -EIO, "howdah-powercut undo %s ended with %d", journal, rc);
 }
 
-static int undo(const struct hd_cluster *c, const struct hd_undo *u, bool no_mount)
+static int undo(const struct hd_cluster *c, const struct hd_inverse *u, bool no_mount)
 {
     switch (u->kind) {
     case HD_UNDO_START:
@@ -157,8 +160,8 @@ static int undo(const struct hd_cluster *c, const struct hd_undo *u, bool no_mou
         return put_back(u->args[0], u->args[1], u->args[2], u->args[3]);
     case HD_UNDO_MOVE:
         return move_back(u->args[0], u->args[1]);
-    case HD_UNDO_CUT:
-        return cut(u->args[0], u->args[1], u->args[2]);
+    case HD_UNDO_REPLACE:
+        return replace_bad(u->args[0], u->args[1], u->args[2]);
     case HD_UNDO_FAULTS:
         return clear_faults(u->args[0]);
     case HD_UNDO_NODE:

@@ -16,22 +16,22 @@ static const struct {
 } kinds[] = {
     [HD_UNDO_START] = {"start", 0},     [HD_UNDO_CONTINUE] = {"continue", 1},
     [HD_UNDO_BYTES] = {"bytes", 4},     [HD_UNDO_MOVE] = {"move", 2},
-    [HD_UNDO_CUT] = {"cut", 3},         [HD_UNDO_FAULTS] = {"faults", 1},
+    [HD_UNDO_REPLACE] = {"replace", 3}, [HD_UNDO_FAULTS] = {"faults", 1},
     [HD_UNDO_NODE] = {"node", 1},       [HD_UNDO_POWERCUT] = {"powercut", 1},
     [HD_UNDO_RESTART] = {"restart", 1},
 };
 
-static void undo_done(struct hd_undo *u)
+static void undo_done(struct hd_inverse *u)
 {
     for (size_t i = 0; i < HD_UNDO_ARGS; i++) {
         free(u->args[i]);
     }
-    *u = (struct hd_undo){0};
+    *u = (struct hd_inverse){0};
 }
 
-static int append(struct hd_journal *j, struct hd_undo *u)
+static int append(struct hd_journal *j, struct hd_inverse *u)
 {
-    struct hd_undo *grown =
+    struct hd_inverse *grown =
         j->count < MAX_UNDOS ? realloc(j->list, (j->count + 1) * sizeof(*grown)) : NULL;
     if (grown == NULL) {
         undo_done(u);
@@ -42,14 +42,14 @@ static int append(struct hd_journal *j, struct hd_undo *u)
     return 0;
 }
 
-int hd_undo_decode(char *line, struct hd_undo *ret)
+int hd_inverse_decode(char *line, struct hd_inverse *ret)
 {
-    struct hd_undo u = {.kind = HD_UNDO_KINDS};
+    struct hd_inverse u = {.kind = HD_UNDO_KINDS};
     char *rest = line;
     const char *name = strsep(&rest, "\t");
     for (size_t k = 0; k < HD_UNDO_KINDS; k++) {
         if (strcmp(kinds[k].name, name) == 0) {
-            u.kind = (enum hd_undo_kind)k;
+            u.kind = (enum hd_inverse_kind)k;
         }
     }
     size_t want = u.kind != HD_UNDO_KINDS ? kinds[u.kind].args : 0;
@@ -101,9 +101,9 @@ int hd_journal_load(const char *path, struct hd_journal *ret)
         return rc < 0 ? rc : -ENOMEM;
     }
     for (char *newline; rc == 0 && (newline = strchr(at, '\n')) != NULL; at = newline + 1) {
-        struct hd_undo u;
+        struct hd_inverse u;
         *newline = '\0';
-        rc = hd_undo_decode(at, &u);
+        rc = hd_inverse_decode(at, &u);
         rc = rc == 0 ? append(&j, &u) : rc;
     }
     if (rc < 0) {
@@ -124,11 +124,11 @@ void hd_journal_done(struct hd_journal *j)
     *j = (struct hd_journal){.fd = -1};
 }
 
-int hd_journal_add(struct hd_journal *j, enum hd_undo_kind kind, const char *const *args,
+int hd_journal_add(struct hd_journal *j, enum hd_inverse_kind kind, const char *const *args,
                    size_t count)
 {
     HD_AUTO(hd_buf_done) struct hd_buf line = {0};
-    struct hd_undo u = {.kind = kind};
+    struct hd_inverse u = {.kind = kind};
     int rc = count == kinds[kind].args ? hd_buf_add_str(&line, kinds[kind].name) : -EINVAL;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         if (strpbrk(args[i], "\t\n") != NULL) {

@@ -13,12 +13,12 @@
 
 #include "tools/cluster.h"
 
-enum hd_undo_kind {
+enum hd_inverse_kind {
     HD_UNDO_START,    /* start every daemon that does not run */
     HD_UNDO_CONTINUE, /* a member's name: SIGCONT */
     HD_UNDO_BYTES,    /* path, offset, saved file, bad file: put saved's bytes where bad's are */
     HD_UNDO_MOVE,     /* from, to: move back to `to` unless something is there by now */
-    HD_UNDO_CUT,      /* path, size, size it was given: cut what was appended */
+    HD_UNDO_REPLACE,  /* saved file, path, size of the bad file: saved takes its place */
     HD_UNDO_FAULTS,   /* "host:port": empty fault table */
     HD_UNDO_NODE,     /* "ip:port" of a data node: back in service */
     HD_UNDO_POWERCUT, /* journal of the lost writes: put them right (howdah-powercut undo) */
@@ -28,15 +28,15 @@ enum hd_undo_kind {
 
 enum { HD_UNDO_ARGS = 4 };
 
-struct hd_undo {
-    enum hd_undo_kind kind;
+struct hd_inverse {
+    enum hd_inverse_kind kind;
     char *args[HD_UNDO_ARGS]; /* heap, owned; NULL behind the last */
 };
 
 struct hd_journal {
     char path[HD_PATH_BYTES];
-    int fd;               /* -1: not open for writing */
-    struct hd_undo *list; /* heap, owned */
+    int fd;                  /* -1: not open for writing */
+    struct hd_inverse *list; /* heap, owned */
     size_t count;
 };
 
@@ -48,13 +48,13 @@ int hd_journal_load(const char *path, struct hd_journal *ret);
 void hd_journal_done(struct hd_journal *j); /* closes and frees; the file stays */
 
 /* Notes an inverse; durable when it returns. Arguments hold no tab and no newline. */
-int hd_journal_add(struct hd_journal *j, enum hd_undo_kind kind, const char *const *args,
+int hd_journal_add(struct hd_journal *j, enum hd_inverse_kind kind, const char *const *args,
                    size_t count);
 
 /* Everything is undone: removes the file, durably. */
 int hd_journal_clear(struct hd_journal *j);
 
 /* One inverse as a line; and back. For hd_journal_load and tests. -HD_E_BAD_MESSAGE. */
-int hd_undo_decode(char *line, struct hd_undo *ret);
+int hd_inverse_decode(char *line, struct hd_inverse *ret);
 
 #endif

@@ -125,6 +125,29 @@ uint64_t hd_load_acked(struct hd_load *l)
     return hd_ledger_acked(l->shared.ledger);
 }
 
+int hd_load_adopt(struct hd_load *l, const char *path, const void *data, size_t size)
+{
+    struct hd_ledger_record r = {.op = HD_DID_PUT,
+                                 .ack = HD_ACK_SYNCED,
+                                 .result = HD_RESULT_OK,
+                                 .client = CLIENTS_MAX,
+                                 .size_bytes = (uint32_t)size};
+    snprintf(r.path, sizeof(r.path), "%s", path);
+    r.invoke_us = r.ack_us = hd_ledger_now_us(l->shared.ledger);
+    hd_sha256(data, size, r.sha256);
+    return hd_ledger_add(l->shared.ledger, &r);
+}
+
+void hd_load_blame(struct hd_load *l, const char *what)
+{
+    pthread_mutex_lock(&l->shared.counts->lock);
+    struct hd_load_result *result = &l->shared.counts->result;
+    if (result->wrong++ == 0) {
+        snprintf(result->first_wrong, sizeof(result->first_wrong), "%s", what);
+    }
+    pthread_mutex_unlock(&l->shared.counts->lock);
+}
+
 int hd_load_stop(struct hd_load *l, int timeout_ms)
 {
     int64_t deadline_ms = hd_clock_mono_ms().v + timeout_ms;

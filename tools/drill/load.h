@@ -65,6 +65,12 @@ void hd_load_phase(struct hd_load *l, enum hd_phase phase);
 
 uint64_t hd_load_acked(struct hd_load *l);
 
+/* A file that the drill itself wrote, closed and synced, counts as acknowledged too. */
+int hd_load_adopt(struct hd_load *l, const char *path, const void *data, size_t size);
+
+/* Bytes read by the drill itself that nobody had written there. */
+void hd_load_blame(struct hd_load *l, const char *what);
+
 /*
  * Asks the clients to end and waits for them, at most timeout_ms. -ETIMEDOUT with the clients
  * that still hang; then only hd_load_result may be called.

@@ -63,6 +63,17 @@ void hd_drill_say(struct hd_drill_run *r, const char *kind, const char *fmt, ...
     fflush(out);
 }
 
+void hd_drill_blame(struct hd_drill_run *r, const char *fmt, ...)
+{
+    if (r->blame[0] == '\0') {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(r->blame, sizeof(r->blame), fmt, ap);
+        va_end(ap);
+        hd_drill_say(r, "not held", "%s", r->blame);
+    }
+}
+
 int hd_drill_wait(struct hd_drill_run *r, int64_t ms)
 {
     int64_t until_ms = hd_clock_mono_ms().v + ms;
@@ -402,9 +413,8 @@ static int judge(struct hd_drill_run *r)
                  r->dir);
         return finish(r, HD_DRILL_NOT_HELD, "not held", text);
     }
-    rc = r->drill->check != NULL ? r->drill->check(r) : 0;
-    if (rc < 0) {
-        return finish(r, HD_DRILL_NOT_HELD, "not held", hd_fail_describe(rc));
+    if (r->blame[0] != '\0') {
+        return finish(r, HD_DRILL_NOT_HELD, "not held", r->blame);
     }
     if (v->unknown > 0) {
         r->result.judged = false;

@@ -1,13 +1,17 @@
 /* Which daemons a drill acts on. See target.h. */
 #include "tools/drill/target.h"
+#include "tools/drill/call.h"
 #include "tools/drill/drill.h"
 #include "fs/base/error.h"
 
 #include <errno.h>
 
+/* Meta and the secondary may have changed places: either can be named. */
 static bool fits(const struct hd_drill *d, const struct hd_member *m)
 {
-    return d->target_role >= 0 && m->role == (enum hd_role)d->target_role;
+    bool meta = m->role == HD_ROLE_META || m->role == HD_ROLE_SECONDARY;
+    return d->target_role >= 0 &&
+           (m->role == (enum hd_role)d->target_role || (meta && d->target_role == HD_ROLE_META));
 }
 
 /* The part of a comma list up to size bytes as a member. */
@@ -68,6 +72,22 @@ static const struct hd_member *nth_free(const struct hd_drill_run *r, uint64_t n
     return found;
 }
 
+/* The one that is primary now, or the other. */
+static int take_meta(struct hd_drill_run *r, bool primary)
+{
+    char address[HD_TEXT_BYTES];
+    int rc = hd_drill_active_meta(&r->cluster, 2000, address);
+    for (size_t i = 0; rc == 0 && i < r->cluster.member_count; i++) {
+        const struct hd_member *m = &r->cluster.members[i];
+        bool meta = m->role == HD_ROLE_META || m->role == HD_ROLE_SECONDARY;
+        if (meta && (strcmp(m->address, address) == 0) == primary) {
+            r->targets[0] = m;
+            return 0;
+        }
+    }
+    return rc < 0 ? rc : hd_fail(-EINVAL, "%s: the cluster has no secondary", r->drill->name);
+}
+
 int hd_drill_target(struct hd_drill_run *r, const char *names)
 {
     if (r->drill->targets == 0) {
@@ -77,6 +97,9 @@ int hd_drill_target(struct hd_drill_run *r, const char *names)
     }
     if (names != NULL) {
         return take_names(r, names);
+    }
+    if (r->drill->target_role == HD_ROLE_META || r->drill->target_role == HD_ROLE_SECONDARY) {
+        return take_meta(r, r->drill->target_role == HD_ROLE_META);
     }
     for (int t = 0; t < r->drill->targets; t++) {
         uint64_t count;
