@@ -572,8 +572,6 @@ void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_blo
 void hd_block_map_report_begin(struct hd_storage *s)
 {
     s->epoch++;
-    s->reporting = true;
-    s->reported = true;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -583,85 +581,25 @@ static int compare_ids(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The blocks for which `wants` is true, in the order of their ids: no order of the map gets out. */
-static uint64_t *collect(struct hd_meta *m, bool (*wants)(struct hd_meta *, struct hd_blk *),
-                         size_t *ret_count)
+void hd_block_map_report_end(struct hd_meta *m, struct hd_storage *s)
 {
-    uint64_t *ids = NULL;
+    uint64_t *ids = HD_TURN_ARRAY(m, uint64_t, m->bad.count);
     size_t count = 0;
-    size_t capacity = 0;
     size_t cursor = 0;
-    uint64_t id;
     void *value;
-    while (hd_map_next(&m->ns.blocks, &cursor, &id, &value)) {
-        if (wants(m, value)) {
-            HD_MEM_GROW(ids, count, capacity);
-            ids[count++] = id;
-        }
+    s->reported = true;
+    while (hd_map_next(&m->bad, &cursor, &ids[count], &value)) {
+        count++;
     }
-    if (count > 0) {
+    if (count > 1) { /* no order of the map gets out */
         qsort(ids, count, sizeof(*ids), compare_ids);
     }
-    *ret_count = count;
-    return ids;
-}
-
-static bool replica_is_lost(const struct hd_meta *m, const struct hd_blk *b,
-                            const struct hd_replica *r)
-{
-    const struct hd_storage *s = hd_nodes_storage(&m->nodes, r->storage);
-    bool settling = b->state != HD_BLOCK_COMPLETE ||
-                    (b->repair != NULL && b->repair->class == HD_REPAIR_SETTLING);
-    return s->reporting && r->epoch != s->epoch && r->state != HD_REPLICA_EXPECTED && !settling;
-}
-
-static bool was_not_named(struct hd_meta *m, struct hd_blk *b)
-{
-    for (uint16_t i = 0; i < b->replica_count; i++) {
-        if (replica_is_lost(m, b, &hd_blk_replicas(b)[i])) {
-            return true;
-        }
-    }
-    const struct hd_bad_replicas *bad = hd_blk_bad(m, b);
-    for (uint32_t i = 0; bad != NULL && i < bad->count; i++) {
-        const struct hd_storage *s = hd_nodes_storage(&m->nodes, bad->items[i].storage);
-        if (s->reporting && bad->items[i].epoch != s->epoch) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void drop_not_named(struct hd_meta *m, struct hd_blk *b)
-{
-    for (uint16_t i = b->replica_count; i > 0; i--) {
-        struct hd_replica r = hd_blk_replicas(b)[i - 1];
-        if (replica_is_lost(m, b, &r)) {
-            hd_blk_drop_replica(m, b, r.storage);
-        }
-    }
-    struct hd_bad_replicas *bad;
-    for (uint32_t i = 0; (bad = hd_blk_bad(m, b)) != NULL && i < bad->count;) {
-        const struct hd_storage *s = hd_nodes_storage(&m->nodes, bad->items[i].storage);
-        if (s->reporting && bad->items[i].epoch != s->epoch) {
-            hd_blk_drop_bad(m, b, bad->items[i].storage);
-        } else {
-            i++;
-        }
-    }
-}
-
-void hd_block_map_report_end(struct hd_meta *m)
-{
-    size_t count;
-    uint64_t *ids = collect(m, was_not_named, &count);
     for (size_t i = 0; i < count; i++) {
         struct hd_blk *b = hd_ns_block(&m->ns, (struct hd_block_id){ids[i]});
-        drop_not_named(m, b);
-        hd_repair_check(m, b);
-    }
-    free(ids);
-    for (uint32_t i = 0; i < m->nodes.storage_count; i++) {
-        m->nodes.storages[i]->reporting = false;
+        const struct hd_bad_replica *bad = find_bad(m, b, s->index);
+        if (bad != NULL && bad->epoch != s->epoch) {
+            hd_blk_drop_bad(m, b, s->index);
+            hd_repair_check(m, b);
+        }
     }
 }

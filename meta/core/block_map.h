@@ -66,9 +66,12 @@ void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_repo
 /* A node says that it has deleted a replica. */
 void hd_block_map_deleted(struct hd_meta *m, struct hd_storage *s, struct hd_block_id id);
 
-/* A full report: begin each storage, hd_block_map_report, end all (drops what was not named). */
+/*
+ * A full report of a storage begins, and ends: full_report.c has dropped what it did not name, but
+ * for bad replicas, which are few.
+ */
 void hd_block_map_report_begin(struct hd_storage *s);
-void hd_block_map_report_end(struct hd_meta *m);
+void hd_block_map_report_end(struct hd_meta *m, struct hd_storage *s);
 
 /* ---- sweep.c ---- */
 

@@ -12,6 +12,7 @@
  */
 #include "meta/core/meta.h"
 #include "fs/wire/explain.h"
+#include "meta/core/full_report.h"
 #include "meta/core/mem.h"
 #include "meta/core/op.h"
 #include "meta/core/record_make.h"
@@ -197,6 +198,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     hd_repairs_init(&m->repairs);
     hd_retry_cache_init(&m->retry);
     hd_list_init(&m->parked);
+    hd_list_init(&m->reports);
     hd_view_load_init(&m->load);
     m->prng.state = o->seed;
     *ret = m;
@@ -228,6 +230,7 @@ void hd_meta_free(struct hd_meta *m)
         free(value);
     }
     hd_map_done(&m->bad);
+    hd_full_reports_done(m);
     hd_repairs_done(&m->repairs);
     free(m->check.ids);
     hd_retry_cache_done(&m->retry);
@@ -346,6 +349,17 @@ static void reply_error(struct hd_meta *m, const struct hd_meta_event *event, in
     struct hd_meta_reply *r = add_reply(m, event);
     r->err = err;
     r->text = text != NULL ? text : hd_error_name(err);
+}
+
+void hd_meta_answer_later(struct hd_meta *m, uint64_t token, int err, const char *text,
+                          const ProtobufCMessage *response)
+{
+    const struct hd_meta_event event = {.token = token};
+    if (err < 0) {
+        reply_error(m, &event, err, text);
+    } else {
+        add_reply(m, &event)->response = response;
+    }
 }
 
 static bool is_superuser(const struct hd_call *c)
@@ -506,6 +520,9 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
         park(m, &c);
         return;
     }
+    if (err == HD_LATER) {
+        return;
+    }
     struct hd_txid after = {0};
     if (c.committed || (method->flags & HD_METHOD_CHANGES) != 0) {
         after = m->ns.txid; /* also of a repeated call that found its work done */
@@ -615,7 +632,8 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
         break;
     }
     periodic(m);
-    bool more = hd_repair_check_more(m, SWEEP_BLOCKS);
+    bool more = hd_full_report_work(m, SWEEP_BLOCKS);
+    more |= hd_repair_check_more(m, SWEEP_BLOCKS);
     hd_block_map_sweep(m, SWEEP_BLOCKS);
     more |= hd_drain_work(m, SWEEP_BLOCKS) || m->sweep.on;
     run_parked(m);

@@ -1,6 +1,7 @@
 /* Data nodes and storages. See nodes.h. */
 #include "meta/core/nodes.h"
 #include "meta/core/block_map.h"
+#include "meta/core/full_report.h"
 #include "meta/core/mem.h"
 #include "meta/core/record_make.h"
 
@@ -156,6 +157,7 @@ static void become_dead(struct hd_meta *m, struct hd_node *node)
     node->invalidate_head = node->invalidate_count = 0;
     node->transfer_count = 0;
     node->recovery_count = node->finish_count = 0;
+    hd_full_report_cancel(m, node);
     if (hd_node_in_maintenance(node)) {
         hd_repair_drop_node(m, node->index); /* what it has is not missed until its time is up */
     } else {

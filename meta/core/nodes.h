@@ -55,7 +55,6 @@ struct hd_storage {
     bool failed;
     uint8_t epoch;       /* of its last full report: replicas it did not name are gone */
     bool reported;       /* a full report came since the node registered */
-    bool reporting;      /* a full report of it is being taken in */
     bool losing;         /* replicas of earlier epochs count no more, and are leaving the map */
     uint32_t sweep_left; /* while losing: slots of the list that were not looked at */
     uint64_t listed;     /* the turn of the heartbeat that listed it last */

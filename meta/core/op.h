@@ -16,8 +16,11 @@
 
 enum { HD_DIRECTORY_MAX_ITEMS = 4194304, HD_FILE_MAX_BLOCKS = 10000 };
 
-/* Returned by a handler that waits: call->wait_block names the block. */
-enum { HD_PARK = 1 };
+/*
+ * Returned by a handler that waits: call->wait_block names the block; and by one whose answer comes
+ * with hd_meta_answer_later.
+ */
+enum { HD_PARK = 1, HD_LATER = 2 };
 
 struct hd_call {
     struct hd_meta *m;
@@ -61,6 +64,10 @@ static inline int hd_call_done(struct hd_call *c, ProtobufCMessage *response)
     c->response = response;
     return 0;
 }
+
+/* Answers a call whose handler has returned HD_LATER; err 0: with the response. */
+void hd_meta_answer_later(struct hd_meta *m, uint64_t token, int err, const char *text,
+                          const ProtobufCMessage *response);
 
 char *hd_call_printf(struct hd_call *c, const char *fmt, ...) HD_PRINTF(2, 3);
 
@@ -165,6 +172,9 @@ void hd_leases_check(struct hd_meta *m);
 
 /* Tells a node to recover the last block of the file. */
 void hd_send_recovery(struct hd_meta *m, struct hd_open_file *f);
+
+/* What a full block report is answered with (op_node.c). */
+ProtobufCMessage *hd_report_answer(struct hd_meta *m);
 
 /* ---- quotas (op_quota.c) ---- */
 

@@ -1,5 +1,6 @@
 /* DatanodeProtocol: registration, heartbeats with their commands, reports. */
 #include "meta/core/op.h"
+#include "meta/core/full_report.h"
 #include "meta/core/mem.h"
 
 #define HD_SOFTWARE_VERSION "3.4.2" /* what data nodes and clients of Hadoop accept */
@@ -140,6 +141,7 @@ int hd_op_register_datanode(struct hd_call *c)
     set_text(&node->name, q->name != NULL ? q->name : "");
     set_text(&node->own_rack, q->rack != NULL ? q->rack : "");
     retire_namesakes(c->m, node);
+    hd_full_report_cancel(c->m, node);
     node->state = HD_NODE_LIVE;
     node->registered = true;
     node->transfer_count = 0; /* commands of its former life */
@@ -476,93 +478,22 @@ int hd_op_send_heartbeat(struct hd_call *c)
 
 /* ---- full reports ---- */
 
-/* A byte stream cut into chunks anywhere. */
-struct chunks {
-    const ProtobufCBinaryData *items;
-    size_t count;
-    size_t chunk;
-    size_t offset;
-};
-
-/* 1: a varint, 0: the clean end, -HD_E_BAD_MESSAGE: cut off or too long. */
-static int next_varint(struct chunks *s, uint64_t *ret)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        while (s->chunk < s->count && s->offset == s->items[s->chunk].len) {
-            s->chunk++;
-            s->offset = 0;
-        }
-        if (s->chunk == s->count) {
-            return shift == 0 ? 0 : -HD_E_BAD_MESSAGE;
-        }
-        uint8_t byte = s->items[s->chunk].data[s->offset++];
-        v |= shift < 64 ? (uint64_t)(byte & 0x7f) << shift : 0;
-        if ((byte & 0x80) == 0) {
-            *ret = v;
-            return 1;
-        }
-    }
-    return -HD_E_BAD_MESSAGE;
-}
-
-static uint64_t unzigzag(uint64_t v)
-{
-    return (v >> 1) ^ (0 - (v & 1));
-}
-
-static int take_buffers(struct hd_call *c, struct hd_storage *s, const Hdw__StorageBlockReport *r)
-{
-    struct chunks in = {r->blocks_buffers, r->n_blocks_buffers, 0, 0};
-    for (;;) {
-        uint64_t id;
-        uint64_t size;
-        uint64_t gs;
-        uint64_t state;
-        int more = next_varint(&in, &id);
-        if (more <= 0) {
-            return more;
-        }
-        if (next_varint(&in, &size) != 1 || next_varint(&in, &gs) != 1 ||
-            next_varint(&in, &state) != 1) {
-            return -HD_E_BAD_MESSAGE;
-        }
-        hd_block_map_report(
-            c->m, s,
-            (struct hd_reported){
-                {unzigzag(id)}, {gs}, size & 0xffffffffffffu, (uint32_t)(state & 15)});
-    }
-}
-
-/* The older form: numbers of finalized and other replicas, 3 numbers each, a delimiter, 4 each. */
-static int take_numbers(struct hd_call *c, struct hd_storage *s, const Hdw__StorageBlockReport *r)
-{
-    if (r->n_blocks == 0) {
-        return 0;
-    }
-    uint64_t finalized = r->blocks[0];
-    uint64_t others = r->n_blocks > 1 ? r->blocks[1] : 0;
-    if (r->n_blocks < 2 || finalized > r->n_blocks / 3 || others > r->n_blocks / 4 ||
-        r->n_blocks < 2 + 3 * finalized + (others > 0 ? 3 + 4 * others : 0)) {
-        return -HD_E_BAD_MESSAGE;
-    }
-    const uint64_t *p = r->blocks + 2;
-    for (uint64_t i = 0; i < finalized; i++, p += 3) {
-        hd_block_map_report(c->m, s, (struct hd_reported){{p[0]}, {p[2]}, p[1], 0});
-    }
-    p += 3;
-    for (uint64_t i = 0; i < others; i++, p += 4) {
-        hd_block_map_report(c->m, s, (struct hd_reported){{p[0]}, {p[2]}, p[1], (uint32_t)p[3]});
-    }
-    return 0;
-}
-
 static int check_pool(struct hd_call *c, const char *pool)
 {
     return strcmp(pool, c->m->o.block_pool_id) == 0
                ? 0
                : hd_call_fail(c, -HD_E_IO, "Unexpected BlockPoolId %s - expected %s", pool,
                               c->m->o.block_pool_id);
+}
+
+ProtobufCMessage *hd_report_answer(struct hd_meta *m)
+{
+    Hdw__BlockReportResponse *r = HD_MSG(m, Hdw__BlockReportResponse, hdw__block_report_response);
+    r->cmd = HD_MSG(m, Hdw__DatanodeCommand, hdw__datanode_command);
+    r->cmd->cmd_type = HDW__DATANODE_COMMAND_TYPE__CMD_FinalizeCommand;
+    r->cmd->finalize_cmd = HD_MSG(m, Hdw__FinalizeCommand, hdw__finalize_command);
+    r->cmd->finalize_cmd->block_pool_id = hd_unconst(m->o.block_pool_id);
+    return &r->base;
 }
 
 int hd_op_block_report(struct hd_call *c)
@@ -578,30 +509,13 @@ int hd_op_block_report(struct hd_call *c)
     }
     node->report_wall = c->m->wall;
     node->report_mono = c->m->now;
-    for (size_t i = 0; i < q->n_reports && err == 0; i++) {
-        const Hdw__StorageBlockReport *r = q->reports[i];
-        struct hd_storage *s =
-            hd_nodes_add_storage(c->m, node, r->storage->storage_uuid, r->storage->storage_type);
-        if (s == NULL) {
-            return hd_call_fail(c, -HD_E_IO, "Storage %s is another node's",
-                                r->storage->storage_uuid);
-        }
-        hd_block_map_report_begin(s);
-        err = r->n_blocks_buffers > 0 ? take_buffers(c, s, r) : take_numbers(c, s, r);
-        s->reporting = err == 0; /* what a broken report did not name is not gone */
+    err = hd_full_report_take(c, node, q);
+    if (err != 0) {
+        return err;
     }
-    hd_block_map_report_end(c->m);
-    if (err < 0) {
-        return hd_call_fail(c, err, "The block report of %s does not decode", node->uuid);
-    }
+    hd_nodes_count_absent(c->m);
     hd_safe_mode_check(c->m);
-    Hdw__BlockReportResponse *r =
-        HD_MSG(c->m, Hdw__BlockReportResponse, hdw__block_report_response);
-    r->cmd = HD_MSG(c->m, Hdw__DatanodeCommand, hdw__datanode_command);
-    r->cmd->cmd_type = HDW__DATANODE_COMMAND_TYPE__CMD_FinalizeCommand;
-    r->cmd->finalize_cmd = HD_MSG(c->m, Hdw__FinalizeCommand, hdw__finalize_command);
-    r->cmd->finalize_cmd->block_pool_id = hd_unconst(c->m->o.block_pool_id);
-    return hd_call_done(c, &r->base);
+    return hd_call_done(c, hd_report_answer(c->m));
 }
 
 /* ---- incremental reports ---- */
@@ -609,6 +523,7 @@ int hd_op_block_report(struct hd_call *c)
 static void take_received(struct hd_call *c, struct hd_storage *s,
                           const Hdw__ReceivedDeletedBlockInfo *i)
 {
+    hd_full_report_touch(c->m->nodes.all[s->node], (struct hd_block_id){i->block->block_id});
     struct hd_reported r = {{i->block->block_id}, {i->block->gen_stamp}, i->block->num_bytes, 0};
     switch (i->status) {
     case HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED:

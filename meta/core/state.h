@@ -74,6 +74,7 @@ struct hd_meta {
     struct hd_safe_mode safe;
     struct hd_retry_cache retry;
     struct hd_prng prng;
+    struct hd_list reports; /* struct hd_full_report that are being taken in */
     struct hd_list parked;
     size_t parked_count;
     struct hd_view_load load; /* while starting */
