@@ -15,6 +15,8 @@ struct hd_admin {
     struct hd_cluster cluster;
     struct hd_meta_call meta;
     bool json;
+    bool yes;             /* --yes: do not ask */
+    bool force;           /* --force */
     const char *duration; /* of --for; NULL: not given */
 };
 
@@ -31,6 +33,7 @@ int hd_admin_decommission(struct hd_admin *a, int argc, char **argv);
 int hd_admin_recommission(struct hd_admin *a, int argc, char **argv);
 int hd_admin_maintenance(struct hd_admin *a, int argc, char **argv);
 int hd_admin_topology(struct hd_admin *a, int argc, char **argv);
+int hd_admin_promote(struct hd_admin *a, int argc, char **argv);
 int hd_admin_scan(struct hd_admin *a, int argc, char **argv);
 
 #endif

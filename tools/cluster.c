@@ -183,6 +183,17 @@ static int load_cluster_keys(struct hd_cluster *c)
     return rc;
 }
 
+/* Another meta that may serve now. */
+static const char *secondary_address(const struct hd_cluster *c)
+{
+    for (size_t i = 0; i < c->member_count; i++) {
+        if (c->members[i].role == HD_ROLE_SECONDARY) {
+            return c->members[i].address;
+        }
+    }
+    return NULL;
+}
+
 int hd_cluster_load(const char *conf, struct hd_cluster *ret)
 {
     struct hd_cluster c = {0};
@@ -199,6 +210,11 @@ int hd_cluster_load(const char *conf, struct hd_cluster *ret)
     }
     if (rc == 0) {
         rc = add_members(&c);
+    }
+    if (rc == 0) {
+        const char *second = secondary_address(&c);
+        snprintf(c.metas, sizeof(c.metas), "%s%s%s", c.meta_address, second != NULL ? "," : "",
+                 second != NULL ? second : "");
     }
     if (rc < 0) {
         hd_cluster_done(&c);
@@ -285,17 +301,6 @@ const char *hd_user_name(void)
         }
     }
     return name;
-}
-
-/* Another meta that may serve now. */
-static const char *secondary_address(const struct hd_cluster *c)
-{
-    for (size_t i = 0; i < c->member_count; i++) {
-        if (c->members[i].role == HD_ROLE_SECONDARY) {
-            return c->members[i].address;
-        }
-    }
-    return NULL;
 }
 
 int hd_cluster_open_fs(const struct hd_cluster *c, const char *uri, struct hd_fs **ret)

@@ -36,7 +36,8 @@ struct hd_cluster {
     char dir[HD_PATH_BYTES];  /* DIR of `up`, absolute */
     char uri[HD_TEXT_BYTES];  /* hdfs://host:port */
     char meta_address[HD_TEXT_BYTES];
-    char mount[HD_PATH_BYTES]; /* "" without one */
+    char metas[2 * HD_TEXT_BYTES]; /* that address and the secondary's, "a:1,b:2" */
+    char mount[HD_PATH_BYTES];     /* "" without one */
     char socket_path[HD_PATH_BYTES];
     char host_name[HD_TEXT_BYTES];
     int nodes;

@@ -19,6 +19,7 @@ static const char usage[] =
     "  recommission NODE              takes it into service again\n"
     "  maintenance NODE --for 2h      the node may be away so long: nothing is copied for it\n"
     "  safemode enter|leave|get|wait  no changes are accepted while safe mode is on\n"
+    "  promote [--yes] [--force]      makes the secondary the primary (primary lost, or to swap)\n"
     "  checkpoint                     writes an image of the namespace now\n"
     "  scan [NODE] [--json]           verifies all replicas now, of one node or of all\n"
     "  cluster [--json]               identity and log positions of meta\n"
@@ -162,8 +163,8 @@ static int do_hadoop_conf(struct hd_admin *a, int argc, char **argv)
 
 static const struct subcommand {
     const char *name;
-    int timeout_ms;
-    int args; /* behind the name */
+    int timeout_ms; /* of calls to meta; 0: makes none, or looks for its meta itself */
+    int args;       /* behind the name */
     int (*run)(struct hd_admin *a, int argc, char **argv);
 } subcommands[] = {
     {"report", CALL_TIMEOUT_MS, 0, hd_admin_report},
@@ -175,7 +176,8 @@ static const struct subcommand {
     {"safemode", CALL_TIMEOUT_MS, 1, do_safemode},
     {"checkpoint", CHECKPOINT_TIMEOUT_MS, 0, do_checkpoint},
     {"cluster", CALL_TIMEOUT_MS, 0, do_cluster},
-    {"hadoop-conf", CALL_TIMEOUT_MS, 1, do_hadoop_conf},
+    {"promote", 0, 0, hd_admin_promote},
+    {"hadoop-conf", 0, 1, do_hadoop_conf},
     {"scan", CALL_TIMEOUT_MS, 1, hd_admin_scan},
 };
 
@@ -187,7 +189,9 @@ static int run_subcommand(const struct subcommand *sub, struct hd_admin *a, cons
     }
     int rc = hd_cluster_find(dir, &a->cluster);
     if (rc == 0) {
-        rc = hd_meta_call_init(&a->meta, a->cluster.meta_address, hd_user_name(), sub->timeout_ms);
+        rc = sub->timeout_ms == 0
+                 ? 0
+                 : hd_meta_call_init(&a->meta, a->cluster.metas, hd_user_name(), sub->timeout_ms);
     }
     return rc < 0 ? hd_cmd_fail(a->self, rc) : sub->run(a, argc, argv);
 }
@@ -196,8 +200,9 @@ static int run_admin(const struct hd_command *self, int argc, char **argv)
 {
     const char *dir = NULL;
     HD_AUTO(admin_done) struct hd_admin a = {.self = self};
-    const struct hd_option options[] = {
-        {"dir", &dir, NULL}, {"json", NULL, &a.json}, {"for", &a.duration, NULL}, {0}};
+    const struct hd_option options[] = {{"dir", &dir, NULL},        {"json", NULL, &a.json},
+                                        {"for", &a.duration, NULL}, {"yes", NULL, &a.yes},
+                                        {"force", NULL, &a.force},  {0}};
     int rc = hd_cmd_options(self, options, &argc, argv);
     if (rc != 0) {
         return rc < 0 ? HD_EXIT_OK : rc;

@@ -516,7 +516,7 @@ static int run_fsck(const struct hd_command *self, int argc, char **argv)
         rc = hd_cluster_open_fs(&k.sh.cluster, NULL, &k.sh.fs);
     }
     if (rc == 0) {
-        rc = hd_meta_call_init(&k.meta, k.sh.cluster.meta_address, hd_user_name(), CALL_TIMEOUT_MS);
+        rc = hd_meta_call_init(&k.meta, k.sh.cluster.metas, hd_user_name(), CALL_TIMEOUT_MS);
     }
     if (rc < 0) {
         hd_cmd_fail(self, rc);

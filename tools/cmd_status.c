@@ -38,6 +38,9 @@ static json_t *member_json(const struct hd_member *m, const struct hd_member_hea
     json_object_set_new(o, "address", text_or_empty(m->address));
     json_object_set_new(o, "http", text_or_empty(h->http ? m->http : ""));
     json_object_set_new(o, "state", json_string(hd_state_name(h->state)));
+    if (m->role == HD_ROLE_META || m->role == HD_ROLE_SECONDARY) {
+        json_object_set_new(o, "active", json_boolean(h->active));
+    }
     return o;
 }
 
@@ -59,6 +62,8 @@ static json_t *status_json(const struct hd_cluster *c, const struct hd_health *h
     json_t *o = json_object();
     json_object_set_new(o, "fs", text_or_empty(c->uri));
     json_object_set_new(o, "mount", text_or_empty(c->mount));
+    json_object_set_new(o, "sync", json_string(h->sync));
+    json_object_set_new(o, "epoch", json_integer((json_int_t)h->epoch));
     json_object_set_new(o, "safemode", json_boolean(h->safe_mode));
     json_object_set_new(o, "blocks",
                         json_pack("{s:I, s:I, s:I, s:I}", "total", (json_int_t)h->blocks_total,
@@ -81,13 +86,14 @@ static int print_json(const struct hd_cluster *c, const struct hd_health *h)
     return rc == 0 && fflush(stdout) == 0 ? HD_EXIT_OK : HD_EXIT_FAILED;
 }
 
-static void print_row(const char *name, const char *state, pid_t pid, const char *address)
+static void print_row(const char *name, const char *state, pid_t pid, const char *address,
+                      const char *note)
 {
     char text[16] = "-";
     if (pid != 0) {
         snprintf(text, sizeof(text), "%d", (int)pid);
     }
-    printf("  %-12s %-8s %8s  %s\n", name, state, text, address);
+    printf("  %-12s %-8s %8s  %s%s\n", name, state, text, address, note);
 }
 
 static void print_text(const struct hd_cluster *c, const struct hd_health *h)
@@ -98,16 +104,19 @@ static void print_text(const struct hd_cluster *c, const struct hd_health *h)
         printf("blocks: %" PRIu64 " total, %" PRIu64 " missing, %" PRIu64
                " under-replicated, %" PRIu64 " corrupt\n",
                h->blocks_total, h->blocks_missing, h->blocks_under_replicated, h->blocks_corrupt);
+        if (strcmp(h->sync, "exposed") == 0) {
+            printf("exposed: changes are on the primary only until the secondary is in step\n");
+        }
     } else {
         printf("%s\n", h->error);
     }
     printf("\n  %-12s %-8s %8s  %s\n", "DAEMON", "STATE", "PID", "ADDRESS");
     for (size_t i = 0; i < c->member_count; i++) {
         print_row(c->members[i].name, hd_state_name(h->members[i].state), h->members[i].pid,
-                  c->members[i].address);
+                  c->members[i].address, h->members[i].active ? "  (primary)" : "");
     }
     for (size_t i = 0; i < h->foreign_count; i++) {
-        print_row("data", hd_state_name(h->foreign[i].state), 0, h->foreign[i].address);
+        print_row("data", hd_state_name(h->foreign[i].state), 0, h->foreign[i].address, "");
     }
 }
 

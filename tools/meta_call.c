@@ -6,7 +6,7 @@
 static const char client_protocol[] = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
 static const char admin_protocol[] = "howdah.MetaProtocol";
 
-int hd_meta_call_init(struct hd_meta_call *m, const char *address, const char *user, int timeout_ms)
+static int init_one(struct hd_meta_call *m, const char *address, const char *user, int timeout_ms)
 {
     struct hd_rpc_client_options options = {
         .address = address,
@@ -22,6 +22,56 @@ int hd_meta_call_init(struct hd_meta_call *m, const char *address, const char *u
         hd_meta_call_done(m);
     }
     return rc;
+}
+
+int hd_meta_ask_self(const char *address, const char *user, struct hd_meta_self *ret)
+{
+    HD_AUTO(hd_meta_call_done) struct hd_meta_call m = {0};
+    Hdw__GetClusterResponse *r;
+    int rc = init_one(&m, address, user, HD_META_ASK_MS);
+    if (rc == 0) {
+        rc = hd_meta_get_cluster(&m, &r);
+    }
+    if (rc == 0) {
+        *ret = (struct hd_meta_self){
+            .primary = r->role == NULL || strcmp(r->role, "primary") == 0,
+            .exposed = r->has_exposed && r->exposed,
+            .both = r->sync != NULL && strcmp(r->sync, "both") == 0,
+            .epoch = r->epoch,
+        };
+    }
+    return rc;
+}
+
+/* The one of "a:1,b:2" that serves, else the first. */
+static void pick(const char *addresses, const char *user, char *out, size_t size)
+{
+    uint64_t best = 0;
+    bool found = false;
+    snprintf(out, size, "%.*s", (int)strcspn(addresses, ","), addresses);
+    while (*addresses != '\0') {
+        char one[512];
+        struct hd_meta_self self;
+        size_t n = strcspn(addresses, ",");
+        snprintf(one, sizeof(one), "%.*s", (int)n, addresses);
+        if (hd_meta_ask_self(one, user, &self) == 0 && self.primary &&
+            (!found || self.epoch > best)) {
+            found = true;
+            best = self.epoch;
+            snprintf(out, size, "%s", one);
+        }
+        addresses += n + (addresses[n] == ',');
+    }
+}
+
+int hd_meta_call_init(struct hd_meta_call *m, const char *address, const char *user, int timeout_ms)
+{
+    char one[512];
+    if (strchr(address, ',') == NULL) {
+        return init_one(m, address, user, timeout_ms);
+    }
+    pick(address, user, one, sizeof(one));
+    return init_one(m, one, user, timeout_ms);
 }
 
 void hd_meta_call_done(struct hd_meta_call *m)
@@ -58,6 +108,15 @@ int hd_meta_get_cluster(struct hd_meta_call *m, Hdw__GetClusterResponse **ret)
     Hdw__GetClusterRequest request = HDW__GET_CLUSTER_REQUEST__INIT;
     return call(m, admin_protocol, "getCluster", &request.base,
                 &hdw__get_cluster_response__descriptor, ret);
+}
+
+int hd_meta_promote(struct hd_meta_call *m, bool force, Hdw__PromoteResponse **ret)
+{
+    Hdw__PromoteRequest request = HDW__PROMOTE_REQUEST__INIT;
+    request.has_force = true;
+    request.force = force;
+    return call(m, admin_protocol, "promote", &request.base, &hdw__promote_response__descriptor,
+                ret);
 }
 
 int hd_meta_checkpoint(struct hd_meta_call *m, Hdw__CheckpointResponse **ret)

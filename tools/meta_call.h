@@ -16,14 +16,33 @@ struct hd_meta_call {
     struct hd_arena arena;        /* answers live here, until the next hd_meta_call_reset */
 };
 
-/* address is "host:port". Connects at the first call. */
+/*
+ * address is "host:port": connects at the first call. Of several, "a:1,b:2", each is asked who it
+ * is, for HD_META_ASK_MS at most, and the primary of the highest epoch taken; the first when there
+ * is none.
+ */
 int hd_meta_call_init(struct hd_meta_call *m, const char *address, const char *user,
                       int timeout_ms);
+enum { HD_META_ASK_MS = 700 };
+
+/*
+ * What one meta says of itself, within HD_META_ASK_MS. An error when it does not answer; one that
+ * has nothing to tell yet answers with -HD_E_RETRIABLE.
+ */
+struct hd_meta_self {
+    bool primary;
+    bool exposed; /* sync = both is wished, and the secondary is not in step */
+    bool both;    /* changes are acknowledged when both metas have them */
+    uint64_t epoch;
+};
+int hd_meta_ask_self(const char *address, const char *user, struct hd_meta_self *ret);
+
 void hd_meta_call_done(struct hd_meta_call *m);  /* a zeroed struct is fine */
 void hd_meta_call_reset(struct hd_meta_call *m); /* frees the answers so far */
 
 /* The calls; 0 and an answer in the arena, or an error with its text. */
 int hd_meta_get_cluster(struct hd_meta_call *m, Hdw__GetClusterResponse **ret);
+int hd_meta_promote(struct hd_meta_call *m, bool force, Hdw__PromoteResponse **ret);
 int hd_meta_checkpoint(struct hd_meta_call *m, Hdw__CheckpointResponse **ret);
 int hd_meta_block_health(struct hd_meta_call *m, const char *path, Hdw__BlockHealthResponse **ret);
 int hd_meta_nodes(struct hd_meta_call *m, Hdw__DatanodeReportType type,

@@ -159,13 +159,46 @@ static int note_nodes(const struct hd_cluster *c, struct hd_health *h, struct hd
     return rc;
 }
 
+/* Who of the metas is the primary; SIZE_MAX: none. Those that answer at all are up. */
+static size_t find_active(const struct hd_cluster *c, struct hd_health *h)
+{
+    size_t active = SIZE_MAX;
+    uint64_t best = 0;
+    for (size_t i = 0; i < c->member_count; i++) {
+        struct hd_meta_self self = {0};
+        enum hd_role role = c->members[i].role;
+        if ((role != HD_ROLE_META && role != HD_ROLE_SECONDARY) || h->members[i].pid == 0) {
+            continue;
+        }
+        const char *address = role == HD_ROLE_META ? c->meta_address : c->members[i].address;
+        int rc = hd_meta_ask_self(address, hd_user_name(), &self);
+        bool alive = rc == 0 || !hd_rpc_is_connection_error(rc);
+        h->members[i].state = alive ? HD_STATE_UP : HD_STATE_STALE;
+        if (rc == 0 && self.primary && (active == SIZE_MAX || self.epoch > best)) {
+            active = i;
+            best = self.epoch;
+        }
+    }
+    if (active != SIZE_MAX) {
+        h->members[active].active = true;
+    }
+    return active;
+}
+
 static int ask_meta(const struct hd_cluster *c, struct hd_health *h)
 {
     HD_AUTO(hd_meta_call_done) struct hd_meta_call meta = {0};
     Hdw__GetClusterResponse *cluster;
-    int rc = hd_meta_call_init(&meta, c->meta_address, hd_user_name(), ASK_TIMEOUT_MS);
+    size_t active = find_active(c, h);
+    bool second = active != SIZE_MAX && c->members[active].role == HD_ROLE_SECONDARY;
+    h->sync = "";
+    int rc = hd_meta_call_init(&meta, second ? c->members[active].address : c->meta_address,
+                               hd_user_name(), ASK_TIMEOUT_MS);
     if (rc == 0) {
         rc = hd_meta_get_cluster(&meta, &cluster);
+    }
+    if (rc == 0 && cluster->role != NULL && strcmp(cluster->role, "primary") != 0) {
+        rc = hd_fail(-HD_E_STANDBY, "no meta is primary: choose with `howdah admin promote`");
     }
     h->safe_mode = true;
     if (rc < 0) {
@@ -173,6 +206,10 @@ static int ask_meta(const struct hd_cluster *c, struct hd_health *h)
         return 0;
     }
     h->meta_answers = true;
+    h->epoch = cluster->epoch;
+    h->sync = cluster->has_exposed && cluster->exposed                      ? "exposed"
+              : cluster->sync != NULL && strcmp(cluster->sync, "both") == 0 ? "both"
+                                                                            : "primary";
     h->safe_mode = cluster->safe_mode;
     h->blocks_total = cluster->blocks_total;
     h->blocks_missing = cluster->blocks_missing;
@@ -191,10 +228,10 @@ static enum hd_state look_at(const struct hd_cluster *c, const struct hd_member 
     }
     switch (m->role) {
     case HD_ROLE_META:
+    case HD_ROLE_SECONDARY:
         return HD_STATE_STALE; /* until it answers */
     case HD_ROLE_MOUNT:
         return hd_probe_mounted(c->mount) ? HD_STATE_UP : HD_STATE_STALE;
-    case HD_ROLE_SECONDARY:
     case HD_ROLE_DATA:
     case HD_ROLE_MANAGER:
     case HD_ROLE_AGENT:
@@ -221,11 +258,6 @@ int hd_probe(const struct hd_cluster *c, struct hd_health *ret)
     if (rc < 0) {
         hd_health_done(&h);
         return rc;
-    }
-    for (size_t i = 0; i < c->member_count; i++) {
-        if (c->members[i].role == HD_ROLE_META && h.members[i].pid != 0 && h.meta_answers) {
-            h.members[i].state = HD_STATE_UP;
-        }
     }
     *ret = h;
     return 0;

@@ -18,8 +18,9 @@ enum hd_state {
 
 struct hd_member_health {
     enum hd_state state;
-    pid_t pid; /* 0: none */
-    bool http; /* something answers at its http address */
+    pid_t pid;   /* 0: none */
+    bool active; /* a meta that is the primary */
+    bool http;   /* something answers at its http address */
 };
 
 /* A data node that meta knows and the configuration of this machine does not. */
@@ -34,6 +35,8 @@ struct hd_health {
     bool safe_mode;
     uint64_t blocks_total, blocks_missing, blocks_under_replicated, blocks_corrupt;
     uint32_t nodes_live;
+    const char *sync; /* "both", "primary", or "exposed": both is wished, and one has the changes */
+    uint64_t epoch;
     struct hd_member_health *members; /* heap, owned; parallel to the cluster's */
     struct hd_foreign_node *foreign;  /* heap, owned */
     size_t foreign_count;

@@ -104,8 +104,7 @@ static int start_init(struct start *s, const struct hd_cluster *c,
         s->list[s->count++] = (struct starting){.member = &c->members[i], .pidfd = -1};
     }
     int rc = open_notify(s);
-    return rc < 0 ? rc
-                  : hd_meta_call_init(&s->meta, c->meta_address, hd_user_name(), ASK_TIMEOUT_MS);
+    return rc;
 }
 
 /* ---- failures ---- */
@@ -308,11 +307,19 @@ static int wait_all_ready(struct start *s)
 static int check_meta(struct start *s)
 {
     Hdw__GetClusterResponse *cluster;
-    hd_meta_call_reset(&s->meta);
-    int rc = hd_meta_get_cluster(&s->meta, &cluster);
+    hd_meta_call_done(&s->meta); /* another one may be primary by now */
+    int rc = hd_meta_call_init(&s->meta, s->cluster->metas, hd_user_name(), ASK_TIMEOUT_MS);
+    if (rc == 0) {
+        rc = hd_meta_get_cluster(&s->meta, &cluster);
+    }
     if (rc < 0) {
-        return hd_fail(rc, "meta does not answer at %s: %s", s->cluster->meta_address,
+        return hd_fail(rc, "meta does not answer at %s: %s", s->cluster->metas,
                        hd_fail_describe(rc));
+    }
+    if (cluster->role != NULL && strcmp(cluster->role, "primary") != 0) {
+        return hd_fail(-HD_E_STANDBY,
+                       "no meta is primary, of %s: choose with `howdah admin promote`",
+                       s->cluster->metas);
     }
     if (cluster->nodes_live < (uint32_t)s->cluster->nodes) {
         return hd_fail(-EAGAIN, "meta knows %u of %d data nodes as live", cluster->nodes_live,

@@ -73,6 +73,7 @@ static int serve(struct primary *p, const struct hd_meta_conf *conf, struct hd_s
                     hd_rpc_server_port(p->executor->server), store->dir, p->executor->stepped.v);
         hd_daemon_notify("READY=1");
         err = hd_loop_run(p->loop);
+        p->fenced = p->executor->fenced;
     }
     hd_space_stop(space);
     hd_executor_free(p->executor);
