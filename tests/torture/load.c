@@ -43,6 +43,7 @@ enum {
     WRITERS_MAX = 64,
     CHECKERS = 4,
     RETRY_MS = 60000,
+    VERIFY_RETRY_MS = 20000,
     LEASE_WAIT_MS = 90000,
 };
 
@@ -150,7 +151,7 @@ static int write_some(struct writer *w, struct own_file *f)
 
 static int create(struct writer *w, struct own_file *f)
 {
-    struct hd_create_options o = {.mode = 0644, .parents = true, .sync_on_close = draw(w, 30)};
+    struct hd_create_options o = {.mode = 0644, .parents = true};
     if (draw(w, 30)) {
         o.block_size_bytes = 1 << 20;
     }
@@ -165,9 +166,19 @@ static int create(struct writer *w, struct own_file *f)
     return err == 0 && draw(w, 85) ? write_some(w, f) : err;
 }
 
-static int finish(struct own_file *f)
+static int finish(struct writer *w, struct own_file *f)
 {
-    int err = hd_file_close(f->open);
+    int err = 0;
+    if (draw(w, 80)) {
+        err = hd_file_hsync(f->open);
+        if (err == 0) {
+            note('S', f->number, "%" PRIu64, f->size);
+        }
+    }
+    if (err < 0) {
+        return err;
+    }
+    err = hd_file_close(f->open);
     f->open = NULL;
     if (err == 0) {
         note('L', f->number, "%" PRIu64, f->size);
@@ -207,7 +218,7 @@ static int one_step(struct writer *w, struct own_file *f)
         return create(w, f);
     }
     if (f->open != NULL) {
-        return draw(w, 60) ? write_some(w, f) : finish(f);
+        return draw(w, 60) ? write_some(w, f) : finish(w, f);
     }
     if (draw(w, 40)) {
         int err = hd_file_append(w->fs, f->path, &f->open);
@@ -249,9 +260,9 @@ static void *run_writer(void *ctx)
     return NULL;
 }
 
-static int open_fs(struct hd_fs **ret)
+static int open_fs(int retry_ms, struct hd_fs **ret)
 {
-    struct hd_fs_options o = {.uri = uri, .retry_ms = RETRY_MS, .retry_safe_mode = true};
+    struct hd_fs_options o = {.uri = uri, .retry_ms = retry_ms, .retry_safe_mode = retry_ms > 0};
     return hd_fs_open(&o, ret);
 }
 
@@ -262,7 +273,7 @@ static int run(uint64_t seed, int seconds, int writers)
     for (int i = 0; i < writers; i++) {
         w[i] = (struct writer){.index = i, .run = number, .prng = {seed * 1000 + (uint64_t)i}};
         w[i].bytes = malloc(CHUNK_BYTES);
-        int err = w[i].bytes == NULL ? -ENOMEM : open_fs(&w[i].fs);
+        int err = w[i].bytes == NULL ? -ENOMEM : open_fs(RETRY_MS, &w[i].fs);
         if (err < 0) {
             fprintf(stderr, "torture-load: %s\n", hd_fail_describe(err));
             return 1;
@@ -420,6 +431,7 @@ static void check_bytes(struct claims *c, struct hd_fs *fs, const struct claim *
         broken(c, f, "open: %s", hd_fail_describe(err));
         return;
     }
+    bool loose = false;
     uint64_t size = hd_file_size(file);
     if (size < must || size > f->may) {
         broken(c, f, "has %" PRIu64 " bytes", size);
@@ -427,6 +439,13 @@ static void check_bytes(struct claims *c, struct hd_fs *fs, const struct claim *
     for (uint64_t at = 0; at < size;) {
         uint64_t want_bytes = at < must ? HD_MIN(must, size) - at : size - at;
         size_t n = (size_t)HD_MIN(want_bytes, (uint64_t)CHUNK_BYTES);
+        if (at >= must && !loose) { /* what was not promised is not waited for */
+            loose = true;
+            hd_file_close(file);
+            if (hd_file_open(impatient, path, &file) < 0) {
+                return;
+            }
+        }
         int64_t rc = hd_file_pread(file, got, n, at);
         if (rc <= 0) {
             if (at < must) {
@@ -449,9 +468,11 @@ static void check_bytes(struct claims *c, struct hd_fs *fs, const struct claim *
         atomic_fetch_add(&c->bytes, (unsigned long)rc);
     }
     hd_file_close(file);
+    tidy(c, fs, f, path);
 }
 
-static void check_claim(struct claims *c, struct hd_fs *fs, const struct claim *f)
+static void check_claim(struct claims *c, struct hd_fs *fs, struct hd_fs *impatient,
+                        const struct claim *f)
 {
     struct hd_stat st = {0};
     const char *path = f->path;
@@ -482,14 +503,18 @@ static void check_claim(struct claims *c, struct hd_fs *fs, const struct claim *
         broken(c, f, "cannot be closed: %s", hd_fail_describe(err));
         return;
     }
-    check_bytes(c, fs, f, path, c->power_cut ? f->synced : f->kept);
+    check_bytes(c, fs, impatient, f, path, c->power_cut ? f->synced : f->kept);
 }
 
 static void *check_some(void *ctx)
 {
     struct claims *c = ctx;
     struct hd_fs *fs = NULL;
-    int err = open_fs(&fs);
+    struct hd_fs *impatient = NULL;
+    int err = open_fs(VERIFY_RETRY_MS, &fs);
+    if (err == 0) {
+        err = open_fs(-1, &impatient);
+    }
     if (err < 0) {
         fprintf(stderr, "torture-load: %s\n", hd_fail_describe(err));
         exit(2);
@@ -502,10 +527,11 @@ static void *check_some(void *ctx)
             break;
         }
         if (f->path != NULL) {
-            check_claim(c, fs, f);
+            check_claim(c, fs, impatient, f);
         }
     }
     hd_fs_close(fs);
+    hd_fs_close(impatient);
     return NULL;
 }
 
