@@ -2,6 +2,7 @@
 #include "tools/drill/do_faults.h"
 #include "tools/drill/do_files.h"
 #include "tools/drill/do_nodes.h"
+#include "tools/drill/do_powercut.h"
 #include "tools/drill/do_process.h"
 #include "tools/drill/drill.h"
 
@@ -178,6 +179,20 @@ const struct hd_drill hd_drills[] = {
         .prepare = hd_drill_two_images,
         .inject = hd_drill_lose_leveldb,
         .heal = hd_drill_start_damaged,
+    },
+    {
+        .name = "power-cut",
+        .summary = "the power fails, everywhere at once",
+        .how = "Meta, secondary and data nodes restart under a library that notes what is not "
+               "synced. They are killed in one moment, and what was not synced is taken off their "
+               "disks, whole or in part.",
+        .must = NO_LOSS " Everything starts by itself.",
+        .target_role = -1,
+        .needs = HD_NEED_POWERCUT,
+        .prepare = hd_drill_watch_writes,
+        .inject = hd_drill_power_cut,
+        .hold = hd_drill_no_wait,
+        .heal = hd_drill_power_back,
     },
     {
         .name = "clock-jump",

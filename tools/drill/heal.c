@@ -4,6 +4,7 @@
  * nothing.
  */
 #include "tools/drill/call.h"
+#include "tools/drill/do_powercut.h"
 #include "tools/drill/drill.h"
 #include "tools/process.h"
 #include "tools/start.h"
@@ -23,7 +24,6 @@
 enum {
     START_TIMEOUT_MS = 90000,
     STOP_GRACE_MS = 5000,
-    UNDO_TIMEOUT_MS = 120000,
     SAVED_MAX_BYTES = 1 << 20,
 };
 
@@ -131,24 +131,6 @@ static int back_in_service(const struct hd_cluster *c, const char *node)
                   : hd_drill_set_node_state(meta, node, HDW__NODE_ADMIN_STATE__NODE_IN_SERVICE);
 }
 
-static int undo_powercut(const char *journal)
-{
-    char program[HD_PATH_BYTES];
-    struct stat st;
-    if (stat(journal, &st) < 0) {
-        return 0;
-    }
-    int rc = hd_process_program("howdah-powercut", program);
-    if (rc < 0) {
-        return rc;
-    }
-    const char *const argv[] = {program, "undo", journal, NULL};
-    rc = hd_process_run(argv, UNDO_TIMEOUT_MS);
-    return rc == 0
-               ? 0
-               : hd_fail(rc < 0 ? rc : -EIO, "howdah-powercut undo %s ended with %d", journal, rc);
-}
-
 static int undo(const struct hd_cluster *c, const struct hd_inverse *u, bool no_mount)
 {
     switch (u->kind) {
@@ -167,7 +149,7 @@ static int undo(const struct hd_cluster *c, const struct hd_inverse *u, bool no_
     case HD_UNDO_NODE:
         return back_in_service(c, u->args[0]);
     case HD_UNDO_POWERCUT:
-        return undo_powercut(u->args[0]);
+        return hd_drill_undo_writes(u->args[0], u->args[1]);
     case HD_UNDO_RESTART:
         return stop_member(c, u->args[0]);
     case HD_UNDO_KINDS:

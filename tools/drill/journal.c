@@ -17,7 +17,7 @@ static const struct {
     [HD_UNDO_START] = {"start", 0},     [HD_UNDO_CONTINUE] = {"continue", 1},
     [HD_UNDO_BYTES] = {"bytes", 4},     [HD_UNDO_MOVE] = {"move", 2},
     [HD_UNDO_REPLACE] = {"replace", 3}, [HD_UNDO_FAULTS] = {"faults", 1},
-    [HD_UNDO_NODE] = {"node", 1},       [HD_UNDO_POWERCUT] = {"powercut", 1},
+    [HD_UNDO_NODE] = {"node", 1},       [HD_UNDO_POWERCUT] = {"powercut", 2},
     [HD_UNDO_RESTART] = {"restart", 1},
 };
 
