@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-    FIRST_RECONCILE_MS = 30000,
-    FIRST_PASS_MS = 60000, /* a start has better to do */
+    FIRST_RECONCILE_MS = 5000, /* with lengths: a power cut may have left its marks */
+    FIRST_PASS_MS = 60000,     /* a start has better to do */
     RECONCILE_MS = 3600 * 1000,
     SAVE_MS = 30000,
     IDLE_MS = 60000,
@@ -103,6 +103,23 @@ static int pace(void *ctx, uint64_t bytes, uint64_t elapsed_ns)
 
 /* --- comparing names --- */
 
+static int go_on(void *ctx, uint64_t bytes, uint64_t elapsed_ns)
+{
+    const struct hd_scan_volume *v = ctx;
+    (void)bytes;
+    (void)elapsed_ns;
+    return is_stopping(v->scanner) ? -ECANCELED : 0;
+}
+
+static void check_now(struct hd_scan_volume *v, struct hd_block_id id)
+{
+    struct hd_check_options o = {.pace = go_on, .ctx = v};
+    struct hd_check c;
+    if (hd_store_check_replica(v->scanner->data->store, id, &o, &c) == 0) {
+        hd_scanner_note(v->scanner, &c, "lengths");
+    }
+}
+
 static int note_stray(void *ctx, const struct hd_stray_found *f)
 {
     struct hd_scan_volume *v = ctx;
@@ -117,6 +134,9 @@ static int note_stray(void *ctx, const struct hd_stray_found *f)
                     "block=%" PRIu64 " stamp=%" PRIu64 " bytes=%" PRIu64 " storage=%s", r.id.v,
                     r.gs.v, r.size_bytes, f->storage_id);
         hd_reporter_received(s->data->reporter, &r, f->storage_id, NULL, 0);
+        break;
+    case HD_STRAY_LENGTH:
+        check_now(v, f->block.id);
         break;
     case HD_STRAY_REMOVED:
         hd_log_info("file without use deleted", "block=%" PRIu64 " stamp=%" PRIu64 " storage=%s",
@@ -135,7 +155,9 @@ static int note_stray(void *ctx, const struct hd_stray_found *f)
 
 static void reconcile(struct hd_scan_volume *v)
 {
-    int err = hd_store_reconcile(v->scanner->data->store, v->index, note_stray, v);
+    int err =
+        hd_store_reconcile(v->scanner->data->store, v->index, !v->lengths_seen, note_stray, v);
+    v->lengths_seen = v->lengths_seen || err == 0;
     if (err < 0 && err != -ECANCELED) {
         hd_log_warn("comparing a directory with the map ended early", "error=\"%s\"",
                     hd_fail_describe(err));

@@ -22,6 +22,7 @@ struct hd_scan_volume {
     /* the thread's own */
     bool loaded;          /* the cursor has been read */
     bool hurry;           /* the pass that runs was asked for */
+    bool lengths_seen;    /* of all files, once since the start */
     bool left_told;       /* files without sums were logged */
     uint64_t serving;     /* the request it is for */
     int64_t reconcile_ms; /* monotonic: when next */

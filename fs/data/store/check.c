@@ -5,6 +5,7 @@
 #include "fs/data/store/store_internal.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
+#include "fs/os/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static int read_data(struct reading *r, uint64_t at, size_t n)
     size_t ask = (n + DIRECT_ALIGN - 1) / DIRECT_ALIGN * DIRECT_ALIGN;
     ssize_t got;
     do {
-        got = pread(r->view->data_fd, r->data, ask, (off_t)at);
+        got = hd_io_pread(r->view->data_fd, r->data, ask, (off_t)at);
     } while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EINVAL) { /* it said it could */
         r->direct = false;
@@ -191,7 +192,7 @@ static int look_for_files(struct hd_store *s, const struct moment *m, enum hd_ch
     bool no_data = access(data, F_OK) < 0 && errno == ENOENT;
     bool no_sums = access(sums, F_OK) < 0 && errno == ENOENT;
     if (no_data) {
-        unlink(sums); /* of nothing */
+        hd_io_unlink(sums); /* of nothing */
     }
 
     pthread_mutex_lock(&s->lock);

@@ -77,6 +77,7 @@ enum hd_stray {
     HD_STRAY_ADOPTED, /* data and sums that the map did not know; it does now */
     HD_STRAY_REMOVED, /* an older double, or sums without data; deleted */
     HD_STRAY_LEFT,    /* data without sums: nobody can vouch for it, so it is left alone */
+    HD_STRAY_LENGTH,  /* a file of a known replica is not as long as it was: to be checked */
 };
 
 struct hd_stray_found {
@@ -86,10 +87,10 @@ struct hd_stray_found {
 };
 
 /*
- * Compares the finalized files of a directory with the map. Names only: lengths and content are
- * hd_store_check_replica's. 0, or an error that ended the walk. Blocks.
+ * Compares the finalized files of a directory with the map: their names and, when asked, their
+ * lengths; content is hd_store_check_replica's. 0, or an error that ended the walk. Blocks.
  */
-int hd_store_reconcile(struct hd_store *s, int volume,
+int hd_store_reconcile(struct hd_store *s, int volume, bool lengths,
                        int (*found)(void *ctx, const struct hd_stray_found *f), void *ctx);
 
 #endif

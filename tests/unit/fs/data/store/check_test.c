@@ -220,7 +220,7 @@ ATF_TC_BODY(a_check_stops_when_told, tc)
 /* --- directories --- */
 
 struct strays {
-    int count[4]; /* by kind */
+    int count[5]; /* by kind */
     uint64_t last;
 };
 
@@ -235,7 +235,7 @@ static int note(void *ctx, const struct hd_stray_found *f)
 static struct strays reconcile(struct hd_store *s, int volume)
 {
     struct strays n = {0};
-    ATF_REQUIRE_EQ_MSG(hd_store_reconcile(s, volume, note, &n), 0, "%s", hd_fail_text());
+    ATF_REQUIRE_EQ_MSG(hd_store_reconcile(s, volume, true, note, &n), 0, "%s", hd_fail_text());
     return n;
 }
 
@@ -249,7 +249,7 @@ ATF_TC_BODY(a_directory_as_the_map_has_it_shows_nothing, tc)
     struct hd_block_writer *w = begin(s, FIRST + 1);
     struct strays n = reconcile(s, 0);
     ATF_CHECK(n.count[HD_STRAY_LOST] + n.count[HD_STRAY_ADOPTED] + n.count[HD_STRAY_REMOVED] +
-                  n.count[HD_STRAY_LEFT] ==
+                  n.count[HD_STRAY_LEFT] + n.count[HD_STRAY_LENGTH] ==
               0);
     hd_block_writer_close(w);
     hd_store_free(s);
@@ -343,11 +343,25 @@ ATF_TC_BODY(a_directory_that_was_exchanged_fails_and_loses_nothing_else, tc)
     const char *gone = stat(path_of("d", FIRST, false), &st) == 0 ? "d" : "e";
     ATF_REQUIRE_EQ(rename(gone, "elsewhere"), 0); /* as when a disk is not mounted any more */
     ATF_REQUIRE_EQ(mkdir(gone, 0755), 0);
-    ATF_CHECK(hd_store_reconcile(s, gone[0] == 'd' ? 0 : 1, note, &n) < 0);
+    ATF_CHECK(hd_store_reconcile(s, gone[0] == 'd' ? 0 : 1, true, note, &n) < 0);
     ATF_CHECK_EQ(n.count[HD_STRAY_LOST], 0);
     hd_store_failures(s, &f);
     ATF_CHECK_EQ(f.count, 1);
     ATF_CHECK(!is_there(s, FIRST) && is_there(s, FIRST + 1));
+    hd_store_free(s);
+}
+
+ATF_TC_WITHOUT_HEAD(files_of_other_lengths_are_noticed_without_reading_them);
+ATF_TC_BODY(files_of_other_lengths_are_noticed_without_reading_them, tc)
+{
+    struct hd_store *s = open_store("d");
+    for (uint64_t i = 0; i < 3; i++) {
+        put(s, FIRST + i);
+    }
+    ATF_REQUIRE_EQ(truncate(path_of("d", FIRST, true), 0), 0);
+    ATF_REQUIRE_EQ(truncate(path_of("d", FIRST + 2, false), BYTES + 1), 0);
+    struct strays n = reconcile(s, 0);
+    ATF_CHECK(n.count[HD_STRAY_LENGTH] == 2 && n.last == FIRST + 2);
     hd_store_free(s);
 }
 
@@ -387,6 +401,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, files_that_nobody_can_vouch_for_are_left);
     ATF_TP_ADD_TC(tp, an_older_double_on_another_directory_goes);
     ATF_TP_ADD_TC(tp, a_directory_that_was_exchanged_fails_and_loses_nothing_else);
+    ATF_TP_ADD_TC(tp, files_of_other_lengths_are_noticed_without_reading_them);
     ATF_TP_ADD_TC(tp, an_inventory_is_in_the_order_of_the_files);
     return atf_no_error();
 }
