@@ -420,8 +420,8 @@ static int wait_closed(struct hd_fs *fs, const char *path)
     }
 }
 
-static void check_bytes(struct claims *c, struct hd_fs *fs, const struct claim *f, const char *path,
-                        uint64_t must)
+static void check_bytes(struct claims *c, struct hd_fs *fs, struct hd_fs *impatient,
+                        const struct claim *f, const char *path, uint64_t must)
 {
     struct hd_file *file = NULL;
     static _Thread_local uint8_t got[CHUNK_BYTES];
