@@ -420,6 +420,18 @@ static int wait_closed(struct hd_fs *fs, const char *path)
     }
 }
 
+/*
+ * With --power-cut a file that has bytes nobody synced may miss blocks for ever; it goes, so that
+ * the cluster gets well again.
+ */
+static void tidy(struct claims *c, struct hd_fs *fs, const struct claim *f, const char *path)
+{
+    if (c->power_cut && f->may > f->synced && atomic_load(&c->broken) == 0) {
+        hd_fs_delete(fs, path, false);
+        note('D', f->number, " ");
+    }
+}
+
 static void check_bytes(struct claims *c, struct hd_fs *fs, struct hd_fs *impatient,
                         const struct claim *f, const char *path, uint64_t must)
 {
