@@ -1,5 +1,6 @@
 /* howdah admin: what an administrator asks of meta. */
 #include "tools/admin.h"
+#include "tools/admin_files.h"
 #include "tools/cluster_init.h"
 #include "tools/fs_format.h"
 #include "tools/meta_call.h"
@@ -23,6 +24,9 @@ static const char usage[] =
     "  checkpoint                     writes an image of the namespace now\n"
     "  scan [NODE] [--json]           verifies all replicas now, of one node or of all\n"
     "  cluster [--json]               identity and log positions of meta\n"
+    "  edits dump|verify [PATH]       records of the edit log; what of it is proven good\n"
+    "  edits accept DIR               starts from this metadata directory, whatever others have\n"
+    "  image dump|verify|stats [PATH] keys of an image; is it good; what is in it\n"
     "  hadoop-conf DIR                writes core-site.xml and hdfs-site.xml for Hadoop's "
     "clients\n";
 
@@ -178,6 +182,8 @@ static const struct subcommand {
     {"cluster", CALL_TIMEOUT_MS, 0, do_cluster},
     {"promote", 0, 0, hd_admin_promote},
     {"hadoop-conf", 0, 1, do_hadoop_conf},
+    {"edits", 0, 2, hd_admin_edits},
+    {"image", 0, 2, hd_admin_image},
     {"scan", CALL_TIMEOUT_MS, 1, hd_admin_scan},
 };
 
@@ -188,6 +194,10 @@ static int run_subcommand(const struct subcommand *sub, struct hd_admin *a, cons
         return hd_cmd_usage(a->self, "%s: unexpected argument %s", sub->name, argv[sub->args + 1]);
     }
     int rc = hd_cluster_find(dir, &a->cluster);
+    bool on_files = sub->run == hd_admin_edits || sub->run == hd_admin_image;
+    if (rc < 0 && on_files && argc > 2) {
+        rc = 0; /* the path says everything */
+    }
     if (rc == 0) {
         rc = sub->timeout_ms == 0
                  ? 0

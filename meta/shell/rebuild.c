@@ -60,13 +60,30 @@ static int empty_view(struct hd_store *s)
     return err;
 }
 
+/* An image whose digest file got lost: its blocks and its footer vouch for it. */
+static int read_image(struct loading *l, struct hd_txid txid, struct hd_image_info *ret)
+{
+    const struct hd_store *s = l->s;
+    char path[HD_IMAGE_PATH_BYTES];
+    if (hd_image_has_digest(s->dir, txid)) {
+        return hd_image_load(s->dir, txid, s->version.cluster_id, load_key, l, ret);
+    }
+    hd_image_path(s->dir, txid, path);
+    hd_log_warn("image without its digest file", "path=%s", path);
+    int err = hd_image_read(path, s->version.cluster_id, load_key, l, ret);
+    if (err == 0 && ret->txid.v != txid.v) {
+        err = hd_fail(-HD_E_CORRUPT, "%s: holds the image of txid %" PRIu64, path, ret->txid.v);
+    }
+    return err;
+}
+
 static int load_image(struct hd_store *s, const struct hd_meta_options *core, struct hd_txid txid)
 {
     struct loading l = {.s = s};
     struct hd_image_info info;
     int err = hd_store_core_new(core, &s->version, &s->meta);
     if (err == 0) {
-        err = hd_image_load(s->dir, txid, s->version.cluster_id, load_key, &l, &info);
+        err = read_image(&l, txid, &info);
     }
     if (err == 0) {
         err = hd_meta_load_done(s->meta, txid);
@@ -116,7 +133,7 @@ int hd_rebuild_base(struct hd_store *s, const struct hd_meta_options *core)
 {
     struct hd_txid images[IMAGES_MAX];
     size_t count;
-    int err = hd_image_list(s->dir, images, IMAGES_MAX, &count);
+    int err = hd_image_list_files(s->dir, images, IMAGES_MAX, &count);
     for (size_t i = 0; i < count && err == 0; i++) {
         if (images[i].v + 1 < hd_edit_log_first(s->log).v) {
             break; /* the log does not reach back to it */
