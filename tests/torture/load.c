@@ -483,6 +483,14 @@ static void check_bytes(struct claims *c, struct hd_fs *fs, struct hd_fs *impati
     tidy(c, fs, f, path);
 }
 
+static void tell_slow(const struct claim *f, const char *what, int64_t start_ms)
+{
+    int64_t ms = hd_clock_mono_ms().v - start_ms;
+    if (ms > 2000) {
+        printf("slow %s: %s took %" PRId64 " ms\n", f->path, what, ms);
+    }
+}
+
 static void check_claim(struct claims *c, struct hd_fs *fs, struct hd_fs *impatient,
                         const struct claim *f)
 {
@@ -510,12 +518,16 @@ static void check_claim(struct claims *c, struct hd_fs *fs, struct hd_fs *impati
         broken(c, f, "was deleted and is there");
         return;
     }
+    int64_t start_ms = hd_clock_mono_ms().v;
     err = wait_closed(fs, path);
+    tell_slow(f, "closing", start_ms);
     if (err < 0) {
         broken(c, f, "cannot be closed: %s", hd_fail_describe(err));
         return;
     }
+    start_ms = hd_clock_mono_ms().v;
     check_bytes(c, fs, impatient, f, path, c->power_cut ? f->synced : f->kept);
+    tell_slow(f, "reading", start_ms);
 }
 
 static void *check_some(void *ctx)
