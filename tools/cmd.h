@@ -25,6 +25,7 @@ extern const struct hd_command hd_cmd_status;
 extern const struct hd_command hd_cmd_fs;
 extern const struct hd_command hd_cmd_admin;
 extern const struct hd_command hd_cmd_fsck;
+extern const struct hd_command hd_cmd_balancer;
 extern const struct hd_command hd_cmd_drill; /* tools/drill/cmd_drill.c */
 
 /* Writes the command's usage to stdout; 0. What --help does. */

@@ -163,6 +163,15 @@ int hd_meta_set_node_state(struct hd_meta_call *m, const char *node, Hdw__NodeAd
                 &hdw__set_node_state_response__descriptor, &response);
 }
 
+int hd_meta_set_bandwidth(struct hd_meta_call *m, int64_t bytes_per_s)
+{
+    Hdw__SetBalancerBandwidthRequest request = HDW__SET_BALANCER_BANDWIDTH_REQUEST__INIT;
+    Hdw__SetBalancerBandwidthResponse *response;
+    request.bandwidth = bytes_per_s;
+    return call(m, client_protocol, "setBalancerBandwidth", &request.base,
+                &hdw__set_balancer_bandwidth_response__descriptor, &response);
+}
+
 int hd_meta_node_blocks(struct hd_meta_call *m, const char *uuid, uint64_t cursor, uint32_t count,
                         Hdw__GetNodeBlocksResponse **ret)
 {

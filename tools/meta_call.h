@@ -49,7 +49,8 @@ int hd_meta_nodes(struct hd_meta_call *m, Hdw__DatanodeReportType type,
                   Hdw__GetDatanodeReportResponse **ret);
 int hd_meta_get_nodes(struct hd_meta_call *m, Hdw__GetNodesResponse **ret);
 int hd_meta_set_node_state(struct hd_meta_call *m, const char *node, Hdw__NodeAdminState state,
-                           uint64_t until_ms); /* 0: without end */
+                           uint64_t until_ms);                          /* 0: without end */
+int hd_meta_set_bandwidth(struct hd_meta_call *m, int64_t bytes_per_s); /* of moves, each node */
 int hd_meta_node_blocks(struct hd_meta_call *m, const char *uuid, uint64_t cursor, uint32_t count,
                         Hdw__GetNodeBlocksResponse **ret);
 int hd_meta_fs_stats(struct hd_meta_call *m, Hdw__GetFsStatsResponse **ret);
