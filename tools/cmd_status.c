@@ -50,6 +50,18 @@ static json_t *foreign_json(const struct hd_foreign_node *n)
                      "address", n->address, "http", "", "state", hd_state_name(n->state));
 }
 
+/* "a,b" as ["a", "b"] */
+static json_t *failed_json(const char *dirs)
+{
+    json_t *list = json_array();
+    while (*dirs != '\0') {
+        size_t n = strcspn(dirs, ",");
+        json_array_append_new(list, json_stringn(dirs, n));
+        dirs += n + (dirs[n] == ',');
+    }
+    return list;
+}
+
 static json_t *status_json(const struct hd_cluster *c, const struct hd_health *h)
 {
     json_t *daemons = json_array();
@@ -70,6 +82,7 @@ static json_t *status_json(const struct hd_cluster *c, const struct hd_health *h
                                   "missing", (json_int_t)h->blocks_missing, "under_replicated",
                                   (json_int_t)h->blocks_under_replicated, "corrupt",
                                   (json_int_t)h->blocks_corrupt));
+    json_object_set_new(o, "failed_dirs", failed_json(h->failed_dirs));
     json_object_set_new(o, "daemons", daemons);
     if (h->error[0] != '\0') {
         json_object_set_new(o, "error", text_or_empty(h->error));
@@ -106,6 +119,9 @@ static void print_text(const struct hd_cluster *c, const struct hd_health *h)
                h->blocks_total, h->blocks_missing, h->blocks_under_replicated, h->blocks_corrupt);
         if (strcmp(h->sync, "exposed") == 0) {
             printf("exposed: changes are on the primary only until the secondary is in step\n");
+        }
+        if (h->failed_dirs[0] != '\0') {
+            printf("metadata directories that failed: %s\n", h->failed_dirs);
         }
     } else {
         printf("%s\n", h->error);

@@ -216,6 +216,10 @@ static int ask_meta(const struct hd_cluster *c, struct hd_health *h)
     h->blocks_under_replicated = cluster->blocks_under_replicated;
     h->blocks_corrupt = cluster->blocks_corrupt;
     h->nodes_live = cluster->nodes_live;
+    for (size_t i = 0, at = 0; i < cluster->n_failed_dirs && at < sizeof(h->failed_dirs); i++) {
+        at += (size_t)snprintf(h->failed_dirs + at, sizeof(h->failed_dirs) - at, "%s%s",
+                               i > 0 ? "," : "", cluster->failed_dirs[i]);
+    }
     rc = note_nodes(c, h, &meta, HDW__DATANODE_REPORT_TYPE__REPORT_LIVE);
     return rc == 0 ? note_nodes(c, h, &meta, HDW__DATANODE_REPORT_TYPE__REPORT_DEAD) : rc;
 }

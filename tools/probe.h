@@ -37,6 +37,7 @@ struct hd_health {
     uint32_t nodes_live;
     const char *sync; /* "both", "primary", or "exposed": both is wished, and one has the changes */
     uint64_t epoch;
+    char failed_dirs[HD_PATH_BYTES];  /* metadata directories that are not written; with commas */
     struct hd_member_health *members; /* heap, owned; parallel to the cluster's */
     struct hd_foreign_node *foreign;  /* heap, owned */
     size_t foreign_count;

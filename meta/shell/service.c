@@ -106,6 +106,9 @@ static void get_cluster(struct hd_meta_service *s, struct hd_rpc_call *call)
     if (x->conf->peer_address[0] != '\0') {
         r.secondary_address = (char *)(uintptr_t)x->conf->peer_address;
     }
+    const char *failed[HD_DIRS_MAX];
+    r.n_failed_dirs = hd_store_failed_dirs(x->store, failed);
+    r.failed_dirs = (char **)(uintptr_t)failed;
     hd_executor_reply(x, call, (struct hd_txid){0}, false, &r.base);
 }
 

@@ -374,6 +374,24 @@ int hd_store_write_version(struct hd_store *s)
     return err;
 }
 
+size_t hd_store_failed_dirs(const struct hd_store *s, const char *out[HD_DIRS_MAX])
+{
+    struct hd_edit_log_dir dirs[HD_DIRS_MAX];
+    size_t count = hd_edit_log_dirs(s->log, dirs);
+    size_t failed = 0;
+    for (size_t i = 0; i < s->dirs->count; i++) {
+        const char *path = s->dirs->list[i].path;
+        bool in_use = false;
+        for (size_t k = 0; k < count; k++) {
+            in_use = in_use || (dirs[k].failed == NULL && strcmp(dirs[k].dir, path) == 0);
+        }
+        if (!in_use) {
+            out[failed++] = path;
+        }
+    }
+    return failed;
+}
+
 int hd_store_put_aside(const char *text, const char *suffix)
 {
     char dirs[HD_DIRS_MAX][HD_DIR_PATH_BYTES];

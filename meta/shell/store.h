@@ -51,6 +51,9 @@ int hd_store_has_log(const char *dir);
 /* Writes s->version into every directory in use. */
 int hd_store_write_version(struct hd_store *s);
 
+/* Configured directories that are not written: dropped, or not to be used since the start. */
+size_t hd_store_failed_dirs(const struct hd_store *s, const char *out[HD_DIRS_MAX]);
+
 /* Renames each directory of a list to <directory><suffix>; the store is closed. */
 int hd_store_put_aside(const char *dirs, const char *suffix);
 
