@@ -242,9 +242,9 @@ static int set_up_again(struct hd_writer *w)
 static int begin_anew(struct hd_writer *w)
 {
     struct hd_wchain *c = &w->chain;
-    if (c->open) {
-        hd_wchain_abandon(w);
-        c->open = false;
+    int err = c->open ? hd_wchain_abandon(w) : 0;
+    if (err < 0) {
+        return err;
     }
     while (!hd_list_empty(&c->held)) { /* the newest first, to the front */
         struct hd_wpacket *p = HD_LIST_ENTRY(c->held.prev, struct hd_wpacket, link);

@@ -273,7 +273,7 @@ int hd_wchain_set_block(struct hd_writer *w, const Hdw__LocatedBlock *from)
     return err;
 }
 
-void hd_wchain_abandon(struct hd_writer *w)
+int hd_wchain_abandon(struct hd_writer *w)
 {
     HD_AUTO(hd_arena_done) struct hd_arena arena;
     hd_arena_init(&arena, 0);
@@ -284,7 +284,9 @@ void hd_wchain_abandon(struct hd_writer *w)
     request.has_file_id = true;
     request.file_id = w->ino;
     Hdw__AbandonBlockResponse *response;
-    (void)HD_CALL(w->fs, "abandonBlock", abandon_block, &request, &arena, &response);
+    int err = HD_CALL(w->fs, "abandonBlock", abandon_block, &request, &arena, &response);
+    w->chain.open = false;
+    return hd_rpc_is_connection_error(err) ? err : 0; /* a refusal: it is gone already */
 }
 
 /*
@@ -329,8 +331,10 @@ int hd_wchain_begin(struct hd_writer *w)
         }
         c->open = true;
         if (tries == 1 && exclude_suspects(w)) {
-            hd_wchain_abandon(w);
-            c->open = false;
+            err = hd_wchain_abandon(w);
+            if (err < 0) {
+                return err;
+            }
             continue;
         }
         int bad;
@@ -344,8 +348,10 @@ int hd_wchain_begin(struct hd_writer *w)
             c->state.replication = w->replication;
             return 0;
         }
-        hd_wchain_abandon(w);
-        c->open = false;
+        int abandoned = hd_wchain_abandon(w);
+        if (abandoned < 0) {
+            return abandoned;
+        }
         hd_wchain_drop_node(w, bad);
         if (tries < QUICK_TRIES) {
             continue;

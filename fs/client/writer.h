@@ -143,7 +143,7 @@ void hd_wchain_rewind(struct hd_writer *w);
 
 /* Takes over block and nodes of meta's answer, which lives in the chain's arena. */
 int hd_wchain_set_block(struct hd_writer *w, const Hdw__LocatedBlock *from);
-void hd_wchain_abandon(struct hd_writer *w); /* tells meta that the block is not wanted */
+int hd_wchain_abandon(struct hd_writer *w); /* tells meta that the block is not wanted */
 
 /*
  * addBlock and set-up, with other nodes as long as meta has any. What the queue holds is sent along

@@ -20,12 +20,15 @@
 #define HD_VERSION "0.1.0"
 #endif
 
+static const char program[] = "howdah-mount";
+
 /* What the waiting parent reads: that the mount is usable. */
 enum { READY_BYTE = 'r' };
 
 struct daemon_state {
     int ready_fd; /* of the pipe to the parent; -1 in the foreground */
     const char *log;
+    int log_level; /* once the log has a place of its own */
 };
 
 /* The terminal is let go; what is logged from here goes to the log file, if there is one. */
@@ -54,6 +57,7 @@ static void on_ready(void *arg)
     }
     char byte = READY_BYTE;
     leave_terminal(d->log);
+    hd_log_init(program, (enum hd_log_level)d->log_level);
     (void)!write(d->ready_fd, &byte, 1);
     close(d->ready_fd);
     d->ready_fd = -1;
@@ -124,6 +128,7 @@ static int run(struct hd_mount_options *o)
         return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     }
     d.log = o->log;
+    d.log_level = o->log_level;
     if (o->foreground) {
         return serve(o, &d);
     }
@@ -142,6 +147,7 @@ static int run(struct hd_mount_options *o)
         return wait_for_child(fds[0], child);
     }
     close(fds[0]);
+    hd_log_init(program, HD_LOG_ERROR); /* to a terminal failures are told in words, below */
     (void)setsid();
     (void)!chdir("/");
     d.ready_fd = fds[1];
@@ -164,7 +170,7 @@ int main(int argc, char **argv)
         puts("howdah-mount " HD_VERSION);
         status = EXIT_SUCCESS;
     } else {
-        hd_log_init("howdah-mount", (enum hd_log_level)o.log_level);
+        hd_log_init(program, (enum hd_log_level)o.log_level);
         status = run(&o);
     }
     hd_mount_options_done(&o);

@@ -71,6 +71,8 @@ static void on_ready(void *arg)
     if (s->hooks->ready != NULL) {
         s->hooks->ready(s->hooks->arg);
     }
+    const struct hd_mount_options *o = s->mount.options;
+    hd_log_info("mounted", "uri=%s dir=%s path=%s", o->uri, o->cluster_dir, s->device.path);
 }
 
 static int init_mount(struct hd_mount *m, const struct hd_mount_options *o)
@@ -147,7 +149,6 @@ static int run(struct session *s, int signal_fd)
     s->mount.ready_arg = s;
     rc = hd_keeper_start(&s->keeper, &s->mount, &s->device, signal_fd);
     if (rc == 0) {
-        hd_log_info("mounted", "uri=%s dir=%s path=%s", o->uri, o->cluster_dir, s->device.path);
         rc = serve(s);
         hd_daemon_notify("STOPPING=1");
         finish_writers(&s->mount);
