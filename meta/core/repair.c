@@ -10,6 +10,7 @@ enum {
     LOOKS_PER_TURN = 2048,
     COPY_TIMEOUT_MS = 10000,
     DELETION_TIMEOUT_MS = 30000,
+    LOW_DELAY_MS = 500,
     COPY_BYTES_PER_MS = 8192, /* the slowest copy that is waited for */
     COPY_UNIT_BYTES = 8 << 20,
     STREAM_UNITS = 17, /* a copy of a default block: what one stream may have under way */
@@ -376,7 +377,10 @@ static enum hd_repair_class class_of(struct hd_meta *m, struct hd_blk *b,
     if (count->live + count->leaving >= needed) {
         return HD_REPAIR_LOW; /* nothing is lost yet, and nobody is expected back */
     }
-    *ret_delay_ms = count->readable == 1 ? last_delay_ms : m->o.repair_grace_ms;
+    *ret_delay_ms = last_delay_ms;
+    if (count->readable > 1) { /* replicas that are told of one by one are not made anew at once */
+        *ret_delay_ms = HD_MAX(last_delay_ms, HD_MIN(m->o.repair_grace_ms, (int64_t)LOW_DELAY_MS));
+    }
     return count->readable == 1 ? HD_REPAIR_LAST : HD_REPAIR_LOW;
 }
 
