@@ -167,6 +167,12 @@ static int write_conf_text(struct hd_buf *out, struct ports *p, const struct hd_
     if (rc == 0) {
         rc = add_address(out, p, "manager_address", 8032);
     }
+    if (rc == 0) {
+        rc = hd_buf_addf(out, "\n[manager]\n");
+    }
+    if (rc == 0) {
+        rc = add_address(out, p, "http_address", 8088);
+    }
     for (int n = 1; rc == 0 && n <= plan->nodes; n++) {
         rc = add_agent(out, p, plan, n);
     }

@@ -54,6 +54,9 @@ int hd_runner_settings_load(const char *path, const char *name, struct hd_runner
     s.manager_address = strdup(hd_config_str(runner, "manager_address", "127.0.0.1:8032"));
     s.dir = own_dir != NULL ? strdup(own_dir) : join(dir, "/runner");
     s.socket_path = socket != NULL ? strdup(socket) : join(dir, "/run/data_PORT.sock");
+    const struct hd_config_at manager = {.config = s.config, .section = "manager"};
+    const char *http = hd_config_str(manager, "http_address", NULL);
+    s.http_address = http != NULL ? strdup(http) : NULL;
     s.host_name = host != NULL ? strdup(host) : NULL;
     if (s.uri == NULL || s.manager_address == NULL || s.dir == NULL || s.socket_path == NULL ||
         (host != NULL && s.host_name == NULL)) {
@@ -75,6 +78,7 @@ void hd_runner_settings_done(struct hd_runner_settings *s)
     hd_config_free(s->config);
     free(s->uri);
     free(s->manager_address);
+    free(s->http_address);
     free(s->dir);
     free(s->host_name);
     free(s->socket_path);

@@ -9,12 +9,13 @@ struct hd_runner_settings {
     struct hd_config *config; /* owned */
     char *uri;                /* of the cluster */
     char *manager_address;
-    char *dir;         /* of the runner, under it one folder per process */
-    char *host_name;   /* NULL: gethostname */
-    char *socket_path; /* of local data nodes */
-    char *address;     /* agent: where its shuffle server listens, "host:port" */
-    char *data_node;   /* agent: transfer address of the data node beside it, or NULL */
-    int64_t slots;     /* agent */
+    char *http_address; /* of the manager's status page; NULL: none */
+    char *dir;          /* of the runner, under it one folder per process */
+    char *host_name;    /* NULL: gethostname */
+    char *socket_path;  /* of local data nodes */
+    char *address;      /* agent: where its shuffle server listens, "host:port" */
+    char *data_node;    /* agent: transfer address of the data node beside it, or NULL */
+    int64_t slots;      /* agent */
 };
 
 /* name is the instance ("agent-1") or NULL. -HD_E_CONFIG, -ENOENT ... with a sentence. */

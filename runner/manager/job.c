@@ -310,6 +310,7 @@ static void finish(struct hd_mjob *job, Hdw__RunnerJobState state)
     end_attempts(job);
     hd_upload_drop(job);
     m->jobs_running--;
+    m->jobs_ended[state]++;
     m->jobs_kept++;
     hd_log_info("job ended", "job=%s state=%d ms=%lld maps=%u reduces=%u", job->id, (int)state,
                 (long long)job->elapsed_ms, job->count[0], job->count[1]);

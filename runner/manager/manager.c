@@ -105,7 +105,10 @@ static int serve(struct hd_manager *m)
                                       .on_call = hd_manager_on_call,
                                       .on_close = hd_manager_on_close,
                                       .ctx = m};
-    return hd_rpc_server_new(m->loop, m->settings.manager_address, &o, &m->server);
+    int err = hd_rpc_server_new(m->loop, m->settings.manager_address, &o, &m->server);
+    return err == 0 && m->settings.http_address != NULL
+               ? hd_http_server_new(m->loop, m->settings.http_address, hd_page, m, &m->http)
+               : err;
 }
 
 static int start(struct hd_manager *m)

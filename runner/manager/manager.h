@@ -20,6 +20,7 @@
 
 #include "fs/base/list.h"
 #include "fs/base/map.h"
+#include "fs/http/http_server.h"
 #include "fs/net/loop.h"
 #include "fs/net/rpc_server.h"
 #include "runner.pb-c.h"
@@ -167,8 +168,9 @@ struct hd_manager {
     char incarnation[HD_UUID_TEXT_BYTES];
     struct hd_loop *loop;
     struct hd_rpc_server *server;
-    struct hd_fs *fs;        /* relaxed: staging and attempts */
-    struct hd_fs *fs_strict; /* the commit */
+    struct hd_http_server *http; /* NULL: no http_address */
+    struct hd_fs *fs;            /* relaxed: staging and attempts */
+    struct hd_fs *fs_strict;     /* the commit */
     struct hd_sched *sched;
     struct hd_list jobs;   /* struct hd_mjob, newest first */
     struct hd_list agents; /* struct hd_magent */
@@ -177,6 +179,7 @@ struct hd_manager {
     char today[9];
     uint32_t today_number;
     uint32_t jobs_running;
+    uint64_t jobs_ended[HDW__RUNNER_JOB_STATE__JOB_KILLED + 1]; /* by state */
     uint32_t jobs_kept;
     struct hd_loop_timer *place_timer;
     struct hd_loop_timer *care_timer;
@@ -242,6 +245,9 @@ Hdw__RunnerTask *hd_mtask_view(const struct hd_mjob *job, enum hd_task_kind kind
 void hd_view_list(struct hd_manager *m, struct hd_rpc_call *call);
 void hd_view_show(struct hd_manager *m, struct hd_rpc_call *call);
 void hd_view_status(struct hd_manager *m, struct hd_rpc_call *call);
+
+/* ---- page.c ---- */
+void hd_page(void *manager, const char *path, struct hd_http_answer *ret);
 
 /* ---- plan_job.c: on a worker ---- */
 struct hd_plan_result {

@@ -121,6 +121,27 @@ hadoop_lines_run_and_why_explains_body() {
 }
 hadoop_lines_run_and_why_explains_cleanup() { cluster_cleanup; }
 
+atf_test_case the_status_page_tells_jobs_tasks_and_nodes cleanup
+the_status_page_tells_jobs_tasks_and_nodes_head() {
+    atf_set require.user root
+    atf_set require.progs "jq curl"
+}
+the_status_page_tells_jobs_tasks_and_nodes_body() {
+    cluster_up
+    mkdir "$M/in" && seq 100 >"$M/in/a"
+    runner streaming -D mapreduce.job.name='<b>bold</b>' -input /in -output /o -mapper cat 2>/dev/null
+    url=http://$(status | jq -r '.daemons[] | select(.role == "manager") | .http')
+    job=$(runner history --json | jq -r '.[0].id')
+    curl -sf "$url/" >page || atf_fail "no page at $url"
+    grep -q '<html' page && grep -q "/job/$job" page && grep -q 'agent-3' page || atf_fail "$(cat page)"
+    grep -q '&lt;b&gt;bold' page && ! grep -q '<b>bold' page || atf_fail "a name is not escaped"
+    curl -sf "$url/job/$job" >page && grep -q '<svg' page && grep -q m_000000 page || atf_fail "$(cat page)"
+    curl -sf "$url/metrics" >page && grep -q '^howdah_runner_jobs_ended_total{state="succeeded"} 1$' page || atf_fail "$(cat page)"
+    same "$(curl -s -o /dev/null -w '%{http_code}' "$url/job/20200101-0001")" 404
+    same "$(curl -s -o /dev/null -w '%{http_code}' -d x "$url/")" 405
+}
+the_status_page_tells_jobs_tasks_and_nodes_cleanup() { cluster_cleanup; }
+
 atf_test_case compressed_input_is_read_as_text cleanup
 compressed_input_is_read_as_text_head() {
     atf_set require.user root
@@ -270,4 +291,5 @@ atf_init_test_cases() {
     atf_add_test_case a_killed_agent_changes_no_byte
     atf_add_test_case a_killed_manager_changes_no_byte
     atf_add_test_case hadoop_lines_run_and_why_explains
+    atf_add_test_case the_status_page_tells_jobs_tasks_and_nodes
 }

@@ -96,9 +96,10 @@ static void *hanging(void *arg)
     HD_AUTO(hd_fd_done) int fd = -1;
     HD_AUTO(hd_buf_done) struct hd_buf b = {0};
     snprintf(address, sizeof(address), "127.0.0.1:%d", x->port);
-    ATF_REQUIRE_EQ(hd_addr_connect_text(address, 5000, &fd), 0);
-    ATF_REQUIRE(hd_fd_write(fd, x->request, strlen(x->request)) >= 0);
-    (void)hd_fd_read_all(fd, &b);
+    if (hd_addr_connect_text(address, 5000, &fd) == 0 && /* else the end was faster */
+        hd_fd_write(fd, x->request, strlen(x->request)) >= 0) {
+        (void)hd_fd_read_all(fd, &b);
+    }
     return NULL;
 }
 
