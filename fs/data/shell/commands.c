@@ -88,9 +88,15 @@ void hd_command_run(struct hd_data *d, const Hdw__DatanodeCommand *command)
             hd_recover_order(d, command->recovery_cmd->blocks[i]);
         }
         return;
+    case HDW__DATANODE_COMMAND_TYPE__CMD_BalancerBandwidthCommand:
+        if (command->balancer_cmd != NULL && command->balancer_cmd->bandwidth > 0) {
+            atomic_store(&d->move_throttle.bytes_per_s, command->balancer_cmd->bandwidth);
+            hd_log_info("bandwidth of moves", "bytes_per_s=%" PRIu64,
+                        command->balancer_cmd->bandwidth);
+        }
+        return;
     case HDW__DATANODE_COMMAND_TYPE__CMD_FinalizeCommand: /* no upgrade is ever open */
     case HDW__DATANODE_COMMAND_TYPE__CMD_KeyUpdateCommand:
-    case HDW__DATANODE_COMMAND_TYPE__CMD_BalancerBandwidthCommand:
     case HDW__DATANODE_COMMAND_TYPE__CMD_NullDatanodeCommand:
         return;
     default:

@@ -163,6 +163,7 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
     pthread_cond_init(&d->conns.empty, NULL);
     hd_list_init(&d->conns.list);
     hd_peers_init(&d->peers);
+    hd_throttle_init(&d->move_throttle, d->options.balance_bandwidth_bytes, &d->stopping);
     struct hd_store_options store = {.dirs = d->options.dirs,
                                      .reserved_bytes = d->options.reserved_bytes,
                                      .failed_volumes_tolerated =
@@ -223,6 +224,7 @@ void hd_data_stop(struct hd_data *d)
     hd_fd_done(&d->unix_fd);
     bool idle = hd_disk_watch_stop(d->disk_watch) && d->conns.count == 0;
     if (idle) {
+        hd_throttle_done(&d->move_throttle);
         hd_peers_done(&d->peers);
         hd_store_free(d->store);
     }

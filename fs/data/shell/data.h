@@ -18,6 +18,7 @@
 
 #include "fs/base/list.h"
 #include "fs/data/shell/peer.h"
+#include "fs/data/shell/throttle.h"
 #include "fs/data/store/store.h"
 #include "fs/net/addr.h"
 
@@ -57,6 +58,7 @@ struct hd_data_options {
     char socket_path[108]; /* "" : no UNIX socket; "_PORT" becomes "_<port>" */
     char *dirs;            /* heap, owned */
     uint64_t reserved_bytes;
+    uint64_t balance_bandwidth_bytes; /* a second, for moves of a balancer */
     int64_t heartbeat_ms;
     int64_t max_transfer_threads;
     int64_t failed_volumes_tolerated;
@@ -102,10 +104,11 @@ struct hd_data {
     int transfer_port;
     int ipc_port;
     int http_port;
-    int64_t start_ms;          /* monotonic */
-    atomic_int transfers_out;  /* copies to other nodes under way */
-    atomic_int orders_waiting; /* copies ordered by meta and not ended */
-    atomic_int moves;          /* COPY_BLOCK under way */
+    int64_t start_ms;                 /* monotonic */
+    atomic_int transfers_out;         /* copies to other nodes under way */
+    atomic_int orders_waiting;        /* copies ordered by meta and not ended */
+    atomic_int moves;                 /* COPY_BLOCK under way */
+    struct hd_throttle move_throttle; /* of these */
     atomic_bool stopping;
     void (*on_fatal)(void *ctx); /* any thread: the daemon cannot go on */
     void *on_fatal_ctx;

@@ -58,6 +58,7 @@ static int give(struct hd_conn *c, struct hd_block_view *v)
                            .view = v,
                            .span = {0, v->visible_bytes},
                            .packet_bytes = PACKET_BYTES,
+                           .throttle = &c->data->move_throttle,
                            .sums = true};
     int err = hd_stream_write_message(&c->stream, &r.base);
     if (err == 0) {

@@ -13,6 +13,7 @@
 
 enum {
     SCAN_RATE_BYTES = 4 << 20,
+    BALANCE_BANDWIDTH_BYTES = 100 << 20,
     SCAN_PERIOD_MS = 24 * 3600 * 1000,
     SCAN_PERIOD_MIN_MS = 1000,
     SLOW_DISK_MS = 300,
@@ -73,6 +74,10 @@ static void own_user(char out[64])
 static int load_numbers(struct hd_config_at at, struct hd_data_options *o)
 {
     int err = hd_config_bytes(at, "reserved", 0, &o->reserved_bytes);
+    if (err == 0) {
+        err = hd_config_bytes(at, "balance_bandwidth", BALANCE_BANDWIDTH_BYTES,
+                              &o->balance_bandwidth_bytes);
+    }
     if (err == 0) {
         err = hd_config_int(at, "heartbeat_ms", 1000, &o->heartbeat_ms);
     }

@@ -22,7 +22,7 @@
 #define OWN_PROTOCOL    "howdah.DataProtocol"
 static const char *const protocols[] = {CLIENT_PROTOCOL, INTER_PROTOCOL, OWN_PROTOCOL, NULL};
 
-enum { CONNECTIONS_MAX = 2000, BALANCER_BYTES_PER_S = 104857600 };
+enum { CONNECTIONS_MAX = 2000 };
 
 /* --- calls answered at once --- */
 
@@ -97,10 +97,9 @@ static void trigger_report(struct hd_data *d, struct hd_rpc_call *call, const Pr
 
 static void get_bandwidth(struct hd_data *d, struct hd_rpc_call *call, const ProtobufCMessage *m)
 {
-    (void)d;
     (void)m;
     Hdw__GetBalancerBandwidthResponse r = HDW__GET_BALANCER_BANDWIDTH_RESPONSE__INIT;
-    r.bandwidth = BALANCER_BYTES_PER_S;
+    r.bandwidth = atomic_load(&d->move_throttle.bytes_per_s);
     hd_rpc_reply(call, &r.base, 0);
 }
 

@@ -84,6 +84,7 @@ int hd_send_block(const struct hd_send *s)
     int64_t seqno = 0;
     for (uint64_t at = s->span.start_bytes; err == 0 && at < s->span.end_bytes; at += step) {
         uint64_t end = HD_MIN(at + step, s->span.end_bytes);
+        hd_throttle_take(s->throttle, end - at);
         err = send_packet(s, seqno++, at, end, head);
     }
     if (err == 0) {

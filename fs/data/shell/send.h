@@ -3,6 +3,7 @@
 #define HD_DATA_SHELL_SEND_H
 
 #include "fs/data/core/span.h"
+#include "fs/data/shell/throttle.h"
 #include "fs/data/store/store.h"
 
 struct hd_send {
@@ -11,7 +12,8 @@ struct hd_send {
     struct hd_read_span span;
     uint32_t packet_bytes; /* of data in each packet; rounded to whole chunks */
     bool sums;
-    bool durable; /* the receiver is asked to have it on disk before it is there */
+    struct hd_throttle *throttle; /* NULL: as fast as it goes */
+    bool durable;                 /* the receiver is asked to have it on disk before it is there */
 };
 
 /*
