@@ -22,12 +22,30 @@ enum {
     TORN_CHUNK_BYTES_MAX = 4096, /* greater chunks are not searched: it is quadratic */
 };
 
-static int move_file(const char *from, const char *to, const char *to_dir)
+static bool is_durable(const struct hd_layout *l, unsigned folder)
+{
+    return l->folders != NULL &&
+           (atomic_load(&l->folders->durable[folder / 64]) >> folder % 64 & 1) != 0;
+}
+
+static void set_durable(const struct hd_layout *l, unsigned folder, bool durable)
+{
+    uint64_t bit = (uint64_t)1 << folder % 64;
+    if (l->folders != NULL && durable) {
+        atomic_fetch_or(&l->folders->durable[folder / 64], bit);
+    } else if (l->folders != NULL) {
+        atomic_fetch_and(&l->folders->durable[folder / 64], ~bit);
+    }
+}
+
+static int move_file(const struct hd_layout *l, struct hd_block_id id, const char *from,
+                     const char *to, const char *to_dir)
 {
     if (hd_io_rename(from, to) == 0) {
         return 0;
     }
     if (errno == ENOENT && access(to_dir, F_OK) < 0) { /* a finalized subdirectory's first block */
+        set_durable(l, hd_layout_folder(id), false);
         int err = hd_dir_make(to_dir, 0755);
         if (err < 0) {
             return err;
@@ -44,10 +62,15 @@ int hd_files_sync_names(const struct hd_layout *l, struct hd_block_id id, enum h
     char dir[HD_LAYOUT_PATH_BYTES];
     hd_layout_dir(l, place, id, dir);
     int err = hd_dir_sync(dir);
-    int above = place == HD_PLACE_FINALIZED ? 2 : 0; /* these may be new themselves */
+    unsigned folder = hd_layout_folder(id);
+    bool known = place != HD_PLACE_FINALIZED || is_durable(l, folder);
+    int above = known ? 0 : 2; /* these may be new themselves */
     for (int i = 0; i < above && err == 0; i++) {
         *strrchr(dir, '/') = '\0';
         err = hd_dir_sync(dir);
+    }
+    if (err == 0 && !known) {
+        set_durable(l, folder, true);
     }
     return err;
 }
@@ -63,12 +86,12 @@ int hd_files_move(const struct hd_layout *l, const struct hd_replica *r, enum hd
     if (from != to) {
         hd_layout_data(l, from, r->id, source);
         hd_layout_data(l, to, r->id, target);
-        err = move_file(source, target, dir);
+        err = move_file(l, r->id, source, target, dir);
     }
     if (err == 0 && (from != to || r->gs.v != new_gs.v)) {
         hd_layout_meta(l, from, r->id, r->gs, source);
         hd_layout_meta(l, to, r->id, new_gs, target);
-        err = move_file(source, target, dir);
+        err = move_file(l, r->id, source, target, dir);
     }
     return err;
 }

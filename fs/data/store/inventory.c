@@ -28,18 +28,12 @@ enum {
 
 /* --- inventory --- */
 
-/* subdirA and subdirB of a block as one number. */
-static unsigned leaf_of(struct hd_block_id id)
-{
-    return (unsigned)(id.v >> 16 & 31) << 5 | (unsigned)(id.v >> 8 & 31);
-}
-
 static int compare_ids(const void *a, const void *b)
 {
     const struct hd_block_id *x = a;
     const struct hd_block_id *y = b;
-    unsigned lx = leaf_of(*x);
-    unsigned ly = leaf_of(*y);
+    unsigned lx = hd_layout_folder(*x);
+    unsigned ly = hd_layout_folder(*y);
     return lx != ly ? (lx < ly ? -1 : 1) : x->v < y->v ? -1 : x->v > y->v;
 }
 
@@ -412,7 +406,7 @@ int hd_store_reconcile(struct hd_store *s, int volume, bool lengths,
         char path[HD_LAYOUT_PATH_BYTES];
         struct leaf f = {0};
         size_t end = at;
-        while (end < inventory.count && leaf_of(inventory.ids[end]) == l) {
+        while (end < inventory.count && hd_layout_folder(inventory.ids[end]) == l) {
             end++;
         }
         hd_layout_dir(&w.layout, HD_PLACE_FINALIZED, any, path);

@@ -11,6 +11,11 @@
 
 enum { VERSION_BYTES_MAX = 65536, SUBDIR_MASK = 0x1f };
 
+unsigned hd_layout_folder(struct hd_block_id id)
+{
+    return (unsigned)(id.v >> 16 & SUBDIR_MASK) << 5 | (unsigned)(id.v >> 8 & SUBDIR_MASK);
+}
+
 void hd_layout_dir(const struct hd_layout *l, enum hd_place place, struct hd_block_id id,
                    char out[HD_LAYOUT_PATH_BYTES])
 {

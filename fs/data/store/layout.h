@@ -14,14 +14,28 @@
 
 #include "fs/base/types.h"
 
+#include <stdatomic.h>
+
 enum { HD_LAYOUT_VERSION = -57, HD_LAYOUT_PATH_BYTES = 4096, HD_LAYOUT_ID_BYTES = 128 };
 
 enum hd_place { HD_PLACE_FINALIZED, HD_PLACE_RBW, HD_PLACE_TMP };
 
-struct hd_layout {
-    const char *dir;     /* the data directory */
-    const char *pool_id; /* BP-... */
+/*
+ * The folders of finalized replicas whose names are known to be durable in the folders above: one
+ * bit each, A << 5 | B. Several threads.
+ */
+struct hd_folders {
+    _Atomic(uint64_t) durable[16];
 };
+
+struct hd_layout {
+    const char *dir;            /* the data directory */
+    const char *pool_id;        /* BP-... */
+    struct hd_folders *folders; /* NULL: nothing is known */
+};
+
+/* subdirA and subdirB of a block as one number below 1024. */
+unsigned hd_layout_folder(struct hd_block_id id);
 
 /* Directory of a place (for FINALIZED the subdirectory of the block), and the two files. */
 void hd_layout_dir(const struct hd_layout *l, enum hd_place place, struct hd_block_id id,

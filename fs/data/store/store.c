@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-struct hd_layout hd_store_layout(const struct hd_store *s, const struct hd_volume *v)
+struct hd_layout hd_store_layout(const struct hd_store *s, struct hd_volume *v)
 {
-    return (struct hd_layout){.dir = v->dir, .pool_id = s->pool_id};
+    return (struct hd_layout){.dir = v->dir, .pool_id = s->pool_id, .folders = &v->folders};
 }
 
 enum hd_place hd_store_place(const struct hd_replica *r)

@@ -29,6 +29,7 @@ struct hd_volume {
     int lock_fd;
     struct hd_node_version version; /* storage_id "" until formatted */
     bool failed;
+    struct hd_folders folders;
     uint64_t used_bytes;     /* by replicas, data and sums */
     uint64_t promised_bytes; /* to open writers, not yet written */
     uint64_t replica_count;
@@ -75,7 +76,7 @@ struct hd_store {
     char node_uuid[HD_LAYOUT_ID_BYTES];
 };
 
-struct hd_layout hd_store_layout(const struct hd_store *s, const struct hd_volume *v);
+struct hd_layout hd_store_layout(const struct hd_store *s, struct hd_volume *v);
 
 /* Under the lock: tells a writer to give up (block_writer.c). */
 void hd_block_writer_interrupt(struct hd_block_writer *w);

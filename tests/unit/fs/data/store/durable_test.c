@@ -94,7 +94,7 @@ static void check_notes(const char *expected)
 }
 
 #define DATA      " blk_1073741825"
-#define FINALIZED " subdir0 subdir0 finalized"
+#define FINALIZED " subdir0 subdir0 finalized" /* of the first replica in its folder */
 
 /* ---- cases ---- */
 
@@ -155,7 +155,7 @@ ATF_TC_BODY(synced_bytes_stay_so_through_what_follows, tc)
     check_notes(DATA DATA "_1002.meta" FINALIZED);
     hd_block_writer_close(w);
     w = open_writer(s, HD_STAGE_APPEND, 1002, 1003, 800, 800);
-    check_notes(" rbw" FINALIZED);
+    check_notes(" rbw subdir0");
     hd_block_writer_close(w);
     hd_store_free(s);
 }
