@@ -494,10 +494,11 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
     if (b->state == HD_BLOCK_OPEN) {
         const struct hd_early_report *early =
             find_early(hd_ns_open_file(&m->ns, b->file), s->index);
-        bool crossed = known != NULL && known->state == HD_REPLICA_FINALIZED && early != NULL &&
-                       early->gs.v >= r->gs.v;
+        bool crossed = !restarted && known != NULL && known->state == HD_REPLICA_FINALIZED &&
+                       early != NULL && early->gs.v >= r->gs.v;
         if (r->gs.v >= b->gs.v) {
-            hd_blk_set_replica(m, b, s->index, crossed ? HD_REPLICA_FINALIZED : HD_REPLICA_WRITING);
+            uint8_t unfinished = restarted ? HD_REPLICA_STOPPED : HD_REPLICA_WRITING;
+            hd_blk_set_replica(m, b, s->index, crossed ? HD_REPLICA_FINALIZED : unfinished);
         } else if (restarted) { /* the chain went on without it: nobody will bring it up to date */
             hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
         }
@@ -522,7 +523,8 @@ static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd
     const struct hd_replica *known = hd_blk_find_replica(b, s->index);
     bool crossed = known != NULL && known->state == HD_REPLICA_FINALIZED;
     if (b->state == HD_BLOCK_OPEN && r->gs.v >= b->gs.v && !crossed) {
-        hd_blk_set_replica(m, b, s->index, HD_REPLICA_WRITING);
+        bool writing = known != NULL && known->state == HD_REPLICA_WRITING;
+        hd_blk_set_replica(m, b, s->index, writing ? HD_REPLICA_WRITING : HD_REPLICA_STOPPED);
     } else if (b->state != HD_BLOCK_OPEN && r->gs.v == b->gs.v && !crossed &&
                r->size_bytes >= b->size_bytes) {
         report_unfinished(m, s, b, r);

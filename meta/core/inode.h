@@ -31,6 +31,7 @@ enum hd_replica_state {
     HD_REPLICA_EXPECTED, /* the storage was told to take one, or a client was told to write there */
     HD_REPLICA_WRITING,  /* reported as being written */
     HD_REPLICA_FINALIZED, /* reported whole, with the right stamp and size */
+    HD_REPLICA_STOPPED,   /* of an open block: its node stopped meanwhile, perhaps without power */
 };
 
 /* One replica: where, and what is known of it. */

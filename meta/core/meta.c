@@ -523,9 +523,14 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
     if (err == HD_LATER) {
         return;
     }
+    /*
+     * Also of a repeated call that found its work done; and of a client of HDFS that only looks:
+     * what it has seen is not taken back by a power cut or a promotion.
+     */
+    bool looks = !event->posix && strcmp(method->protocol, PROTOCOL_CLIENT) == 0;
     struct hd_txid after = {0};
-    if (c.committed || (method->flags & HD_METHOD_CHANGES) != 0) {
-        after = m->ns.txid; /* also of a repeated call that found its work done */
+    if (c.committed || looks || (method->flags & HD_METHOD_CHANGES) != 0) {
+        after = m->ns.txid;
     }
     if (err < 0) {
         reply_error(m, event, err, c.text);

@@ -59,6 +59,21 @@ static void start_recovery(struct hd_meta *m, struct hd_inode *file)
     hd_send_recovery(m, hd_ns_open_file(&m->ns, file));
 }
 
+/*
+ * All that is known of the block was stopped, and fewer nodes have it than wrote it: a node without
+ * power may have lost what was flushed, and one that is away may have it.
+ */
+static bool may_be_longer_elsewhere(struct hd_meta *m, struct hd_blk *b)
+{
+    const struct hd_replica *r = hd_blk_replicas(b);
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        if (r[i].state != HD_REPLICA_STOPPED) {
+            return false;
+        }
+    }
+    return b->replica_count > 0 && b->replica_count < hd_blk_expected(b) && hd_nodes_may_return(m);
+}
+
 int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_text)
 {
     struct hd_open_file *f = hd_ns_open_file(&m->ns, file);
@@ -84,6 +99,9 @@ int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_
         HD_COMMIT(m, abandon_block, ABANDON_BLOCK, &op);
         hd_close_file(m, file);
         return 1;
+    }
+    if (!f->truncating && may_be_longer_elsewhere(m, last)) {
+        return 0;
     }
     bool under_way = f->recovery_gs.v != 0 && f->recovery_sent.v != 0 &&
                      !hd_meta_past(m, f->recovery_sent, RECOVERY_RETRY_MS);

@@ -39,11 +39,11 @@ static bool counts(const struct hd_recovery_answer *a, struct hd_genstamp block_
  * What one stamp wrote is a prefix of one stream of bytes, so replicas of a block differ in length
  * only. Whose length is right:
  *
- *   a truncate         the one it asks for; who has less takes no part
- *   FINALIZED          the writer had ended: the longest. A shorter one lost its end in a power
- * cut, as did one that is shorter than an unfinished replica of its stamp RBW                each
- * has all that was acknowledged: the shortest, so that all can stay RWR only           the node
- * stopped, perhaps without power: the longest
+ *   a truncate   the one it asks for; who has less takes no part
+ *   FINALIZED    the writer had ended: the longest. A shorter one lost its end in a power cut, as
+ *                did one that is shorter than an unfinished replica of its stamp.
+ *   RBW          each has all that was acknowledged: the shortest, so that all can stay
+ *   RWR only     all nodes stopped, perhaps without power: the longest, when nobody is silent
  *
  * What meta was told before (known_bytes) is not undercut while a replica has it.
  */
@@ -130,6 +130,11 @@ int hd_recovery_choose(struct hd_recovery_answer *answers, int count,
     }
     if (count_reached(answers, count) == 0) {
         return hd_fail(-HD_E_IO, "no location of the block could be reached");
+    }
+    if (!truncate && best_state(&c) == HD_REPLICA_RWR && count_reached(answers, count) < count) {
+        return hd_fail(-HD_E_IO,
+                       "all replicas that answer were stopped, and %d locations are silent",
+                       count - count_reached(answers, count));
     }
     ret->size_bytes = truncate ? order->truncate_bytes : choose_length(&c);
     if (ret->size_bytes == 0 && !truncate && count_reached(answers, count) == count) {

@@ -296,6 +296,13 @@ ATF_TC_BODY(append_behind_a_full_block_starts_a_new_one, tc)
     world_done(&w);
 }
 
+static bool recover_lease(struct world *w, const char *path)
+{
+    return CALL(w, "recoverLease", RecoverLease, recover_lease, .src = S(path),
+                .client_name = S("other"))
+        ->result;
+}
+
 /* The recovery command that some node gets with its next heartbeat. */
 static Hdw__RecoveringBlock *find_recovery(struct world *w, int *ret_node)
 {
@@ -524,6 +531,45 @@ ATF_TC_BODY(only_the_node_that_was_told_last_recovers, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(stopped_replicas_wait_for_a_node_that_is_away);
+ATF_TC_BODY(stopped_replicas_wait_for_a_node_that_is_away, tc)
+{
+    struct world w;
+    int node = 0;
+    three_nodes(&w);
+    do_create(&w, "/f", "gone");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "gone", NULL);
+    const uint64_t replica[][3] = {{l->b->block_id, 100, l->b->generation_stamp}};
+    world_restart(&w);
+    for (int n = 1; n <= 3; n++) {
+        node_register(&w, n);
+        if (n < 3) { /* one of them may have lost its power; the third hangs */
+            node_report_as(&w, n, HDW__REPLICA_STATE__REPLICA_RWR, replica, 1);
+        }
+    }
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    ATF_CHECK(find_recovery(&w, &node) == NULL);
+    node_report_as(&w, 3, HDW__REPLICA_STATE__REPLICA_RBW, replica, 1);
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    ATF_CHECK(find_recovery(&w, &node) != NULL);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(what_a_client_has_seen_is_durable);
+ATF_TC_BODY(what_a_client_has_seen_is_durable, tc)
+{
+    struct world w;
+    world_init(&w);
+    w.durable = hd_meta_txid(w.m).v;
+    do_mkdirs(&w, "/d", 0755);
+    Hdw__GetFileLinkInfoRequest q = HDW__GET_FILE_LINK_INFO_REQUEST__INIT;
+    q.src = S("/d");
+    ATF_CHECK_EQ(world_call(&w, "getFileLinkInfo", &q)->after, hd_meta_txid(w.m).v);
+    w.posix = true; /* a mount knows what it may lose */
+    ATF_CHECK_EQ(world_call(&w, "getFileLinkInfo", &q)->after, 0);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(unfinished_replicas_of_a_closed_block_are_finished);
 ATF_TC_BODY(unfinished_replicas_of_a_closed_block_are_finished, tc)
 {
@@ -681,13 +727,6 @@ ATF_TC_BODY(open_files_survive_a_restart, tc)
     world_done(&w);
 }
 
-static bool recover_lease(struct world *w, const char *path)
-{
-    return CALL(w, "recoverLease", RecoverLease, recover_lease, .src = S(path),
-                .client_name = S("other"))
-        ->result;
-}
-
 ATF_TC_WITHOUT_HEAD(a_block_is_not_given_up_before_its_nodes_can_have_come_back);
 ATF_TC_BODY(a_block_is_not_given_up_before_its_nodes_can_have_come_back, tc)
 {
@@ -808,6 +847,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_broken_chain_gets_a_new_stamp);
     ATF_TP_ADD_TC(tp, mkdirs_is_answered_again_after_a_restart);
     ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
+    ATF_TP_ADD_TC(tp, stopped_replicas_wait_for_a_node_that_is_away);
+    ATF_TP_ADD_TC(tp, what_a_client_has_seen_is_durable);
     ATF_TP_ADD_TC(tp, unfinished_replicas_of_a_closed_block_are_finished);
     ATF_TP_ADD_TC(tp, a_recovery_goes_on_after_a_restart_among_replicas_that_wait_for_it);
     ATF_TP_ADD_TC(tp, the_end_of_a_recovery_closes_the_file_in_one_record);
