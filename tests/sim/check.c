@@ -77,17 +77,28 @@ static const char *unsettled_blocks(struct sim *s)
 
 const char *sim_unsettled(struct sim *s)
 {
-    for (int i = 0; i < s->client_count; i++) {
-        if (!s->clients[i]->done) {
-            return "a client is not done";
-        }
+    static char text[800];
+    const char *client = NULL;
+    for (int i = 0; i < s->client_count && client == NULL; i++) {
+        client = s->clients[i]->done ? NULL : s->actors[s->clients[i]->actor].name;
     }
-    const char *why = sim_meta_unwell(s);
-    return why != NULL ? why : unsettled_blocks(s);
+    const char *meta = sim_meta_unwell(s);
+    if (client == NULL) {
+        return meta != NULL ? meta : unsettled_blocks(s);
+    }
+    const char *blocks = sim_meta_serves(sim_active(s)) ? unsettled_blocks(s) : NULL;
+    snprintf(text, sizeof(text), "%s is not done%s%s%s%s", client, meta != NULL ? "; " : "",
+             meta != NULL ? meta : "", blocks != NULL ? "; " : "", blocks != NULL ? blocks : "");
+    return text;
 }
 
 bool sim_settled(struct sim *s)
 {
+    for (int i = 0; i < s->client_count; i++) {
+        if (!s->clients[i]->done) {
+            return false;
+        }
+    }
     return s->events % 64 == 0 && sim_unsettled(s) == NULL;
 }
 

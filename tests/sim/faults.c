@@ -28,8 +28,8 @@ static void restart(struct sim *s, void *arg)
     if (s->actors[actor].up) {
         return;
     }
-    if (actor == SIM_META) {
-        sim_meta_start(s);
+    if (actor < SIM_NODE) {
+        sim_meta_start(s, actor);
     } else if (actor < SIM_NODE + s->node_count) {
         sim_node_start(s, actor - SIM_NODE);
     } else {
@@ -43,6 +43,9 @@ static void go_on(struct sim *s, void *arg)
     if (a->paused && s->now_us >= a->resume_us) {
         a->paused = false;
         sim_trace(s, "%s goes on", a->name);
+        if (a->index < SIM_NODE) {
+            sim_ha_resumed(s, a->index, a->resume_us - a->paused_us);
+        }
     }
 }
 
@@ -72,9 +75,10 @@ static void kill_node(struct sim *s)
 
 static void kill_meta(struct sim *s)
 {
-    if (s->actors[SIM_META].up) {
-        sim_meta_crash(s);
-        back_in(s, SIM_META, sim_between(s, 50000, 3000000));
+    int i = s->pair ? (int)sim_draw(s, SIM_METAS_MAX) : 0;
+    if (s->actors[i].up) {
+        sim_meta_crash(s, i);
+        back_in(s, i, sim_between(s, 50000, s->pair ? 9000000 : 3000000));
     }
 }
 
@@ -89,13 +93,15 @@ static void kill_client(struct sim *s)
 
 static void pause_actor(struct sim *s)
 {
-    int actor = (int)sim_draw(s, (uint64_t)(1 + s->node_count + s->client_count));
+    int actor = (int)sim_draw(s, (uint64_t)sim_operator(s));
     struct sim_actor *a = &s->actors[actor];
     if (!a->up || a->paused) {
         return;
     }
     a->paused = true;
-    a->resume_us = s->now_us + sim_between(s, 10000, actor == SIM_META ? 3000000 : 12000000);
+    a->paused_us = s->now_us;
+    a->resume_us =
+        s->now_us + sim_between(s, 10000, actor < SIM_NODE && !s->pair ? 3000000 : 12000000);
     sim_trace(s, "%s pauses for %lld us", a->name, (long long)(a->resume_us - s->now_us));
     sim_at(s, a->resume_us, go_on, (void *)(intptr_t)actor);
 }
@@ -103,7 +109,7 @@ static void pause_actor(struct sim *s)
 /* Two actors do not hear each other, or only one the other. */
 static void cut_line(struct sim *s)
 {
-    int all = 1 + s->node_count + s->client_count;
+    int all = sim_operator(s);
     int a = (int)sim_draw(s, (uint64_t)all);
     int b = (int)sim_draw(s, (uint64_t)all);
     int64_t us = sim_between(s, 10000, 10000000);
@@ -180,11 +186,25 @@ static void round_of_faults(struct sim *s, void *arg)
     if (sim_chance(s, s->rot_ppm)) {
         harm_replica(s);
     }
+    if (s->pair && sim_chance(s, s->promote_ppm)) {
+        sim_promote(s);
+    }
     if (sim_chance(s, s->jump_ppm)) {
         s->wall_jump_ms += sim_between(s, -86400000, 86400000);
         sim_trace(s, "the wall clock jumps to %lld ms off", (long long)s->wall_jump_ms);
     }
     sim_at(s, s->now_us + ROUND_US, round_of_faults, NULL);
+}
+
+/* The operator ends a promotion that was begun, and sees to it that somebody is primary. */
+static void look_after_metas(struct sim *s, void *arg)
+{
+    (void)arg;
+    bool nobody = !sim_meta_serves(s->metas[0]) && !sim_meta_serves(s->metas[1]);
+    if (s->promotion_wanted || (nobody && !s->faults_on)) {
+        sim_promote(s);
+    }
+    sim_at(s, s->now_us + 1000000, look_after_metas, NULL);
 }
 
 /* A seed has some kinds of faults, often or seldom. */
@@ -205,7 +225,11 @@ void sim_faults_start(struct sim *s)
     s->cut_ppm = odds(s, 60000);
     s->rot_ppm = odds(s, 60000);
     s->jump_ppm = odds(s, 20000);
+    s->promote_ppm = odds(s, 40000);
     round_of_faults(s, NULL);
+    if (s->pair) {
+        look_after_metas(s, NULL);
+    }
 }
 
 /* Scanners at work; after a minute also the full reports that nodes send from time to time. */
@@ -226,9 +250,16 @@ void sim_faults_heal(struct sim *s)
     s->faults_on = false;
     s->lose_ppm = s->slow_ppm = 0;
     memset(s->cut, 0, sizeof(s->cut));
-    for (int i = 0; i < 1 + s->node_count + s->client_count; i++) {
-        s->actors[i].paused = false;
-        restart(s, (void *)(intptr_t)i);
+    for (int i = 0; i < sim_operator(s); i++) {
+        struct sim_actor *a = &s->actors[i];
+        bool was_paused = a->paused;
+        a->paused = false;
+        if (i >= SIM_NODE || s->metas[i] != NULL) {
+            restart(s, (void *)(intptr_t)i);
+        }
+        if (was_paused && i < SIM_NODE) {
+            sim_ha_resumed(s, i, s->now_us - a->paused_us);
+        }
     }
     sim_trace(s, "all faults have ended");
     scan_all(s, NULL);

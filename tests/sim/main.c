@@ -32,8 +32,11 @@ static void build(struct sim *s)
 {
     s->node_count = (int)sim_between(s, 3, SIM_NODES_MAX);
     s->client_count = (int)sim_between(s, 1, SIM_CLIENTS_MAX);
-    name_actor(s, SIM_META, "meta", 0);
-    s->meta = sim_meta_new(s);
+    s->pair = sim_chance(s, 600000);
+    for (int i = 0; i < SIM_METAS_MAX; i++) {
+        name_actor(s, SIM_META + i, "meta", i);
+        s->metas[i] = i == 0 || s->pair ? sim_meta_new(s, i, i == 0) : NULL;
+    }
     for (int n = 0; n < s->node_count; n++) {
         name_actor(s, SIM_NODE + n, "data", n);
         s->nodes[n] = calloc(1, sizeof(*s->nodes[n]));
@@ -49,7 +52,12 @@ static void build(struct sim *s)
         snprintf(c->root, sizeof(c->root), "/c%d", i);
         s->clients[i] = c;
     }
-    sim_meta_start(s);
+    name_actor(s, sim_operator(s), "operator", 0);
+    sim_start(s, sim_operator(s));
+    sim_meta_start(s, 0);
+    if (s->pair) {
+        sim_meta_start(s, 1);
+    }
     for (int n = 0; n < s->node_count; n++) {
         sim_node_start(s, n);
     }
@@ -72,7 +80,9 @@ static void tear_down(struct sim *s)
     for (int i = 0; i < s->client_count; i++) {
         free(s->clients[i]);
     }
-    sim_meta_free(s->meta);
+    for (int i = 0; i < SIM_METAS_MAX; i++) {
+        sim_meta_free(s->metas[i]);
+    }
     sim_free(s);
 }
 

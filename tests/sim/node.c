@@ -16,6 +16,11 @@ struct sim_replica *sim_replica_find(struct sim *s, int n, uint64_t id)
     return r;
 }
 
+struct hd_witness *sim_node_witness(struct sim *s, int n)
+{
+    return &s->nodes[n]->witness;
+}
+
 static struct sim_replica *replica_new(struct sim *s, int n, uint64_t id, uint64_t gs,
                                        enum hd_replica_state state)
 {

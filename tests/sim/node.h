@@ -10,6 +10,7 @@
 
 #include "fs/data/core/recovery.h"
 #include "fs/data/core/replica.h"
+#include "fs/wire/witness.h"
 #include "tests/sim/sim.h"
 
 struct sim_replica {
@@ -28,7 +29,8 @@ struct sim_node {
     struct sim_said *said;        /* incremental reports to send, oldest first */
     uint64_t control;             /* the fiber that talks to meta */
     bool registered;
-    bool missing; /* a replica was lost: the next scan will see it */
+    bool missing;              /* a replica was lost: the next scan will see it */
+    struct hd_witness witness; /* on its disk */
 };
 
 void sim_node_start(struct sim *s, int n);

@@ -21,9 +21,10 @@
 enum {
     SIM_NODES_MAX = 6,
     SIM_CLIENTS_MAX = 3,
-    SIM_ACTORS_MAX = 1 + SIM_NODES_MAX + SIM_CLIENTS_MAX,
-    SIM_META = 0, /* actors: meta, then nodes, then clients */
-    SIM_NODE = 1,
+    SIM_METAS_MAX = 2,
+    SIM_META = 0, /* actors: metas, then nodes, then clients, then the operator */
+    SIM_NODE = SIM_META + SIM_METAS_MAX,
+    SIM_ACTORS_MAX = SIM_NODE + SIM_NODES_MAX + SIM_CLIENTS_MAX + 1,
     SIM_BLOCK_BYTES = 4096,
     SIM_FILE_BYTES = 4 * SIM_BLOCK_BYTES,
     SIM_REACH_TIMEOUT_US = 3000000,
@@ -35,6 +36,7 @@ struct sim_meta;
 struct sim_node;
 struct sim_client;
 struct sim_rpc;
+struct hd_witness;
 
 typedef void sim_fn(struct sim *s, void *arg);
 
@@ -44,9 +46,12 @@ struct sim_actor {
     char ip[32];
     bool up;
     bool paused;
+    int64_t paused_us; /* since then */
     int64_t resume_us; /* when the pause ends */
     uint32_t life;     /* counts starts */
-    uint64_t conn;     /* its connection to meta; 0: none */
+    int meta;          /* which it believes to be the primary */
+    uint64_t epoch;    /* the highest it has heard of */
+    uint64_t conn;     /* its connection to that meta; 0: none */
     int64_t last_sent; /* requests of one actor arrive in order */
 };
 
@@ -64,6 +69,7 @@ struct sim {
 
     int node_count;
     int client_count;
+    bool pair; /* there is a secondary */
     struct sim_actor actors[SIM_ACTORS_MAX];
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* nothing gets from i to j */
 
@@ -72,7 +78,7 @@ struct sim {
     uint32_t lose_ppm; /* of calls that lose their connection */
     uint32_t slow_ppm; /* of messages that take long */
     uint32_t kill_node_ppm, kill_meta_ppm, kill_client_ppm; /* per fault round */
-    uint32_t pause_ppm, cut_ppm, rot_ppm, jump_ppm;
+    uint32_t pause_ppm, cut_ppm, rot_ppm, jump_ppm, promote_ppm, duty_ppm, volume_ppm;
 
     struct sim_event *heap;
     size_t heap_count, heap_capacity;
@@ -80,7 +86,11 @@ struct sim {
     struct sim_fiber *running;
     struct sim_rpc *rpcs; /* in flight, a list */
 
-    struct sim_meta *meta;
+    struct sim_meta *metas[SIM_METAS_MAX];
+    uint64_t won_epoch, won_txid; /* of the last promotion: where its log began */
+    uint64_t promotions;
+    bool promotion_wanted; /* one was begun, and has to be ended */
+    struct sim_kept *kept;
     struct sim_node *nodes[SIM_NODES_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
     struct sim_writers *writers; /* who may write which file */
@@ -155,6 +165,7 @@ int64_t sim_delay(struct sim *s);
 
 /* A message from one actor to another: returns when it has arrived, or -HD_E_CLOSED. */
 int sim_reach(struct sim *s, int from, int to);
+int sim_reach_within(struct sim *s, int from, int to, int64_t us);
 
 /*
  * One call to meta, once. 0 and *ret (in the fiber's arena), or the error with *ret_text. *ret_lost
@@ -178,7 +189,9 @@ int sim_call_meta(struct sim *s, const struct sim_call *c, const void **ret, con
 struct sim_rpc {
     struct sim_rpc *next;
     uint64_t id;
-    int from;
+    int from, to;
+    uint64_t epoch;        /* of the caller */
+    uint64_t answer_epoch; /* of who answered */
     uint64_t conn;
     uint64_t fiber; /* 0: nobody waits for the answer */
     const char *protocol;
@@ -199,17 +212,41 @@ struct sim_rpc {
 void sim_answer(struct sim *s, uint64_t rpc, int err, const char *text, const uint8_t *body,
                 size_t size);
 
-/* All connections to meta break. */
-void sim_break_all(struct sim *s);
+/* All connections to that meta break. */
+void sim_break_all(struct sim *s, int meta);
 
-/* ---- meta (sim_meta.c) ---- */
+static inline int sim_operator(const struct sim *s)
+{
+    return SIM_NODE + s->node_count + s->client_count;
+}
 
-struct sim_meta *sim_meta_new(struct sim *s);
+static inline bool sim_is_node(const struct sim *s, int actor)
+{
+    return actor >= SIM_NODE && actor < SIM_NODE + s->node_count;
+}
+
+/* Zeroed memory that lives as long as the world. */
+void *sim_keep(struct sim *s, size_t size);
+
+/* ---- meta (meta.c, ha.c) ---- */
+
+struct sim_meta *sim_meta_new(struct sim *s, int index, bool primary);
 void sim_meta_free(struct sim_meta *m);
-void sim_meta_start(struct sim *s); /* loads, replays, serves */
-void sim_meta_crash(struct sim *s); /* writes that were not synced are kept, dropped or torn */
+void sim_meta_start(struct sim *s, int index); /* loads, replays, serves; or follows */
+void sim_meta_crash(struct sim *s, int index); /* loose writes are kept, dropped or torn */
 void sim_meta_request(struct sim *s, struct sim_rpc *r);
-void sim_meta_closed(struct sim *s, uint64_t conn);
+void sim_meta_closed(struct sim *s, int meta, uint64_t conn);
+uint64_t sim_meta_epoch(const struct sim_meta *m);
+bool sim_meta_serves(const struct sim_meta *m);
+
+struct sim_meta *sim_active(struct sim *s); /* the primary of the highest epoch */
+void sim_ha_resumed(struct sim *s, int index, int64_t paused_us);
+
+/* What the data node has on its disk about who is primary. */
+struct hd_witness *sim_node_witness(struct sim *s, int n);
+
+/* The operator says that the secondary is to become the primary. */
+void sim_promote(struct sim *s);
 
 /* The view, the log and the memory say the same; fails otherwise. */
 void sim_meta_check(struct sim *s);

@@ -1,10 +1,12 @@
 /* Events, fibers, actors' lives, the network. See sim.h. */
 #include "tests/sim/sim.h"
 #include "fs/base/error.h"
+#include "fs/wire/witness.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -285,8 +287,27 @@ static void rpc_free(struct sim_rpc *r)
     free(r);
 }
 
+struct sim_kept {
+    struct sim_kept *next;
+    max_align_t data[];
+};
+
+void *sim_keep(struct sim *s, size_t size)
+{
+    struct sim_kept *k = calloc(1, sizeof(*k) + size);
+    hd_assert(k != NULL);
+    k->next = s->kept;
+    s->kept = k;
+    return k->data;
+}
+
 void sim_free(struct sim *s)
 {
+    while (s->kept != NULL) {
+        struct sim_kept *next = s->kept->next;
+        free(s->kept);
+        s->kept = next;
+    }
     while (s->fibers != NULL) {
         remove_fiber(s, s->fibers);
     }
@@ -327,7 +348,7 @@ static void break_connection(struct sim *s, int actor)
     if (a->conn != 0) {
         uint64_t conn = a->conn;
         a->conn = 0;
-        sim_meta_closed(s, conn);
+        sim_meta_closed(s, a->meta, conn);
     }
 }
 
@@ -354,7 +375,7 @@ void sim_kill(struct sim *s, int actor)
         }
         f = next;
     }
-    if (actor != SIM_META) {
+    if (actor >= SIM_NODE) {
         break_connection(s, actor);
     }
 }
@@ -368,7 +389,12 @@ int64_t sim_delay(struct sim *s)
 
 int sim_reach(struct sim *s, int from, int to)
 {
-    int64_t end = s->now_us + SIM_REACH_TIMEOUT_US;
+    return sim_reach_within(s, from, to, SIM_REACH_TIMEOUT_US);
+}
+
+int sim_reach_within(struct sim *s, int from, int to, int64_t us)
+{
+    int64_t end = s->now_us + us;
     sim_sleep(s, sim_delay(s));
     while (s->actors[to].up && (s->actors[to].paused || s->cut[from][to]) && s->now_us < end) {
         sim_sleep(s, 50000);
@@ -403,15 +429,15 @@ static void remove_rpc(struct sim *s, struct sim_rpc *r)
 static void deliver(struct sim *s, void *arg)
 {
     struct sim_rpc *r = find_rpc(s, (uint64_t)(uintptr_t)arg);
-    const struct sim_actor *meta = &s->actors[SIM_META];
     if (r == NULL) {
         return;
     }
+    const struct sim_actor *meta = &s->actors[r->to];
     if (meta->up && meta->paused) {
         sim_at(s, meta->resume_us, deliver, arg); /* all that wait go in the same order */
         return;
     }
-    if (s->cut[r->from][SIM_META] || !meta->up || r->lost) {
+    if (s->cut[r->from][r->to] || !meta->up || r->lost) {
         r->lost = true;
         sim_wake(s, r->fiber); /* finds itself without an answer when its time is up */
         return;
@@ -425,7 +451,7 @@ static void arrive(struct sim *s, void *arg)
     if (r == NULL || r->lost) {
         return;
     }
-    if (s->cut[SIM_META][r->from]) {
+    if (s->cut[r->to][r->from]) {
         return; /* the caller's patience ends */
     }
     r->answered = true;
@@ -440,6 +466,7 @@ void sim_answer(struct sim *s, uint64_t rpc, int err, const char *text, const ui
         return; /* nobody waits any more */
     }
     r->err = err;
+    r->answer_epoch = sim_meta_epoch(s->metas[r->to]);
     r->text = text != NULL ? strdup(text) : NULL;
     r->answer = malloc(size + 1);
     hd_assert(r->answer != NULL);
@@ -463,14 +490,23 @@ static void lose(struct sim *s, void *arg)
     }
 }
 
-void sim_break_all(struct sim *s)
+void sim_break_all(struct sim *s, int meta)
 {
     for (int i = 0; i < SIM_ACTORS_MAX; i++) {
-        s->actors[i].conn = 0;
+        s->actors[i].conn = s->actors[i].meta == meta ? 0 : s->actors[i].conn;
     }
     for (struct sim_rpc *r = s->rpcs; r != NULL; r = r->next) {
-        sim_at(s, s->now_us + sim_delay(s), lose, (void *)(uintptr_t)r->id);
+        if (r->to == meta) {
+            sim_at(s, s->now_us + sim_delay(s), lose, (void *)(uintptr_t)r->id);
+        }
     }
+}
+
+/* The highest epoch an actor has heard of. */
+static uint64_t epoch_of(struct sim *s, int actor)
+{
+    uint64_t witnessed = sim_is_node(s, actor) ? sim_node_witness(s, actor - SIM_NODE)->epoch : 0;
+    return HD_MAX(s->actors[actor].epoch, witnessed);
 }
 
 static struct sim_rpc *rpc_new(struct sim *s, const struct sim_call *c, int from)
@@ -479,6 +515,8 @@ static struct sim_rpc *rpc_new(struct sim *s, const struct sim_call *c, int from
     hd_assert(r != NULL);
     r->id = ++s->next_id;
     r->from = from;
+    r->to = s->actors[from].meta;
+    r->epoch = epoch_of(s, from);
     r->conn = s->actors[from].conn;
     r->protocol = c->protocol;
     r->method = c->method;
@@ -510,6 +548,14 @@ static void send_call(struct sim *s, struct sim_rpc *r, int64_t at_us)
     sim_at(s, a->last_sent + 2 * CALL_TIMEOUT_US, expire, (void *)(uintptr_t)r->id);
 }
 
+/* Where it is does not answer, or is not the primary: the other one may be. */
+static void other_meta(struct sim *s, int from)
+{
+    struct sim_actor *a = &s->actors[from];
+    break_connection(s, from);
+    a->meta = s->pair ? !a->meta : a->meta;
+}
+
 /* 0: connected. */
 static int connect_meta(struct sim *s, int from)
 {
@@ -517,11 +563,13 @@ static int connect_meta(struct sim *s, int from)
     if (a->conn != 0) {
         return 0;
     }
-    int err = sim_reach(s, from, SIM_META);
-    if (err == 0) {
+    int err = sim_reach(s, from, a->meta);
+    if (a->conn == 0 && err == 0) {
         a->conn = ++s->next_conn;
+    } else if (a->conn == 0) {
+        other_meta(s, from);
     }
-    return err;
+    return a->conn != 0 ? 0 : err;
 }
 
 int sim_call_meta(struct sim *s, const struct sim_call *c, const void **ret, const char **ret_text,
@@ -544,17 +592,20 @@ int sim_call_meta(struct sim *s, const struct sim_call *c, const void **ret, con
     if (s->faults_on && sim_chance(s, s->lose_ppm)) {
         sim_at(s, s->now_us + sim_between(s, 1, 4000), lose, (void *)(uintptr_t)id);
     }
-    int64_t end = s->now_us + CALL_TIMEOUT_US;
+    int64_t end = s->now_us + (s->pair ? CALL_TIMEOUT_US / 4 : CALL_TIMEOUT_US);
     while (!r->answered && !r->lost && s->now_us < end) {
         sim_wait(s, end - s->now_us);
     }
-    if (!r->answered) {
-        if (s->actors[from].conn == r->conn) {
-            break_connection(s, from);
+    struct sim_actor *a = &s->actors[from];
+    bool old = r->answered && r->answer_epoch < epoch_of(s, from); /* fenced, and does not know */
+    if (!r->answered || old || r->err == -HD_E_STANDBY) {
+        if (a->conn == r->conn && a->meta == r->to) {
+            other_meta(s, from);
         }
         remove_rpc(s, r);
         return -HD_E_CLOSED;
     }
+    a->epoch = r->answer_epoch;
     *ret_lost = false;
     int err = r->err;
     if (err < 0) {
