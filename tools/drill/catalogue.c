@@ -1,6 +1,7 @@
 /* The drills there are. */
 #include "tools/drill/do_faults.h"
 #include "tools/drill/do_files.h"
+#include "tools/drill/do_job.h"
 #include "tools/drill/do_nodes.h"
 #include "tools/drill/do_powercut.h"
 #include "tools/drill/do_process.h"
@@ -41,6 +42,28 @@ const struct hd_drill hd_drills[] = {
         .inject = hd_drill_kill,
     },
     {
+        .name = "kill-agent",
+        .summary = "an agent of the job runner dies",
+        .how = "SIGKILL to one agent while a job counts words.",
+        .must = NO_LOSS " The job ends, and its output is right.",
+        .target_role = HD_ROLE_AGENT,
+        .targets = 1,
+        .needs = HD_NEED_RUNNER,
+        .inject = hd_drill_kill_under_job,
+        .heal = hd_drill_end_job,
+    },
+    {
+        .name = "kill-manager",
+        .summary = "the manager of the job runner dies",
+        .how = "SIGKILL to the manager while a job counts words.",
+        .must = NO_LOSS " The job is run again by the next manager; its output is right.",
+        .target_role = HD_ROLE_MANAGER,
+        .targets = 1,
+        .needs = HD_NEED_RUNNER,
+        .inject = hd_drill_kill_under_job,
+        .heal = hd_drill_end_job,
+    },
+    {
         .name = "pause-data",
         .summary = "a data node hangs",
         .how = "SIGSTOP to one data node, SIGCONT afterwards.",
@@ -71,6 +94,28 @@ const struct hd_drill hd_drills[] = {
         .needs = HD_NEED_SECONDARY,
         .goals = {.read_s = 0.1, .write_s = 4, .metadata_s = 4},
         .inject = hd_drill_pause,
+    },
+    {
+        .name = "pause-agent",
+        .summary = "an agent of the job runner hangs",
+        .how = "SIGSTOP to one agent while a job counts words, SIGCONT afterwards.",
+        .must = NO_LOSS " The job ends, and its output is right.",
+        .target_role = HD_ROLE_AGENT,
+        .targets = 1,
+        .needs = HD_NEED_RUNNER,
+        .inject = hd_drill_pause_under_job,
+        .heal = hd_drill_end_job,
+    },
+    {
+        .name = "pause-manager",
+        .summary = "the manager of the job runner hangs",
+        .how = "SIGSTOP to the manager while a job counts words, SIGCONT afterwards.",
+        .must = NO_LOSS " The job ends, and its output is right.",
+        .target_role = HD_ROLE_MANAGER,
+        .targets = 1,
+        .needs = HD_NEED_RUNNER,
+        .inject = hd_drill_pause_under_job,
+        .heal = hd_drill_end_job,
     },
     {
         .name = "partition",

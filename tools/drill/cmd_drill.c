@@ -277,10 +277,9 @@ static const struct {
     bool takes_word;
     int (*run)(const struct hd_drill_args *a);
 } verbs[] = {
-    {"list", false, do_list},
-    {"show", true, do_show},
-    {"run", true, do_run},
-    {"abort", false, do_abort},
+    {"list", false, do_list},           {"show", true, do_show},        {"run", true, do_run},
+    {"plan", true, hd_drill_plan},      {"soak", false, hd_drill_soak}, {"abort", false, do_abort},
+    {"report", false, hd_drill_report},
 };
 
 static int take_numbers(struct hd_drill_args *a, const char *for_text, const char *seed,

@@ -5,6 +5,7 @@
 #include "tools/drill/do_faults.h"
 #include "tools/drill/call.h"
 #include "tools/drill/drill.h"
+#include "tools/process.h"
 #include "fs/base/error.h"
 
 #include <errno.h>
@@ -68,7 +69,9 @@ int hd_drill_full_disk(struct hd_drill_run *r)
 int hd_drill_dead_disk(struct hd_drill_run *r)
 {
     /* A disk that is changed: the node comes back with a new process. */
-    int rc = hd_drill_undo(r, HD_UNDO_RESTART, r->targets[0]->name);
+    char pid[16];
+    snprintf(pid, sizeof(pid), "%d", (int)hd_process_find(&r->cluster, r->targets[0]));
+    int rc = hd_drill_undo(r, HD_UNDO_RESTART, r->targets[0]->name, pid);
     rc = rc == 0 ? on_disks(r, "disk.error", EIO) : rc;
     if (rc == 0) {
         hd_drill_say(r, "fault", "each operation on the disk of %s fails (EIO)",

@@ -92,7 +92,8 @@ static int start_watched(struct hd_drill_run *r, const struct hd_member *m, cons
 {
     char journal[HD_PATH_BYTES];
     char dirs[HD_PATH_BYTES];
-    pid_t pid;
+    char pid_text[16];
+    pid_t pid = 0;
     int rc = journal_path(r, m, journal);
     rc = rc == 0 ? watched_dirs(r, m, dirs) : rc;
     if (rc < 0) {
@@ -105,7 +106,8 @@ static int start_watched(struct hd_drill_run *r, const struct hd_member *m, cons
     unsetenv("LD_PRELOAD");
     unsetenv("HOWDAH_POWERCUT_DIRS");
     unsetenv("HOWDAH_POWERCUT_JOURNAL");
-    return rc;
+    snprintf(pid_text, sizeof(pid_text), "%d", (int)pid);
+    return rc == 0 ? hd_drill_undo(r, HD_UNDO_RESTART, m->name, pid_text) : rc;
 }
 
 int hd_drill_watch_writes(struct hd_drill_run *r)
@@ -117,7 +119,6 @@ int hd_drill_watch_writes(struct hd_drill_run *r)
         char dirs[HD_PATH_BYTES];
         if (takes_part(m)) {
             rc = watched_dirs(r, m, dirs);
-            rc = rc == 0 ? hd_drill_undo(r, HD_UNDO_RESTART, m->name) : rc;
         }
     }
     if (rc == 0) {
@@ -168,23 +169,21 @@ static int kill_all(struct hd_drill_run *r)
             pids[count++] = pid;
         }
     }
+    hd_drill_say(r, "fault", "%zu daemons are killed in one moment", count);
     for (size_t i = 0; i < count; i++) {
         kill(pids[i], SIGKILL);
     }
     int rc = hd_process_stop(pids, count, 5000); /* waits for their end */
-    hd_drill_say(r, "fault", "%zu daemons killed in one moment", count);
     return HD_MIN(rc, 0);
 }
 
 int hd_drill_power_cut(struct hd_drill_run *r)
 {
     char seed[24];
-    int64_t begin_ms = hd_clock_mono_ms().v;
     snprintf(seed, sizeof(seed), "%" PRIu64, r->seed);
     /* The load goes on for the drill's time under the library before the cut. */
     int rc = hd_drill_wait(r, r->for_ms);
     rc = rc == 0 ? kill_all(r) : rc;
-    r->result.fault_at_s += rc == 0 ? (double)(hd_clock_mono_ms().v - begin_ms) / 1e3 : 0;
     for (size_t i = 0; rc == 0 && i < r->cluster.member_count; i++) {
         char journal[HD_PATH_BYTES];
         if (takes_part(&r->cluster.members[i])) {

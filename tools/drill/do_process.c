@@ -2,15 +2,12 @@
 #include "tools/drill/do_process.h"
 #include "tools/drill/drill.h"
 #include "tools/process.h"
-#include "tools/start.h"
-#include "tools/up_lock.h"
 #include "fs/base/error.h"
-#include "fs/os/file.h"
 
 #include <errno.h>
 #include <signal.h>
 
-enum { START_TIMEOUT_MS = 90000, STOP_GRACE_MS = 10000, ROLL_WHOLE_MS = 60000 };
+enum { STOP_GRACE_MS = 10000, ROLL_WHOLE_MS = 60000 };
 
 int hd_drill_signal(struct hd_drill_run *r, const struct hd_member *m, int number, const char *done)
 {
@@ -69,10 +66,7 @@ int hd_drill_stop_member(struct hd_drill_run *r, const struct hd_member *m)
 
 int hd_drill_start_all(struct hd_drill_run *r)
 {
-    HD_AUTO(hd_fd_done) int lock_fd = -1;
-    struct hd_start_options options = {.no_mount = r->no_mount, .timeout_ms = START_TIMEOUT_MS};
-    int rc = hd_up_lock(r->cluster.dir, &lock_fd);
-    return rc < 0 ? rc : hd_start(&r->cluster, &options, NULL);
+    return hd_drill_start_cluster(&r->cluster, r->no_mount);
 }
 
 /* As an upgrade is done: the next one only once the cluster is whole again. */

@@ -150,6 +150,9 @@ int hd_drill_wait_whole(struct hd_drill_run *r, int64_t limit_ms);
 /* Undoes what a journal says, from its end. The first error, after all was tried. */
 int hd_drill_heal(const struct hd_cluster *c, const struct hd_journal *journal, bool no_mount);
 
+/* Starts what does not run, as `howdah up` does, and waits until the cluster can be used. */
+int hd_drill_start_cluster(const struct hd_cluster *c, bool no_mount);
+
 /* ---- preflight.c, blast.c ---- */
 
 /* 0, or an error whose text says what is not well and what to do. */

@@ -24,6 +24,7 @@
 enum {
     START_TIMEOUT_MS = 90000,
     STOP_GRACE_MS = 5000,
+    AGAIN_MS = 500,
     SAVED_MAX_BYTES = 1 << 20,
 };
 
@@ -37,12 +38,24 @@ static const struct hd_member *find_member(const struct hd_cluster *c, const cha
     return NULL;
 }
 
-static int start_all(const struct hd_cluster *c, bool no_mount)
+/*
+ * What runs may be about to end: a meta that was replaced while it slept finds out when it wakes,
+ * and steps down by a new start. So one end on the way is no failure.
+ */
+int hd_drill_start_cluster(const struct hd_cluster *c, bool no_mount)
 {
     HD_AUTO(hd_fd_done) int lock_fd = -1;
     struct hd_start_options options = {.no_mount = no_mount, .timeout_ms = START_TIMEOUT_MS};
     int rc = hd_up_lock(c->dir, &lock_fd);
-    return rc < 0 ? rc : hd_start(c, &options, NULL);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = hd_start(c, &options, NULL);
+    if (rc == -HD_E_CLOSED) {
+        hd_clock_sleep_ms(AGAIN_MS);
+        rc = hd_start(c, &options, NULL);
+    }
+    return rc;
 }
 
 static int go_on(const struct hd_cluster *c, const char *name)
@@ -55,11 +68,14 @@ static int go_on(const struct hd_cluster *c, const char *name)
     return 0;
 }
 
-static int stop_member(const struct hd_cluster *c, const char *name)
+static int stop_member(const struct hd_cluster *c, const char *name, const char *pid_text)
 {
     const struct hd_member *m = find_member(c, name);
     pid_t pid = m != NULL ? hd_process_find(c, m) : 0;
-    int rc = pid != 0 ? hd_process_stop(&pid, 1, STOP_GRACE_MS) : 0;
+    if (pid == 0 || pid != (pid_t)strtol(pid_text, NULL, 10)) {
+        return 0; /* ended, or another process has taken its place */
+    }
+    int rc = hd_process_stop(&pid, 1, STOP_GRACE_MS);
     return HD_MIN(rc, 0);
 }
 
@@ -135,7 +151,7 @@ static int undo(const struct hd_cluster *c, const struct hd_inverse *u, bool no_
 {
     switch (u->kind) {
     case HD_UNDO_START:
-        return start_all(c, no_mount);
+        return hd_drill_start_cluster(c, no_mount);
     case HD_UNDO_CONTINUE:
         return go_on(c, u->args[0]);
     case HD_UNDO_BYTES:
@@ -151,7 +167,7 @@ static int undo(const struct hd_cluster *c, const struct hd_inverse *u, bool no_
     case HD_UNDO_POWERCUT:
         return hd_drill_undo_writes(u->args[0], u->args[1]);
     case HD_UNDO_RESTART:
-        return stop_member(c, u->args[0]);
+        return stop_member(c, u->args[0], u->args[1]);
     case HD_UNDO_KINDS:
         break;
     }

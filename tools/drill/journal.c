@@ -18,7 +18,7 @@ static const struct {
     [HD_UNDO_BYTES] = {"bytes", 4},     [HD_UNDO_MOVE] = {"move", 2},
     [HD_UNDO_REPLACE] = {"replace", 3}, [HD_UNDO_FAULTS] = {"faults", 1},
     [HD_UNDO_NODE] = {"node", 1},       [HD_UNDO_POWERCUT] = {"powercut", 2},
-    [HD_UNDO_RESTART] = {"restart", 1},
+    [HD_UNDO_RESTART] = {"restart", 2},
 };
 
 static void undo_done(struct hd_inverse *u)

@@ -22,7 +22,7 @@ enum hd_inverse_kind {
     HD_UNDO_FAULTS,   /* "host:port": empty fault table */
     HD_UNDO_NODE,     /* "ip:port" of a data node: back in service */
     HD_UNDO_POWERCUT, /* journal of writes, seed: end what howdah-powercut had begun */
-    HD_UNDO_RESTART,  /* a member's name: stop it, so that START starts it as it always is */
+    HD_UNDO_RESTART,  /* a member's name, pid: stop that process, so that START starts it anew */
     HD_UNDO_KINDS,
 };
 

@@ -57,6 +57,9 @@ void hd_drill_say(struct hd_drill_run *r, const char *kind, const char *fmt, ...
     if (r->timeline != NULL) {
         hd_timeline_mark(r->timeline, kind, text);
     }
+    if (strcmp(kind, "fault") == 0 && r->result.fault_at_s == 0) {
+        r->result.fault_at_s = (double)ms / 1e3;
+    }
     FILE *out = r->json ? stderr : stdout;
     fprintf(out, "%02d:%02d.%d  %-10s %s\n", (int)(ms / 60000), (int)(ms / 1000 % 60),
             (int)(ms / 100 % 10), kind, text);
@@ -247,7 +250,6 @@ static int inject_and_hold(struct hd_drill_run *r)
     }
     hd_drill_say(r, "steady", "%" PRIu64 " operations acknowledged", hd_load_acked(r->load));
     hd_load_phase(r->load, HD_PHASE_DURING);
-    r->result.fault_at_s = (double)hd_timeline_now_ms(r->timeline) / 1e3;
     rc = r->drill->inject(r);
     if (rc == 0) {
         rc = r->drill->hold != NULL ? r->drill->hold(r) : hd_drill_wait(r, r->for_ms);
@@ -271,15 +273,26 @@ static int heal(struct hd_drill_run *r, bool aborted)
     return undone < 0 ? undone : rc;
 }
 
-static int not_whole(const struct hd_drill_run *r, const struct hd_sample *s, int64_t limit_ms)
+/* What is not as it was before, in a few words. */
+static const char *what_is_missing(const struct hd_drill_run *r, const struct hd_sample *s,
+                                   struct hd_buf *out)
 {
-    return hd_fail(-ETIMEDOUT,
-                   "not whole %" PRId64 " s after it was healed: %s%s%" PRIu64
-                   " blocks with too few copies, %" PRIu64 " without any, %" PRIu64
-                   " with corrupt ones; %u of %u data nodes live, %u silent; secondary %s",
-                   limit_ms / 1000, s->answers ? "" : "no meta answers as primary; ",
-                   s->safe_mode ? "safe mode; " : "", s->under, s->missing, s->corrupt, s->live,
-                   r->before.live, s->stale, s->secondary_seen ? "in step" : "silent");
+    const struct hd_sample *b = &r->before;
+    int rc = 0;
+    if (!s->answers) {
+        return "no meta answers as primary";
+    }
+    rc = s->safe_mode ? hd_buf_addf(out, ", safe mode") : rc;
+    rc = s->under > 0 ? hd_buf_addf(out, ", %" PRIu64 " blocks with too few copies", s->under) : rc;
+    rc = s->missing > 0 ? hd_buf_addf(out, ", %" PRIu64 " blocks without any", s->missing) : rc;
+    rc = s->corrupt > 0 ? hd_buf_addf(out, ", %" PRIu64 " with bad copies", s->corrupt) : rc;
+    rc = s->live < b->live ? hd_buf_addf(out, ", %u of %u data nodes live", s->live, b->live) : rc;
+    rc = s->stale > b->stale ? hd_buf_addf(out, ", %u data nodes silent", s->stale) : rc;
+    rc = s->agents < b->agents ? hd_buf_addf(out, ", %d of %d agents", s->agents, b->agents) : rc;
+    rc = s->exposed > b->exposed || s->secondary_seen < b->secondary_seen
+             ? hd_buf_addf(out, ", the secondary not in step")
+             : rc;
+    return rc == 0 && out->size > 2 ? hd_buf_str(out) + 2 : "nothing any more";
 }
 
 int hd_drill_wait_whole(struct hd_drill_run *r, int64_t limit_ms)
@@ -289,16 +302,16 @@ int hd_drill_wait_whole(struct hd_drill_run *r, int64_t limit_ms)
     int64_t from_ms = hd_timeline_now_ms(r->timeline);
     int good = 0;
     while (good < 3) { /* in a row: a report may still be on its way */
+        HD_AUTO(hd_buf_done) struct hd_buf text = {0};
         struct hd_sample s = hd_timeline_last(r->timeline);
         int64_t now_ms = hd_clock_mono_ms().v;
         good = s.t_ms > from_ms && hd_sample_as_before(&s, &r->before) ? good + 1 : 0;
         if (now_ms - begin_ms > limit_ms) {
-            return not_whole(r, &s, limit_ms);
+            return hd_fail(-ETIMEDOUT, "not whole %" PRId64 " s after it was healed: %s",
+                           limit_ms / 1000, what_is_missing(r, &s, &text));
         }
         if (now_ms - told_ms > 5000 && good == 0) {
-            hd_drill_say(r, "recovery",
-                         "%" PRIu64 " blocks still miss copies, %u of %u data nodes live", s.under,
-                         s.live, r->before.live);
+            hd_drill_say(r, "recovery", "still: %s", what_is_missing(r, &s, &text));
             told_ms = now_ms;
         }
         from_ms = good > 0 ? s.t_ms : from_ms;
