@@ -495,6 +495,9 @@ int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, 
         if (hd_volume_error_is_fatal(err)) {
             hd_volume_fail(w->store, w->volume, err);
         }
+        if (err == -ENOSPC || err == -EDQUOT) {
+            hd_volume_note_full(w->store, w->volume);
+        }
         return err;
     }
     if (w->options.setup.from_node) {

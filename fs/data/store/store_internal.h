@@ -128,6 +128,9 @@ bool hd_volume_is_slow(const struct hd_store *s, const struct hd_volume *v);
 /* Fails it when its look has hung for too long. */
 void hd_volume_check_hang(struct hd_store *s, struct hd_volume *v);
 
+/* A write found no room: there is none until the next look. */
+void hd_volume_note_full(struct hd_store *s, struct hd_volume *v);
+
 /* How long an operation on it took. */
 void hd_volume_note(struct hd_store *s, struct hd_latency *l, uint64_t begin_ns);
 

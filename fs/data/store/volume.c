@@ -257,11 +257,24 @@ static int cut_to_verified(struct load *l, struct hd_replica *r)
     return err;
 }
 
+/*
+ * Data without sums, or sums without data. Where replicas are written that is a crash at the very
+ * beginning of one, or in the middle of a deletion: nothing of it counts.
+ */
+static int load_half(struct load *l, struct hd_block_id id, const struct found *f)
+{
+    struct hd_replica r = {.id = id, .gs = f->gs};
+    if ((f->has_data ? f->place : f->meta_place) != HD_PLACE_RBW) {
+        l->ignored++;
+        return 0;
+    }
+    return hd_files_unlink(&l->layout, &r, HD_PLACE_RBW);
+}
+
 static int load_one(struct load *l, struct hd_block_id id, struct found *f)
 {
     if (!f->has_data || !f->has_meta) {
-        l->ignored++;
-        return 0;
+        return load_half(l, id, f);
     }
     int err = f->place != f->meta_place ? heal_place(l, id, f) : 0;
     struct hd_store_replica *r = calloc(1, sizeof(*r));

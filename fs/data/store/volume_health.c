@@ -69,6 +69,13 @@ void hd_volume_note(struct hd_store *s, struct hd_latency *l, uint64_t begin_ns)
     pthread_mutex_unlock(&s->lock);
 }
 
+void hd_volume_note_full(struct hd_store *s, struct hd_volume *v)
+{
+    pthread_mutex_lock(&s->lock);
+    v->available_bytes = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void hd_volume_check_hang(struct hd_store *s, struct hd_volume *v)
 {
     int64_t limit_ms = s->options.hang_ms != 0 ? s->options.hang_ms : HANG_MS;

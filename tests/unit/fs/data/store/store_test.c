@@ -194,6 +194,28 @@ ATF_TC_BODY(no_sum_is_written_before_its_bytes, tc)
     check_failed_data_write(700, 200); /* Hadoop's go on in the middle */
 }
 
+ATF_TC_WITHOUT_HEAD(halves_of_unfinished_replicas_go_at_a_start);
+ATF_TC_BODY(halves_of_unfinished_replicas_go_at_a_start, tc)
+{
+    static const char *const halves[] = {"rbw/blk_7", "rbw/blk_8_1001.meta",
+                                         "finalized/subdir0/subdir0/blk_9"};
+    char path[256];
+    struct stat st;
+    hd_store_free(open_store("d", 0));
+    ATF_REQUIRE_EQ(
+        hd_dir_make("d/current/BP-1-127.0.0.1-2/current/finalized/subdir0/subdir0", 0755), 0);
+    for (size_t i = 0; i < HD_ARRAY_COUNT(halves); i++) {
+        snprintf(path, sizeof(path), "d/current/BP-1-127.0.0.1-2/current/%s", halves[i]);
+        int fd = open(path, O_WRONLY | O_CREAT, 0644);
+        ATF_REQUIRE(fd >= 0);
+        close(fd);
+    }
+    hd_store_free(open_store("d", 0));
+    ATF_CHECK(stat("d/current/BP-1-127.0.0.1-2/current/rbw/blk_7", &st) < 0);
+    ATF_CHECK(stat("d/current/BP-1-127.0.0.1-2/current/rbw/blk_8_1001.meta", &st) < 0);
+    ATF_CHECK_EQ(stat(path, &st), 0); /* it was a whole block once */
+}
+
 ATF_TC_WITHOUT_HEAD(a_crash_between_two_renames_is_healed);
 ATF_TC_BODY(a_crash_between_two_renames_is_healed, tc)
 {
@@ -457,6 +479,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, an_unfinished_replica_comes_back_as_far_as_its_sums_agree);
     ATF_TP_ADD_TC(tp, a_crash_before_the_new_sum_of_a_chunk_costs_nothing_older);
     ATF_TP_ADD_TC(tp, no_sum_is_written_before_its_bytes);
+    ATF_TP_ADD_TC(tp, halves_of_unfinished_replicas_go_at_a_start);
     ATF_TP_ADD_TC(tp, a_crash_between_two_renames_is_healed);
     ATF_TP_ADD_TC(tp, copies_on_their_way_are_gone_after_a_restart);
     ATF_TP_ADD_TC(tp, a_wrong_sum_is_refused_and_nothing_is_written);
