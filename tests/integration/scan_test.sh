@@ -119,6 +119,59 @@ a_node_that_is_silent_fails_the_scan_cleanup() {
     cluster_cleanup
 }
 
+# Writes, appends, truncates and deletes for some seconds.
+busy() { # SECONDS
+    python3 - "$M" "$1" <<'PY'
+import os, random, sys, threading, time
+mount, end = sys.argv[1], time.monotonic() + float(sys.argv[2])
+def work(k):
+    r = random.Random(k)
+    while time.monotonic() < end:
+        name = f"{mount}/busy-{k}-{r.randrange(6)}"
+        what = r.randrange(5)
+        try:
+            if what == 0:
+                open(name, "wb").write(os.urandom(r.randrange(1, 400000)))
+            elif what == 1:
+                with open(name, "ab") as f:
+                    f.write(os.urandom(r.randrange(1, 5000)))
+                    f.flush()
+                    os.fsync(f.fileno())
+            elif what == 2:
+                os.truncate(name, r.randrange(1, 300000))
+            elif what == 3 and r.randrange(3) == 0:
+                os.unlink(name)
+            else:
+                open(name, "rb").read()
+        except FileNotFoundError:
+            pass
+threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+PY
+}
+
+atf_test_case scans_of_a_busy_node_accuse_nobody cleanup
+scans_of_a_busy_node_accuse_nobody_head() { needs; }
+scans_of_a_busy_node_accuse_nobody_body() {
+    cluster_up
+    seven_files
+    busy 12 2>busy.err &
+    p=$!
+    n=0
+    while kill -0 $p 2>/dev/null; do
+        howdah admin scan --json >json || atf_fail "scan"
+        jq -e '[.nodes[] | .bad + .lost] | add == 0' json >/dev/null || atf_fail "$(cat json; grep 'replica is' "$D"/log/data-*.log)"
+        n=$((n + 1))
+    done
+    wait $p || atf_fail "the writers: $(tail -n 3 busy.err)"
+    [ $n -gt 5 ] || atf_fail "only $n scans"
+    ! grep 'replica is bad\|replica is gone' "$D"/log/data-*.log || atf_fail "accused"
+    until_true 60 healthy
+    check_files
+}
+scans_of_a_busy_node_accuse_nobody_cleanup() { cluster_cleanup; }
+
 set_key() { # SECTION KEY VALUE
     sed -i "/^\\[$1\\]/,/^\\[/{/^$2 *=/d}; s|^\\[$1\\]|[$1]\\n$2 = $3|" "$HOWDAH_CONF"
 }
@@ -247,6 +300,7 @@ a_wiped_node_joins_as_new_cleanup() { cluster_cleanup; }
 atf_init_test_cases() {
     atf_add_test_case every_kind_of_damage_is_mended
     atf_add_test_case what_a_reader_finds_is_mended_at_once
+    atf_add_test_case scans_of_a_busy_node_accuse_nobody
     atf_add_test_case a_node_that_is_silent_fails_the_scan
     atf_add_test_case a_dead_disk_costs_its_own_replicas_only
     atf_add_test_case addresses_tell_nodes_apart_and_clones_are_refused
