@@ -134,11 +134,27 @@ static int refuse(const struct hd_failover *f, uint64_t epoch)
                    (unsigned long long)f->metas.epoch);
 }
 
+/* (lock) An address may be taken by another cluster while its meta is away. */
+static int check_cluster(struct hd_failover *f, const char *cluster)
+{
+    if (f->cluster[0] == '\0') {
+        snprintf(f->cluster, sizeof(f->cluster), "%s", cluster);
+    }
+    return strncmp(f->cluster, cluster, sizeof(f->cluster) - 1) == 0
+               ? 0
+               : hd_fail(-HD_E_STANDBY, "%s: is of cluster %s, not of %s",
+                         f->metas.address[f->metas.current], cluster, f->cluster);
+}
+
 static int welcome_session(struct hd_failover *f, const Hdw__OpenSessionResponse *r)
 {
     uint64_t epoch = r->has_epoch ? r->epoch : 0;
-    if (!hd_metas_admit(&f->metas, epoch)) {
-        return refuse(f, epoch);
+    int err = check_cluster(f, r->cluster_id);
+    if (err == 0 && !hd_metas_admit(&f->metas, epoch)) {
+        err = refuse(f, epoch);
+    }
+    if (err < 0) {
+        return err;
     }
     for (size_t i = 0; i < r->n_meta_addresses; i++) {
         add(f, r->meta_addresses[i]);
@@ -156,6 +172,10 @@ static int welcome_session(struct hd_failover *f, const Hdw__OpenSessionResponse
 static int welcome_cluster(struct hd_failover *f, const Hdw__GetClusterResponse *r)
 {
     uint64_t epoch = r->has_epoch ? r->epoch : 0;
+    int err = check_cluster(f, r->cluster_id);
+    if (err < 0) {
+        return err;
+    }
     if (r->secondary_address != NULL) {
         add(f, r->secondary_address);
     }
@@ -216,9 +236,11 @@ struct question {
     struct hd_meta_answer answers[HD_METAS_MAX];
     char address[HD_METAS_MAX][HD_META_ADDRESS_BYTES];
     char user[HD_STAT_USER_BYTES];
+    char cluster[HD_CLUSTER_ID_BYTES];
 };
 
-static struct hd_meta_answer ask_meta(const char *address, const char *user)
+/* One that answers for another cluster is as good as silent. */
+static struct hd_meta_answer ask_meta(const char *address, const char *user, const char *cluster)
 {
     struct hd_rpc_client_options o = {
         .address = address,
@@ -244,8 +266,9 @@ static struct hd_meta_answer ask_meta(const char *address, const char *user)
     };
     Hdw__GetClusterResponse *r;
     int err = hd_rpc_call(client, &args, (ProtobufCMessage **)(void *)&r, NULL);
+    bool other = err == 0 && cluster[0] != '\0' && strcmp(cluster, r->cluster_id) != 0;
     if (err == 0) {
-        a.role = hd_meta_role_of(r->role);
+        a.role = other ? HD_META_SILENT : hd_meta_role_of(r->role);
         a.epoch = r->has_epoch ? r->epoch : 0;
     } else if (err == -HD_E_NO_SUCH_PROTOCOL || err == -HD_E_RPC_SERVER) {
         a.role = HD_META_FOREIGN;
@@ -259,7 +282,7 @@ static struct hd_meta_answer ask_meta(const char *address, const char *user)
 static int ask_one(void *ctx, size_t i)
 {
     struct question *q = ctx;
-    q->answers[i] = ask_meta(q->address[i], q->user);
+    q->answers[i] = ask_meta(q->address[i], q->user, q->cluster);
     return 0;
 }
 
@@ -276,13 +299,14 @@ static void gather(struct hd_crowd *c, const struct question *q, size_t count,
 }
 
 /* The meta to talk to. */
-static size_t ask_all(const struct hd_metas *m, const char *user, bool refused)
+static size_t ask_all(const struct hd_metas *m, const char *cluster, const char *user, bool refused)
 {
     struct question *q = calloc(1, sizeof(*q));
     struct hd_crowd *crowd;
     if (q != NULL) {
         memcpy(q->address, m->address, sizeof(q->address));
         snprintf(q->user, sizeof(q->user), "%s", user);
+        snprintf(q->cluster, sizeof(q->cluster), "%s", cluster);
     }
     if (hd_crowd_start(q, m->count, ask_one, &crowd) < 0) {
         return m->current;
@@ -314,10 +338,12 @@ static void ask_and_switch(struct hd_session *s, bool refused)
 {
     struct hd_failover *f = &s->failover;
     struct hd_metas metas = f->metas;
+    char cluster[HD_CLUSTER_ID_BYTES];
+    memcpy(cluster, f->cluster, sizeof(cluster));
     struct hd_fs *first = HD_LIST_ENTRY(s->users.next, struct hd_fs, link); /* never leaves */
     f->asking = true;
     pthread_mutex_unlock(&f->lock);
-    size_t chosen = ask_all(&metas, first->user, refused);
+    size_t chosen = ask_all(&metas, cluster, first->user, refused);
     pthread_mutex_lock(&f->lock);
     if (chosen != metas.current) {
         f->metas.current = chosen;

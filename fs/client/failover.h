@@ -3,7 +3,8 @@
  * Inside the room.
  *
  * Every new connection begins with a hello: openSession where the session is relaxed, getCluster
- * else. Who answers as a standby, or with an epoch lower than one seen, is not talked to. A call
+ * else. Who answers as a standby, with an epoch lower than one seen, or for another cluster, is not
+ * talked to. A call
  * that is refused, cut off or told "standby" asks all metas at once who is primary; a watching
  * thread does the same for calls that are not answered for a second. When another is found all
  * connections go there, and calls that were under way are repeated under their ids.
@@ -21,21 +22,24 @@
 struct hd_session;
 struct hd_fs;
 
+enum { HD_CLUSTER_ID_BYTES = 128 };
+
 struct hd_failover {
     pthread_mutex_t lock;   /* everything below that is not atomic; taken last */
     pthread_cond_t changed; /* asking ended, watching is wanted, or it stops */
     struct hd_metas metas;
-    struct hd_life life;  /* what was seen of the life that answers */
-    uint64_t life_number; /* counts lives, from 1 on; the tag of a connection */
-    uint64_t life_first;  /* the first txid of this life; 0: not told */
-    uint32_t losses;      /* how often something that was answered got lost */
-    uint32_t losses_told; /* of which somebody was told */
-    uint64_t switches;    /* of the current meta */
-    bool asking;          /* somebody asks all metas */
-    uint64_t asked;       /* how often that ended */
-    struct hd_list calls; /* of hd_call_mark.link: under way */
-    bool watching;        /* the watcher runs */
-    bool watcher_idle;    /* and waits for a call to begin */
+    char cluster[HD_CLUSTER_ID_BYTES]; /* whose metas they are; "": not told yet */
+    struct hd_life life;               /* what was seen of the life that answers */
+    uint64_t life_number;              /* counts lives, from 1 on; the tag of a connection */
+    uint64_t life_first;               /* the first txid of this life; 0: not told */
+    uint32_t losses;                   /* how often something that was answered got lost */
+    uint32_t losses_told;              /* of which somebody was told */
+    uint64_t switches;                 /* of the current meta */
+    bool asking;                       /* somebody asks all metas */
+    uint64_t asked;                    /* how often that ended */
+    struct hd_list calls;              /* of hd_call_mark.link: under way */
+    bool watching;                     /* the watcher runs */
+    bool watcher_idle;                 /* and waits for a call to begin */
     bool stopping;
     pthread_t watcher;
     atomic_bool several;    /* more than one meta is known */

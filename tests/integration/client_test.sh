@@ -107,7 +107,88 @@ spoiled_replicas_are_never_read_body() {
 }
 spoiled_replicas_are_never_read_cleanup() { cluster_cleanup; }
 
+atf_test_case a_hanging_node_delays_a_call_by_little cleanup
+a_hanging_node_delays_a_call_by_little_head() {
+    atf_set require.user root
+    atf_set require.progs "jq"
+}
+a_hanging_node_delays_a_call_by_little_body() {
+    cluster_up
+    uri=$(fs_uri)
+    head -c 20000000 /dev/urandom >bytes
+    fsx put bytes /read
+    longest() { sed -n 's/.*longest_ms \([0-9]*\).*/\1/p' "$1"; }
+    for n in 1 2 3; do # whichever of them is asked first
+        bench-stall-bench -u "$uri" read /read 4 >read.$n &
+        r=$!
+        bench-stall-bench -u "$uri" write /write 4 >write.$n &
+        w=$!
+        sleep 1
+        p=$(pid_of data-$n)
+        kill -STOP "$p"
+        wait $r || atf_fail "reading: $(cat read.$n)"
+        wait $w || atf_fail "writing: $(cat write.$n)"
+        kill -CONT "$p"
+        [ "$(longest read.$n)" -lt 1500 ] || atf_fail "reading: $(cat read.$n)"
+        [ "$(longest write.$n)" -lt 4000 ] || atf_fail "writing: $(cat write.$n)"
+        until_true 40 healthy
+    done
+}
+a_hanging_node_delays_a_call_by_little_cleanup() { cluster_cleanup; }
+
+atf_test_case calls_go_on_soon_after_meta_is_back cleanup
+calls_go_on_soon_after_meta_is_back_head() {
+    atf_set require.user root
+    atf_set require.progs "jq"
+}
+calls_go_on_soon_after_meta_is_back_body() {
+    cluster_up
+    mkdir "$M/names"
+    bench-stall-bench names "$M/names" 7 >names &
+    b=$!
+    sleep 1
+    kill -9 "$(pid_of meta)"
+    sleep 2
+    howdah up --dir "$D" --mount "$M" || atf_fail "up again"
+    wait $b || atf_fail "a call failed: $(cat names)"
+    ms=$(sed -n 's/.*longest_ms \([0-9]*\).*/\1/p' names)
+    [ "$ms" -lt 4500 ] || atf_fail "away for 2 s, and a call took $ms ms"
+}
+calls_go_on_soon_after_meta_is_back_cleanup() { cluster_cleanup; }
+
+atf_test_case a_promoted_secondary_is_followed cleanup
+a_promoted_secondary_is_followed_head() {
+    atf_set require.user root
+    atf_set require.progs "jq"
+}
+a_promoted_secondary_is_followed_body() {
+    cluster_up
+    echo before >"$M/before"
+    sync "$M/before"
+    mkdir "$M/names"
+    sync "$M/names"
+    p=$(pid_of meta)
+    bench-stall-bench names "$M/names" 9 >names 2>names.err &
+    b=$!
+    sleep 1
+    kill -STOP "$p"
+    howdah admin promote --yes || atf_fail "promote"
+    echo after >"$M/after"
+    sync "$M/after"
+    kill -CONT "$p"
+    wait $b # what was not synced may have got lost: a name that is gone is no error of the client
+    ms=$(sed -n 's/.*longest_ms \([0-9]*\).*/\1/p' names)
+    [ "$ms" -lt 6000 ] || atf_fail "a call took $ms ms: $(cat names names.err)"
+    same "$(cat "$M/before")" before
+    same "$(cat "$M/after")" after
+    same "$(howdah fs -cat /after)" after "by the shell"
+}
+a_promoted_secondary_is_followed_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case a_hanging_node_delays_a_call_by_little
+    atf_add_test_case calls_go_on_soon_after_meta_is_back
+    atf_add_test_case a_promoted_secondary_is_followed
     atf_add_test_case random_operations_agree_with_a_shadow
     atf_add_test_case a_killed_data_node_is_not_noticed
     atf_add_test_case a_paused_data_node_delays_by_seconds

@@ -87,7 +87,21 @@ java_waits_for_a_killed_meta_body() {
 }
 java_waits_for_a_killed_meta_cleanup() { cluster_cleanup; }
 
+atf_test_case data_nodes_killed_in_turn_are_not_noticed cleanup
+data_nodes_killed_in_turn_are_not_noticed_head() {
+    atf_set require.user root
+    atf_set require.progs "jq python3"
+    atf_set timeout 180
+}
+data_nodes_killed_in_turn_are_not_noticed_body() {
+    cluster_up --nodes 4
+    timeout 150 "@CMAKE_SOURCE_DIR@/tests/torture/node-kills" --dir "$D" --mount "$M" --seconds 12 --seed 7 ||
+        atf_fail "a call failed, or a byte was wrong"
+}
+data_nodes_killed_in_turn_are_not_noticed_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case data_nodes_killed_in_turn_are_not_noticed
     atf_add_test_case a_killed_writers_file_is_taken_over
     atf_add_test_case java_waits_for_a_killed_meta
 }

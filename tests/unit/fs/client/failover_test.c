@@ -18,6 +18,7 @@ struct meta {
     struct test_server server;
     char address[64];
     const char *other; /* told by openSession; or NULL */
+    const char *cluster;
     atomic_bool primary;
     atomic_bool deaf; /* reads calls and keeps them */
     atomic_ullong epoch;
@@ -37,7 +38,7 @@ static void reply_session(struct meta *m, struct hd_rpc_call *call)
 {
     Hdw__OpenSessionResponse r = HDW__OPEN_SESSION_RESPONSE__INIT;
     char *addresses[] = {m->address, (char *)(uintptr_t)m->other};
-    r.cluster_id = (char *)(uintptr_t) "CID";
+    r.cluster_id = (char *)(uintptr_t)m->cluster;
     r.txid = m->txid;
     r.has_epoch = true;
     r.epoch = m->epoch;
@@ -53,7 +54,7 @@ static void reply_session(struct meta *m, struct hd_rpc_call *call)
 static void reply_cluster(struct meta *m, struct hd_rpc_call *call)
 {
     Hdw__GetClusterResponse r = HDW__GET_CLUSTER_RESPONSE__INIT;
-    r.cluster_id = r.block_pool_id = (char *)(uintptr_t) "CID";
+    r.cluster_id = r.block_pool_id = (char *)(uintptr_t)m->cluster;
     r.role = (char *)(uintptr_t)(m->primary ? "primary" : "secondary");
     r.has_epoch = true;
     r.epoch = m->epoch;
@@ -102,7 +103,7 @@ static void end_kept(void *ctx)
 
 static void meta_start(struct meta *m, bool primary, uint64_t epoch, const char *const *served)
 {
-    *m = (struct meta){.other = NULL};
+    *m = (struct meta){.cluster = "CID-1"};
     m->primary = primary;
     m->epoch = epoch;
     m->txid = 10;
@@ -119,7 +120,7 @@ static struct hd_fs *open_fs(const struct meta *a, const struct meta *b, bool re
     snprintf(uri, sizeof(uri), "hdfs://%s", a->address);
     struct hd_fs_options o = {.uri = uri,
                               .meta_addresses = b != NULL ? b->address : NULL,
-                              .retry_ms = 8000,
+                              .retry_ms = 4000,
                               .relaxed = relaxed,
                               .user = "alice"};
     struct hd_fs *fs;
@@ -262,6 +263,28 @@ ATF_TC_BODY(foreign_servers_are_tried_in_turn, tc)
     test_server_stop(&b.server);
 }
 
+ATF_TC_WITHOUT_HEAD(another_cluster_at_a_known_address_is_not_followed);
+ATF_TC_BODY(another_cluster_at_a_known_address_is_not_followed, tc)
+{
+    for (int relaxed = 0; relaxed < 2; relaxed++) {
+        struct meta a, b;
+        meta_start(&a, true, 1, protocols);
+        meta_start(&b, true, 9, protocols);
+        b.cluster = "CID-2";
+        struct hd_fs *fs = open_fs(&a, &b, relaxed == 1);
+        check_delete(fs);
+        a.primary = false;
+        b.deletes = 0;
+        ATF_CHECK_EQ(hd_fs_delete(fs, "/x", false), -HD_E_STANDBY);
+        ATF_CHECK_EQ(b.deletes, 0);
+        a.primary = true;
+        check_delete(fs);
+        hd_fs_close(fs);
+        test_server_stop(&a.server);
+        test_server_stop(&b.server);
+    }
+}
+
 ATF_TC_WITHOUT_HEAD(what_got_lost_is_told_once_to_each_point_of_view);
 ATF_TC_BODY(what_got_lost_is_told_once_to_each_point_of_view, tc)
 {
@@ -342,6 +365,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_slow_primary_stays_when_no_epoch_is_higher);
     ATF_TP_ADD_TC(tp, a_dead_primary_is_left_at_once);
     ATF_TP_ADD_TC(tp, foreign_servers_are_tried_in_turn);
+    ATF_TP_ADD_TC(tp, another_cluster_at_a_known_address_is_not_followed);
     ATF_TP_ADD_TC(tp, what_got_lost_is_told_once_to_each_point_of_view);
     ATF_TP_ADD_TC(tp, what_was_shipped_in_time_is_not_lost);
     ATF_TP_ADD_TC(tp, a_uri_may_list_metas);
