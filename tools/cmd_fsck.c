@@ -62,23 +62,29 @@ static const Hdw__BlockHealth *find_health(const Hdw__BlockHealthResponse *h, ui
     return NULL;
 }
 
+/* Replicas that can be read: what is on nodes that are to leave is there until it is elsewhere. */
+static uint32_t found(const Hdw__BlockHealth *h)
+{
+    return h->live + h->decommissioned;
+}
+
 /* Adds one block to the counters. */
 static void count_block(struct fsck *k, const Hdw__BlockHealth *h, struct verdict *v)
 {
     k->block_count++;
     k->expected_replicas += h->expected;
     k->replicas += h->live;
-    k->minimal += h->live > 0;
+    k->minimal += found(h) > 0;
     k->over += h->live > h->expected;
-    if (h->live == 0) {
+    if (found(h) == 0) {
         k->missing++;
         v->missing++;
         k->corrupt += h->corrupt > 0;
         v->corrupt += h->corrupt > 0;
-    } else if (h->live < h->expected) {
+    } else if (found(h) < h->expected) {
         k->under++;
         v->under++;
-        k->missing_replicas += h->expected - h->live;
+        k->missing_replicas += h->expected - found(h);
     }
 }
 
@@ -103,13 +109,16 @@ static void print_block(const struct fsck *k, const struct hd_located_block *b, 
 {
     printf("%u. %sblk_%" PRIu64 "_%" PRIu64 " len=%" PRIu64, index, k->pool, b->id, b->genstamp,
            b->size_bytes);
-    if (h->live == 0) {
+    if (found(h) == 0) {
         fputs(h->corrupt > 0 ? " CORRUPT!" : " MISSING!", stdout);
     } else {
         printf(" Live_repl=%u", h->live);
+        if (h->decommissioned > 0) {
+            printf(" Decommissioned_repl=%u", h->decommissioned);
+        }
         print_locations(k, b);
     }
-    if (h->live > 0 && h->live < h->expected) {
+    if (found(h) > 0 && found(h) < h->expected) {
         printf(" Under replicated: target %u", h->expected);
     }
     putchar('\n');
@@ -160,10 +169,11 @@ static json_t *block_json(const struct hd_located_block *b, const Hdw__BlockHeal
         json_array_append_new(nodes, json_pack("{s:s, s:s, s:s}", "address", address, "host",
                                                b->locations[i].host, "rack", b->locations[i].rack));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id", (json_int_t)b->id,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id", (json_int_t)b->id,
                      "generation_stamp", (json_int_t)b->genstamp, "length",
                      (json_int_t)b->size_bytes, "expected", (json_int_t)h->expected, "live",
-                     (json_int_t)h->live, "corrupt", (json_int_t)h->corrupt, "locations", nodes);
+                     (json_int_t)h->live, "decommissioned", (json_int_t)h->decommissioned, "corrupt",
+                     (json_int_t)h->corrupt, "locations", nodes);
 }
 
 static void add_file_json(struct fsck *k, const struct hd_sh_item *item,
@@ -198,7 +208,7 @@ static void report_file(struct fsck *k, const struct hd_sh_item *item,
         add_file_json(k, item, f, health, &v);
     } else if (k->list_corrupt) {
         for (size_t i = 0; i < health->n_blocks; i++) {
-            if (health->blocks[i]->live == 0) {
+            if (found(health->blocks[i]) == 0) {
                 printf("blk_%" PRIu64 "\t%s\n", health->blocks[i]->block_id, item->path);
             }
         }
