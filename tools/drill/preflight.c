@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { SETTLE_MS = 5000, LAG_MAX = 10000 };
+enum { SETTLE_MS = 5000, SETTLE_STEP_MS = 100, LAG_MAX = 10000 };
 
 static const char later[] = "Wait for recovery (`howdah status`), or start what is stopped "
                             "(`howdah up`), and try again.";
@@ -127,22 +127,30 @@ static int check_needs(const struct hd_drill_run *r)
     return rc;
 }
 
+/* What the cluster says of itself. */
+static int check_sample(const struct hd_drill_run *r, const struct hd_sample *s)
+{
+    int rc = check_blocks(s);
+    rc = rc == 0 ? check_nodes(r, s) : rc;
+    return rc == 0 ? check_secondary(r, s) : rc;
+}
+
 int hd_drill_preflight(struct hd_drill_run *r)
 {
-    struct hd_sample s;
     int rc = check_members(r);
-    /* What was written a moment ago may still miss the report of its last copy. */
-    for (int64_t waited_ms = 0; rc == 0; waited_ms += 200) {
-        s = hd_timeline_last(r->timeline);
-        rc = check_blocks(&s);
-        if (rc == 0 || s.live < (uint32_t)r->cluster.nodes || waited_ms >= SETTLE_MS ||
-            hd_drill_wait(r, 200) < 0) {
+    if (rc < 0) {
+        return rc;
+    }
+    /* What was written or started a moment ago may still miss a report: that is given time. */
+    for (int64_t waited_ms = 0;; waited_ms += SETTLE_STEP_MS) {
+        r->before = hd_timeline_last(r->timeline);
+        rc = check_sample(r, &r->before);
+        if (rc == 0 || rc == -EINVAL || waited_ms >= SETTLE_MS) {
             break;
         }
-        rc = 0;
+        if (hd_drill_wait(r, SETTLE_STEP_MS) < 0) {
+            return -ECANCELED;
+        }
     }
-    rc = rc == 0 ? check_nodes(r, &s) : rc;
-    rc = rc == 0 ? check_secondary(r, &s) : rc;
-    r->before = s;
     return rc == 0 ? check_needs(r) : rc;
 }
