@@ -54,6 +54,7 @@ static void stop_tail(struct hd_secondary *s)
         pthread_join(s->tail, NULL);
         s->tail_runs = false;
     }
+    hd_secondary_replay_stop(s);
 }
 
 /* --- calls --- */
@@ -257,6 +258,9 @@ int hd_secondary_run(const struct hd_meta_conf *conf, int signal_fd, struct hd_s
     }
     if (err == 0) {
         err = hd_loop_new(&p.loop);
+    }
+    if (err == 0) {
+        err = hd_secondary_replay_start(&p.s);
     }
     if (err == 0) {
         err = hd_meta_thread_start(&p.s.tail, "tail", hd_secondary_tail, &p.s);

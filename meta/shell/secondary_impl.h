@@ -2,16 +2,19 @@
  * What the parts of the secondary share.
  *
  *   main thread        loop: RPC server (getCluster), signals, watchdog        secondary.c
- *   tail thread        fetchEdits -> own log (fdatasync) -> core -> own view   secondary_tail.c
+ *   tail thread        fetchEdits -> own log (fdatasync)                       secondary_tail.c
+ *   replay thread      -> core -> own view                                   secondary_replay.c
  *   checkpoint thread  image from a snapshot of the view, verified, uploaded secondary_checkpoint.c
  *
- * The store is the tail thread's; the checkpoint thread has a snapshot, and the tail thread waits
- * for it before it replaces the store.
+ * The store is the tail thread's, but for core, view and store.applied while the replay thread has
+ * something to do; after hd_secondary_replay_drain they are the tail thread's too. The checkpoint
+ * thread has a snapshot, and the tail thread waits for it before it replaces the store.
  */
 #ifndef HD_META_SHELL_SECONDARY_IMPL_H
 #define HD_META_SHELL_SECONDARY_IMPL_H
 
 #include "fs/base/arena.h"
+#include "fs/base/error.h"
 #include "fs/net/rpc_client.h"
 #include "meta/shell/conf.h"
 #include "meta/shell/store.h"
@@ -35,6 +38,19 @@ struct hd_secondary_checkpoint {
     struct hd_primary_link link;
 };
 
+struct hd_secondary_replay {
+    pthread_t thread;
+    bool runs;
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t work;
+    pthread_cond_t idle;
+    struct hd_buf pending; /* framed records, in order */
+    bool busy;
+    bool stopping;
+    int err; /* of the first batch that failed */
+    char text[HD_FAIL_TEXT_BYTES];
+};
+
 struct hd_secondary {
     const struct hd_meta_conf *conf;
     atomic_bool stopping;
@@ -47,6 +63,7 @@ struct hd_secondary {
     bool store_open;
     struct hd_primary_link link;
     struct hd_secondary_checkpoint checkpoint;
+    struct hd_secondary_replay replay;
     bool wanted;              /* a checkpoint, by the primary */
     int64_t checkpoint_at_ms; /* when the last one was made or tried */
     struct hd_txid checkpoint_txid;
@@ -69,6 +86,16 @@ int hd_primary_link_call(struct hd_primary_link *l, const char *method,
                          int timeout_ms, void *ret_response);
 
 void *hd_secondary_tail(void *secondary); /* the thread */
+
+/*
+ * secondary_replay.c: frames that are durable in the log, to be applied. add() tells of the first
+ * failure so far, drain() waits until all is done, tells of a failure and forgets it: then the
+ * store has to be opened again. stop() lets it finish.
+ */
+int hd_secondary_replay_start(struct hd_secondary *s);
+void hd_secondary_replay_stop(struct hd_secondary *s);
+int hd_secondary_replay_add(struct hd_secondary *s, const struct hd_buf *frames);
+int hd_secondary_replay_drain(struct hd_secondary *s);
 
 /*
  * Starts the checkpoint thread on a snapshot of the view as it is. From the tail thread; nothing

@@ -224,7 +224,10 @@ static int start_over(struct hd_secondary *s)
 {
     struct hd_txid txid;
     hd_secondary_checkpoint_finish(s);
-    int err = hd_secondary_fetch_image(s, &txid);
+    int err = hd_secondary_replay_drain(s);
+    if (err == 0) {
+        err = hd_secondary_fetch_image(s, &txid);
+    }
     if (err == 0 && txid.v <= s->store.applied.v) {
         err = hd_fail(-HD_E_CORRUPT, "the primary has purged edits that its newest image lacks");
     }
@@ -278,52 +281,14 @@ static int log_records(struct hd_secondary *s, const uint8_t *p, size_t n, struc
     return 0;
 }
 
-/* The own log's frames into the core and the view. */
-static int replay(struct hd_secondary *s, const struct hd_buf *frames)
-{
-    struct hd_meta_effects e;
-    struct hd_kv_batch b = {0};
-    struct hd_record r;
-    size_t bytes;
-    int err = 0;
-    hd_meta_effects_init(&e);
-    for (size_t at = 0; at < frames->size && err == 0; at += bytes) {
-        (void)hd_record_decode(frames->data + at, frames->size - at, &r, &bytes);
-        hd_meta_effects_reset(&e);
-        err = hd_meta_replay(s->store.meta, r.data, r.size, &e);
-        if (err < 0) {
-            err = hd_fail(-HD_E_CORRUPT, "the record of txid %" PRIu64 " does not apply: %s",
-                          r.txid.v, hd_error_name(err));
-            break;
-        }
-        err = hd_view_batch_puts(&b, &e);
-        s->store.applied = r.txid;
-    }
-    if (err == 0) {
-        err = hd_view_batch_applied(&b, s->store.applied);
-    }
-    if (err == 0) {
-        err = hd_kv_write(s->store.view, &b, false);
-    }
-    hd_kv_batch_done(&b);
-    hd_meta_effects_done(&e);
-    return err;
-}
-
 static int take_records(struct hd_secondary *s, const uint8_t *p, size_t n)
 {
     HD_AUTO(hd_buf_done) struct hd_buf frames = {0};
     int err = log_records(s, p, n, &frames);
     if (err == 0) {
-        err = replay(s, &frames);
-        if (err < 0) { /* log and memory differ now: load both again */
-            hd_secondary_checkpoint_finish(s);
-            hd_store_close(&s->store);
-            s->store_open = false;
-            return err;
-        }
+        err = hd_secondary_replay_add(s, &frames);
+        s->reopen = err < 0; /* log and memory differ now: load both again */
     }
-    publish(s);
     return err;
 }
 
@@ -343,7 +308,7 @@ static int take_exposed(struct hd_secondary *s, bool exposed)
     if (err == 0) {
         hd_log_info(exposed ? "the primary acknowledges without this copy"
                             : "in step: what the primary acknowledges is here",
-                    "applied=%" PRIu64, s->store.applied.v);
+                    "txid=%" PRIu64, hd_edit_log_last(s->store.log).v);
     }
     return err;
 }
@@ -385,11 +350,12 @@ static int fetch(struct hd_secondary *s)
 {
     Hdw__FetchEditsRequest q = HDW__FETCH_EDITS_REQUEST__INIT;
     Hdw__FetchEditsResponse *r;
-    q.from_txid = s->store.applied.v + 1;
+    const struct hd_txid logged = hd_edit_log_last(s->store.log);
+    q.from_txid = logged.v + 1;
     q.max_bytes = FETCH_BYTES;
     q.wait_ms = FETCH_WAIT_MS;
     q.has_applied_txid = true;
-    q.applied_txid = s->store.applied.v;
+    q.applied_txid = logged.v;
     q.has_epoch = q.has_witnesses_version = true;
     q.epoch = s->store.version.epoch;
     q.witnesses_version = s->witnesses.version;
@@ -403,7 +369,7 @@ static int fetch(struct hd_secondary *s)
     if (!s->connected) {
         s->connected = true;
         hd_log_info("connected", "primary=%s applied=%" PRIu64 " primary_txid=%" PRIu64,
-                    s->conf->peer_address, s->store.applied.v, r->durable_txid);
+                    s->conf->peer_address, logged.v, r->durable_txid);
     }
     err = take_news(s, r);
     if (err < 0) {
@@ -420,7 +386,8 @@ static int fetch(struct hd_secondary *s)
 
 static bool checkpoint_due(const struct hd_secondary *s)
 {
-    uint64_t behind = s->store.applied.v - HD_MIN(s->checkpoint_txid.v, s->store.applied.v);
+    uint64_t logged = hd_edit_log_last(s->store.log).v;
+    uint64_t behind = logged - HD_MIN(s->checkpoint_txid.v, logged);
     int64_t age_ms = hd_clock_mono_ms().v - s->checkpoint_at_ms;
     return s->wanted || behind >= (uint64_t)s->conf->checkpoint_txns ||
            (behind > 0 && age_ms >= s->conf->checkpoint_interval_s * 1000);
@@ -434,11 +401,15 @@ static int checkpoint(struct hd_secondary *s)
     int err = hd_primary_link_call(&s->link, "rollSegment", &q.base,
                                    &hdw__roll_segment_response__descriptor, 0, &r);
     uint64_t target = err == 0 ? r->last_txid : 0;
-    while (err == 0 && s->store.applied.v < target && !atomic_load(&s->stopping)) {
+    while (err == 0 && hd_edit_log_last(s->store.log).v < target && !atomic_load(&s->stopping)) {
         err = fetch(s);
         if (!s->store_open) {
             return err;
         }
+    }
+    if (err == 0) {
+        err = hd_secondary_replay_drain(s);
+        s->reopen = err < 0;
     }
     if (err == 0) {
         err = hd_edit_log_roll(s->store.log);
@@ -466,6 +437,7 @@ static int follow(struct hd_secondary *s)
 static void close_store(struct hd_secondary *s)
 {
     hd_secondary_checkpoint_finish(s);
+    (void)hd_secondary_replay_drain(s);
     if (s->store_open) {
         int err = hd_edit_log_stop(s->store.log);
         if (err < 0) {
@@ -500,7 +472,7 @@ void *hd_secondary_tail(void *secondary)
         pause_ms(s, backoff_ms);
         backoff_ms = HD_MIN(backoff_ms * 2, BACKOFF_MAX_MS);
     }
-    if (atomic_load(&s->keep_store)) {
+    if (atomic_load(&s->keep_store) && !s->reopen && hd_secondary_replay_drain(s) == 0) {
         hd_secondary_checkpoint_finish(s);
     } else {
         close_store(s);
