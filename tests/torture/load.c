@@ -12,8 +12,7 @@
  * verify: every acknowledged file is there under its name, deleted ones are not; all bytes up to
  * the acknowledged length are readable and right (with --power-cut: up to the synced length; later
  * ones may be unreadable, never wrong; files whose end was flushed and not synced are looked at
- * with
- * --patient only: meta takes a minute to give such an end up). Prints a line for each broken
+ * with --patient only: meta takes a minute to give such an end up). Prints a line for each broken
  * promise; exit code 1 if any.
  *
  * A line of the ledger: a letter and a file number, then
