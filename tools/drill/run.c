@@ -353,10 +353,14 @@ static int find_verdict(struct hd_drill_run *r)
     return rc;
 }
 
-/* The load's files are of no more use. Best effort: a drill that held leaves nothing behind. */
+/*
+ * The load's files, the ledger and saved bytes are of no more use. Best effort: a drill that held
+ * leaves nothing behind but its result.
+ */
 static void remove_load(struct hd_drill_run *r)
 {
     struct hd_fs *fs;
+    hd_dir_remove(r->dir);
     if (hd_cluster_open_fs(&r->cluster, NULL, &fs) == 0) {
         hd_fs_delete(fs, r->fs_dir, true);
         hd_fs_close(fs);
