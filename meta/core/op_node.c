@@ -559,7 +559,8 @@ int hd_op_block_received_and_deleted(struct hd_call *c)
                                     ? l->storage->storage_type
                                     : HDW__STORAGE_TYPE__STORAGE_TYPE_DISK;
         struct hd_storage *s = hd_nodes_add_storage(c->m, node, l->storage_uuid, type);
-        for (size_t n = 0; s != NULL && n < l->n_blocks; n++) {
+        /* What a directory received before it failed is gone with it. */
+        for (size_t n = 0; s != NULL && !s->failed && n < l->n_blocks; n++) {
             take_received(c, s, l->blocks[n]);
         }
     }

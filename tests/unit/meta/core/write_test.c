@@ -555,6 +555,27 @@ ATF_TC_BODY(stopped_replicas_wait_for_a_node_that_is_away, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(what_a_failed_directory_received_does_not_count);
+ATF_TC_BODY(what_a_failed_directory_received_does_not_count, tc)
+{
+    struct world w;
+    three_nodes(&w);
+    Hdw__ExtendedBlock *b = do_write(&w, "/f", 1000);
+    struct registration r;
+    registration_init(&r, 3);
+    Hdw__StorageReport s = HDW__STORAGE_REPORT__INIT;
+    Hdw__StorageReport *all[] = {&s};
+    Hdw__SendHeartbeatRequest q = HDW__SEND_HEARTBEAT_REQUEST__INIT;
+    s.storage_uuid = S("DS-3-other");
+    q.registration = &r.g;
+    q.n_reports = 1;
+    q.reports = all;
+    node_send(&w, 3, "sendHeartbeat", &q);                        /* DS-3 is not there any more */
+    node_received(&w, 3, b->block_id, b->generation_stamp, 1000); /* the report was under way */
+    ATF_CHECK_EQ(do_locate(&w, "/f")->blocks[0]->n_locs, 2);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(what_a_client_has_seen_is_durable);
 ATF_TC_BODY(what_a_client_has_seen_is_durable, tc)
 {
@@ -848,6 +869,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, mkdirs_is_answered_again_after_a_restart);
     ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
     ATF_TP_ADD_TC(tp, stopped_replicas_wait_for_a_node_that_is_away);
+    ATF_TP_ADD_TC(tp, what_a_failed_directory_received_does_not_count);
     ATF_TP_ADD_TC(tp, what_a_client_has_seen_is_durable);
     ATF_TP_ADD_TC(tp, unfinished_replicas_of_a_closed_block_are_finished);
     ATF_TP_ADD_TC(tp, a_recovery_goes_on_after_a_restart_among_replicas_that_wait_for_it);
