@@ -77,7 +77,7 @@ static int add_inode(struct hd_image_stats *s, const Hdm__Inode *i)
 int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_size,
                        const uint8_t *value, size_t value_size)
 {
-    if (key[0] == 'C') {
+    if (key[0] == 'C' || key[0] == 'N') { /* counters; states of data nodes */
         return 0;
     }
     if (key[0] == 'D' && key_size > 9 && value_size == 8) {

@@ -67,10 +67,9 @@ void *hd_map_get(const struct hd_map *m, uint64_t key)
     return m->capacity != 0 ? m->slots[map_find(m, key)].value : NULL;
 }
 
-static int map_grow(struct hd_map *m)
+static int map_grow_to(struct hd_map *m, size_t capacity)
 {
-    struct hd_map bigger = {.capacity = m->capacity != 0 ? m->capacity * 2 : FIRST_CAPACITY,
-                            .count = m->count};
+    struct hd_map bigger = {.capacity = capacity, .count = m->count};
     bigger.slots = calloc(bigger.capacity, sizeof(*bigger.slots));
     if (bigger.slots == NULL) {
         return -ENOMEM;
@@ -85,11 +84,20 @@ static int map_grow(struct hd_map *m)
     return 0;
 }
 
+int hd_map_reserve(struct hd_map *m, size_t count)
+{
+    size_t capacity = HD_MAX(m->capacity, (size_t)FIRST_CAPACITY);
+    while (needs_room(count, capacity)) {
+        capacity *= 2;
+    }
+    return capacity > m->capacity ? map_grow_to(m, capacity) : 0;
+}
+
 int hd_map_put(struct hd_map *m, uint64_t key, void *value)
 {
     hd_assert(value != NULL);
     if (needs_room(m->count, m->capacity)) {
-        int err = map_grow(m);
+        int err = map_grow_to(m, m->capacity != 0 ? m->capacity * 2 : FIRST_CAPACITY);
         if (err < 0) {
             return err;
         }

@@ -23,7 +23,8 @@ void hd_map_init(struct hd_map *m);
 void hd_map_done(struct hd_map *m);
 void *hd_map_get(const struct hd_map *m, uint64_t key);      /* NULL when absent */
 int hd_map_put(struct hd_map *m, uint64_t key, void *value); /* replaces; 0 or -ENOMEM */
-void *hd_map_remove(struct hd_map *m, uint64_t key);         /* the old value or NULL */
+int hd_map_reserve(struct hd_map *m, size_t count);  /* room for so many in all; or -ENOMEM */
+void *hd_map_remove(struct hd_map *m, uint64_t key); /* the old value or NULL */
 
 /* for (size_t i = 0; hd_map_next(m, &i, &key, &value);) ...; the map must not change meanwhile. */
 bool hd_map_next(const struct hd_map *m, size_t *cursor, uint64_t *ret_key, void **ret_value);

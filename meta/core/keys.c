@@ -350,6 +350,9 @@ int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, 
         return 0;
     }
     if (key_size == 9 && k[0] == KEY_INODE) {
+        if (l->last_ino == 0) { /* the first: its entries tell how many there are */
+            hd_ns_reserve_load(ns, l->dentry_count + 1);
+        }
         Hdm__Inode *m = hdm__inode__unpack(&allocator, value_size, value);
         if (m == NULL || m->ino != hd_get_be64(k + 1)) {
             return hd_fail(-HD_E_CORRUPT, "view: inode %llu does not decode",

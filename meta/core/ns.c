@@ -216,6 +216,13 @@ void hd_ns_reserve(struct hd_ns *ns, uint64_t inodes)
     }
 }
 
+void hd_ns_reserve_load(struct hd_ns *ns, size_t inodes)
+{
+    /* Without the memory they grow as they need to, or fail then. */
+    (void)hd_map_reserve(&ns->inodes, inodes);
+    (void)hd_map_reserve(&ns->blocks, inodes);
+}
+
 struct hd_inode *hd_ns_child(const struct hd_ns *ns, const struct hd_inode *parent,
                              const char *name, size_t name_size)
 {

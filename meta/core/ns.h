@@ -133,6 +133,7 @@ void hd_ns_link(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *chil
 /* The same for a child whose name comes behind all others; false: it does not. */
 bool hd_ns_link_last(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child);
 void hd_ns_reserve(struct hd_ns *ns, uint64_t inodes);       /* so many are about to be linked */
+void hd_ns_reserve_load(struct hd_ns *ns, size_t inodes);    /* so many are about to be made */
 void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child); /* its parent pointer stays */
 void hd_ns_register(struct hd_ns *ns, struct hd_inode *i);
 struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hdm__StoredBlock *b);

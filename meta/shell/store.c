@@ -3,6 +3,7 @@
 #include "meta/shell/dirs.h"
 #include "meta/shell/dirs_fill.h"
 #include "meta/shell/rebuild.h"
+#include "meta/shell/view_read.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -150,26 +151,23 @@ static int open_log(struct hd_store *s)
     return err;
 }
 
+static int load_key(void *ctx, const struct hd_kv_op *op)
+{
+    return hd_view_is_applied_key(op)
+               ? 0
+               : hd_meta_load(ctx, op->key, op->key_size, op->value, op->value_size);
+}
+
 /* Loads the open view into a new core. -HD_E_CORRUPT: rebuild it. -ENOENT: it is not complete. */
 static int load_view(struct hd_store *s, const struct hd_meta_options *core)
 {
     int err = hd_view_applied_get(s->view, &s->applied);
-    if (err < 0) {
-        return err;
-    }
-    struct hd_kv_iter *it = NULL;
-    err = hd_store_core_new(core, &s->version, &s->meta);
     if (err == 0) {
-        err = hd_kv_iter_new(s->view, NULL, &it);
+        err = hd_store_core_new(core, &s->version, &s->meta);
     }
-    struct hd_kv_op op;
-    while (err == 0 && (err = hd_kv_iter_next(it, &op)) > 0) {
-        err = 0;
-        if (!hd_view_is_applied_key(&op)) {
-            err = hd_meta_load(s->meta, op.key, op.key_size, op.value, op.value_size);
-        }
+    if (err == 0) {
+        err = hd_view_read(s->view, load_key, s->meta);
     }
-    hd_kv_iter_free(it);
     return err < 0 ? err : hd_meta_load_done(s->meta, s->applied);
 }
 
