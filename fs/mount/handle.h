@@ -10,6 +10,7 @@
 struct hd_handle {
     struct hd_node *node; /* pinned */
     struct hd_fs *fs;     /* of the user who opened */
+    pid_t opener;         /* the thread that opened it; 0: not known */
     enum hd_open_mode mode;
     bool writable;
     bool append;

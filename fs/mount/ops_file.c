@@ -1,6 +1,8 @@
 /* Open files: create, open, read, write, flush, fsync, release, lseek. */
 #include "fs/mount/attr.h"
 #include "fs/mount/backing.h"
+#include "fs/mount/descriptors.h"
+#include "fs/mount/device.h"
 #include "fs/mount/handle.h"
 #include "fs/mount/stage.h"
 #include "fs/base/error.h"
@@ -10,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <unistd.h>
 
 /* Counts the open and fills in what the kernel is told of it. Wants io held. */
@@ -67,13 +70,14 @@ static void end_open(struct hd_mount *m, struct hd_handle *h)
     hd_handle_free(m, h);
 }
 
-static int open_existing(struct hd_mount *m, struct hd_fs *fs, struct hd_node *n,
+static int open_existing(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, struct hd_node *n,
                          struct fuse_file_info *fi, struct hd_handle **ret)
 {
     struct hd_handle *h = hd_handle_new(m, n, fs, fi->flags);
     if (h == NULL) {
         return -ENOMEM;
     }
+    h->opener = fuse_req_ctx(req)->pid;
     int rc = 0;
     if (!h->writable) {
         struct hd_file *reader;
@@ -109,7 +113,7 @@ void hd_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct hd_node *n = hd_inode_get(&m->inodes, ino);
     int rc = n == NULL ? -ESTALE : hd_mount_caller(m, req, &fs);
     if (rc == 0) {
-        rc = open_existing(m, fs, n, fi, &h);
+        rc = open_existing(m, req, fs, n, fi, &h);
     }
     if (rc < 0) {
         hd_mount_fail_object(req, "open", ino, rc);
@@ -170,6 +174,7 @@ static int enter_created(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, u
     rc = hd_stage_adopt(m, n, fs, file);
     n->unsynced = false; /* there is nothing of it yet */
     if (rc == 0 && h != NULL) {
+        h->opener = fuse_req_ctx(req)->pid;
         admit(m, h, fi);
     }
     pthread_mutex_unlock(&n->io);
@@ -185,8 +190,8 @@ static int enter_created(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, u
 }
 
 /* O_CREAT without O_EXCL on a name that somebody else made meanwhile. */
-static int open_instead(struct hd_mount *m, struct hd_fs *fs, uint64_t parent, const char *name,
-                        struct fuse_file_info *fi, struct fuse_entry_param *entry,
+static int open_instead(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, uint64_t parent,
+                        const char *name, struct fuse_file_info *fi, struct fuse_entry_param *entry,
                         struct hd_handle **ret)
 {
     char path[HD_INODE_PATH_BYTES];
@@ -206,7 +211,7 @@ static int open_instead(struct hd_mount *m, struct hd_fs *fs, uint64_t parent, c
         return rc;
     }
     struct hd_node *n = hd_inode_get(&m->inodes, entry->ino);
-    rc = open_existing(m, fs, n, fi, ret);
+    rc = open_existing(m, req, fs, n, fi, ret);
     if (rc == 0 && hd_open_is_passed((*ret)->mode)) {
         end_open(m, *ret); /* CREATE has no answer with a backing id: the kernel shall OPEN it */
         rc = -ESTALE;
@@ -241,7 +246,7 @@ void hd_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
         if (rc == 0) {
             rc = enter_created(m, req, fs, parent, name, mode, file, fi, &entry, &h);
         } else if (rc == -EEXIST && (fi->flags & O_EXCL) == 0) {
-            rc = open_instead(m, fs, parent, name, fi, &entry, &h);
+            rc = open_instead(m, req, fs, parent, name, fi, &entry, &h);
         } else if ((fi->flags & O_EXCL) != 0 && hd_error_errno(rc) == EBUSY) {
             rc = -EEXIST; /* it is there, even if its writer is not done */
         }
@@ -319,6 +324,29 @@ static void forget_attributes(struct hd_mount *m, fuse_ino_t ino)
     (void)fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
 }
 
+/*
+ * Whether what is closed is one descriptor of several: then the file goes on being written. Looked
+ * for where it may be: with the closer, and with who opened it. Only when this handle is the only
+ * one of the file, so that what is found is of this one.
+ */
+static bool is_duplicate(struct hd_mount *m, fuse_req_t req, const struct hd_handle *h)
+{
+    char path[PATH_MAX];
+    const char *root = m->device->path;
+    size_t size = (size_t)snprintf(path, sizeof(path), "%s", strcmp(root, "/") == 0 ? "" : root);
+    pthread_mutex_lock(&m->inodes.lock);
+    const struct hd_open_state *o = &h->node->opens;
+    bool only = o->cached + o->direct + o->passed == 1;
+    pthread_mutex_unlock(&m->inodes.lock);
+    if (!only || size >= sizeof(path) ||
+        hd_inode_path(&m->inodes, h->node->ino, path + size, sizeof(path) - size) < 0) {
+        return false;
+    }
+    pid_t closer = fuse_req_ctx(req)->pid;
+    return hd_process_has_open(closer, path) ||
+           (h->opener != closer && hd_process_has_open(h->opener, path));
+}
+
 void hd_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct hd_mount *m = hd_mount_of(req);
@@ -328,9 +356,15 @@ void hd_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     struct hd_node *n = h->node;
+    bool duplicate = is_duplicate(m, req, h);
     pthread_mutex_lock(&n->io);
-    bool staged = n->stage != NULL;
-    int rc = hd_stage_finish(m, n);
+    bool staged = n->stage != NULL && !duplicate;
+    int rc = 0;
+    if (!duplicate) {
+        rc = hd_stage_finish(m, n);
+    } else if (hd_stage_waiting_since(n) != 0) {
+        rc = hd_stage_flush(m, n, false); /* for others to read, as after any close */
+    }
     int earlier = hd_handle_take_error(h);
     pthread_mutex_unlock(&n->io);
     if (staged) {
