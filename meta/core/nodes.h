@@ -102,6 +102,8 @@ struct hd_node {
     uint64_t cache_capacity, cache_used;
     uint32_t xceivers;
     uint32_t failed_volumes;
+    uint32_t disk_us;   /* of a small durable write on its fastest disk; 0: not told */
+    bool slow;          /* against the others (slow.h) */
     uint16_t *storages; /* indices */
     uint32_t storage_count, storage_capacity;
     struct hd_invalidate *invalidates; /* a queue: [invalidate_head, invalidate_count) */
@@ -130,7 +132,8 @@ struct hd_nodes {
     uint64_t count_turn; /* when the next two were counted */
     uint32_t in_service;
     bool many_racks;
-    bool had_many_racks; /* at the last periodic turn */
+    bool had_many_racks;      /* at the last periodic turn */
+    struct hd_mono_ms judged; /* when slow nodes were looked for */
 };
 
 void hd_nodes_init(struct hd_nodes *n);

@@ -2,6 +2,7 @@
 #include "meta/core/op.h"
 #include "meta/core/full_report.h"
 #include "meta/core/mem.h"
+#include "meta/core/slow.h"
 
 #define HD_SOFTWARE_VERSION "3.4.2" /* what data nodes and clients of Hadoop accept */
 
@@ -459,6 +460,8 @@ int hd_op_send_heartbeat(struct hd_call *c)
         node->xceivers = q->has_xceiver_count ? q->xceiver_count : 0;
         node->failed_volumes = q->has_failed_volumes ? q->failed_volumes : 0;
         node->last_scan_ms = q->has_last_scan_ms ? q->last_scan_ms : node->last_scan_ms;
+        hd_slow_heard(c->m, node, q->slow_disks, q->n_slow_disks);
+        r->is_slownode = node->slow;
         node->cache_capacity = q->has_cache_capacity ? q->cache_capacity : 0;
         node->cache_used = q->has_cache_used ? q->cache_used : 0;
         if (q->has_request_full_block_report_lease && q->request_full_block_report_lease) {

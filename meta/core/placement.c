@@ -7,6 +7,7 @@ struct search {
     const struct hd_placement *want;
     bool *taken; /* by node index */
     enum hd_node_state worst;
+    bool slow; /* one whose disks are slow will do */
 };
 
 /* Which nodes one replica may go to. NULL fields do not matter. */
@@ -55,7 +56,7 @@ static bool has_address(const struct hd_node *node, const char *address)
 static bool fits(const struct search *s, const struct hd_node *node, const struct filter *f)
 {
     if (s->taken[node->index] || !node->registered || node->state > s->worst ||
-        node->duty != HD_DUTY_IN_SERVICE ||
+        node->duty != HD_DUTY_IN_SERVICE || (node->slow && !s->slow) ||
         (s->want->excluded != NULL && s->want->excluded[node->index])) {
         return false;
     }
@@ -66,7 +67,7 @@ static bool fits(const struct search *s, const struct hd_node *node, const struc
 }
 
 /* One of the nodes that fit, by chance. False: none. */
-static bool pick(struct search *s, const struct filter *f, uint16_t *ret_storage)
+static bool pick_any(struct search *s, const struct filter *f, uint16_t *ret_storage)
 {
     struct hd_storage *chosen = NULL;
     uint64_t seen = 0;
@@ -83,6 +84,18 @@ static bool pick(struct search *s, const struct filter *f, uint16_t *ret_storage
     s->taken[chosen->node] = true;
     *ret_storage = chosen->index;
     return true;
+}
+
+/* A slow node only when no other fits; the writer's own only when it is not. */
+static bool pick(struct search *s, const struct filter *f, uint16_t *ret_storage)
+{
+    s->slow = f->address != NULL;
+    bool found = pick_any(s, f, ret_storage);
+    if (!found && !f->local && f->address == NULL) {
+        s->slow = true;
+        found = pick_any(s, f, ret_storage);
+    }
+    return found;
 }
 
 static const char *rack_of(const struct search *s, uint16_t storage)
@@ -117,7 +130,7 @@ static bool pick_next(struct search *s, uint32_t found, uint16_t *out)
 uint32_t hd_placement_choose(struct hd_meta *m, const struct hd_placement *want,
                              uint16_t *ret_storages)
 {
-    struct search s = {m, want, HD_TURN_ARRAY(m, bool, m->nodes.count), HD_NODE_LIVE};
+    struct search s = {m, want, HD_TURN_ARRAY(m, bool, m->nodes.count), HD_NODE_LIVE, false};
     uint32_t found = 0;
     for (size_t i = 0; i < want->favored_count && found < want->count; i++) {
         if (pick(&s, &(struct filter){.address = want->favored[i]}, &ret_storages[found])) {

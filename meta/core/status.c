@@ -75,6 +75,9 @@ static uint64_t rank_of(struct hd_call *c, const struct hd_node *node, const cha
     if (node->duty != HD_DUTY_IN_SERVICE) {
         distance += node->duty == HD_DUTY_IN_MAINTENANCE ? 8 : 4;
     }
+    if (node->slow) {
+        distance += 3;
+    }
     if (node->state != HD_NODE_LIVE) {
         distance += 16;
     }

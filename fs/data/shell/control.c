@@ -473,6 +473,7 @@ static int heartbeat(struct hd_control *c, struct hd_arena *arena, bool want_lea
     if (err < 0) {
         return err;
     }
+    hd_disk_watch_judged(c->data, r->has_is_slownode && r->is_slownode);
     if (r->full_block_report_lease_id != 0) {
         c->lease_id = r->full_block_report_lease_id;
     }
@@ -589,11 +590,12 @@ static void check_disks(struct hd_control *c, struct hd_arena *arena)
     int64_t now_ms = hd_clock_mono_ms().v;
     struct hd_store_failures f;
     int err = 0;
-    if (now_ms >= c->next_check_ms) {
+    hd_store_failures(c->data->store, &f);
+    if (now_ms >= c->next_check_ms || f.count > c->failures_told) {
         c->next_check_ms = now_ms + CHECK_DISKS_MS;
         err = hd_store_check(c->data->store);
+        hd_store_failures(c->data->store, &f);
     }
-    hd_store_failures(c->data->store, &f);
     if (f.count > c->failures_told) {
         Hdw__ErrorReportRequest q = HDW__ERROR_REPORT_REQUEST__INIT;
         ProtobufCMessage *m;

@@ -24,6 +24,7 @@ struct hd_disk_watch {
     bool stopping;
     int threads;
     int count;
+    bool slow_node; /* by meta's judgement; the control thread's own */
     struct disk disks[HD_STORE_VOLUMES_MAX];
 };
 
@@ -149,7 +150,8 @@ void hd_disk_watch_report(struct hd_data *d, struct hd_arena *arena, Hdw__SendHe
     int n = hd_store_health(d->store, all, HD_STORE_VOLUMES_MAX);
     q->slow_disks = HD_ARENA_ARRAY(arena, Hdw__SlowDiskReport *, HD_STORE_VOLUMES_MAX);
     for (int i = 0; i < n && q->slow_disks != NULL; i++) {
-        Hdw__SlowDiskReport *r = all[i].slow ? HD_ARENA_NEW(arena, Hdw__SlowDiskReport) : NULL;
+        Hdw__SlowDiskReport *r =
+            all[i].probe_ms > 0 ? HD_ARENA_NEW(arena, Hdw__SlowDiskReport) : NULL;
         if (r == NULL) {
             continue;
         }
@@ -160,4 +162,17 @@ void hd_disk_watch_report(struct hd_data *d, struct hd_arena *arena, Hdw__SendHe
         r->mean_write_io_latency = HD_MAX(all[i].write_ms, all[i].sync_ms);
         q->slow_disks[q->n_slow_disks++] = r;
     }
+}
+
+void hd_disk_watch_judged(struct hd_data *d, bool slow)
+{
+    struct hd_disk_watch *w = d->disk_watch;
+    if (w == NULL || w->slow_node == slow) {
+        return;
+    }
+    w->slow_node = slow;
+    hd_log(slow ? HD_LOG_WARN : HD_LOG_INFO,
+           slow ? "this node is slow against the others; meta prefers those"
+                : "this node is as fast as the others again",
+           "disks=%d", w->count);
 }

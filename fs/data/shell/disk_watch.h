@@ -21,7 +21,10 @@ int hd_disk_watch_start(struct hd_data *d, struct hd_disk_watch **ret);
  */
 bool hd_disk_watch_stop(struct hd_disk_watch *w);
 
-/* Fills slow_disks of a heartbeat: directories so slow that others should be preferred. */
+/* Fills slow_disks of a heartbeat: what a small write takes, for meta to compare nodes by. */
 void hd_disk_watch_report(struct hd_data *d, struct hd_arena *arena, Hdw__SendHeartbeatRequest *q);
+
+/* What meta made of it: is this node slow against the others? The control thread. */
+void hd_disk_watch_judged(struct hd_data *d, bool slow);
 
 #endif
