@@ -27,6 +27,8 @@ enum {
 
 static const char host[] = "127.0.0.1";
 
+#define HD_NAME_SERVICE "howdah" /* what Hadoop's clients call the two metas */
+
 /* Ports chosen so far: each is held open, so that no two members get the same one. */
 struct ports {
     int fds[HD_NODES_MAX * 4 + 8];
@@ -252,13 +254,51 @@ static int add_property(struct hd_buf *out, const char *name, const char *value)
                        value);
 }
 
-static int write_site(const char *folder, const char *file, const char *const *pairs)
+/*
+ * Both metas as one name service, hdfs://howdah: Hadoop's clients then go over to the one that
+ * serves. Without it they know the one address of fs.defaultFS.
+ */
+static int add_name_service(struct hd_buf *out, const struct hd_cluster *c)
+{
+    static const char *const fixed[][2] = {
+        {"dfs.nameservices", HD_NAME_SERVICE},
+        {"dfs.ha.namenodes." HD_NAME_SERVICE, "meta,secondary"},
+        {"dfs.client.failover.proxy.provider." HD_NAME_SERVICE,
+         "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"},
+        {"dfs.ha.automatic-failover.enabled", "false"},
+        {"dfs.client.failover.sleep.base.millis", "100"},
+        {"dfs.client.failover.sleep.max.millis", "1500"},
+        {"ipc.client.connect.max.retries", "1"},
+        {"ipc.client.connect.max.retries.on.timeouts", "1"},
+        {"ipc.client.connect.timeout", "2000"},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < HD_ARRAY_COUNT(fixed) && rc == 0; i++) {
+        rc = add_property(out, fixed[i][0], fixed[i][1]);
+    }
+    if (rc == 0) {
+        rc =
+            add_property(out, "dfs.namenode.rpc-address." HD_NAME_SERVICE ".meta", c->meta_address);
+    }
+    if (rc == 0) {
+        rc = add_property(out, "dfs.namenode.rpc-address." HD_NAME_SERVICE ".secondary",
+                          strchr(c->metas, ',') + 1);
+    }
+    return rc;
+}
+
+/* ha: NULL, or the cluster whose two metas the file names. */
+static int write_site(const char *folder, const char *file, const char *const *pairs,
+                      const struct hd_cluster *ha)
 {
     char path[HD_PATH_BYTES];
     HD_AUTO(hd_buf_done) struct hd_buf text = {.max = MAX_CONF_BYTES};
     int rc = hd_buf_add_str(&text, "<?xml version=\"1.0\"?>\n<configuration>\n");
     for (; rc == 0 && pairs[0] != NULL; pairs += 2) {
         rc = add_property(&text, pairs[0], pairs[1]);
+    }
+    if (rc == 0 && ha != NULL) {
+        rc = add_name_service(&text, ha);
     }
     if (rc == 0) {
         rc = hd_buf_add_str(&text, "</configuration>\n");
@@ -306,8 +346,9 @@ int hd_cluster_write_hadoop_conf(const struct hd_cluster *c, const char *folder)
                                 "dfs.client.block.write.replace-datanode-on-failure.best-effort",
                                 "true",
                                 NULL};
-    rc = write_site(folder, "core-site.xml", core);
-    return rc == 0 ? write_site(folder, "hdfs-site.xml", hdfs) : rc;
+    rc = write_site(folder, "core-site.xml", core, NULL);
+    return rc == 0 ? write_site(folder, "hdfs-site.xml", hdfs, strchr(c->metas, ',') ? c : NULL)
+                   : rc;
 }
 
 /* One line of the file: the new path for [mount] path, else the line as it is. */
