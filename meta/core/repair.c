@@ -557,7 +557,7 @@ static int compare_blocks(const void *a, const void *b)
 /* Names and nothing more: a block is not touched before its turn. */
 void hd_repair_check_all(struct hd_meta *m)
 {
-    enum { AT_ONCE = 65536 };
+    enum { AT_ONCE = 8192 };
     struct hd_check *c = &m->check;
     size_t cursor = 0;
     void *value;

@@ -433,11 +433,14 @@ ATF_TC_BODY(a_decommissioned_node_is_looked_at_again_after_a_restart, tc)
     nodes_pass(&w, 1, 4, 6000);
     int n = holder_of(&w, "/f", 0);
     decommission(&w, n);
+    w.options.safe_mode_threshold = 0; /* it ends without the reports */
     world_restart(&w);
     for (int i = 1; i <= 4; i++) {
         node_register(&w, i);
         node_beat(&w, i);
     }
+    nodes_pass(&w, 1, 4, 5000);
+    ATF_REQUIRE(!hd_safe_mode_on(w.m));
     ATF_CHECK_EQ(state_of(&w, n), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONING);
     for (int i = 1; i <= 4; i++) {
         bool has = hd_nodes_find(&w.m->nodes, node_texts(i).uuid) != NULL;
