@@ -726,6 +726,14 @@ ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int f
                        syscall(SYS_pwritev2, fd, iov, count, offset, 0, flags));
 }
 
+/* What <sys/uio.h> makes of pwritev2 where off_t is off64_t by choice of the caller. */
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags);
+
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
+{
+    return pwritev2(fd, iov, count, offset, flags);
+}
+
 ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t size,
                         unsigned flags)
 {
