@@ -6,7 +6,8 @@
  *        ─> inverse into the journal ─> FAULT ─> hold ─> heal ─> whole again ─> verdict ─> history
  *
  *   cmd_drill.c   the verbs                     plan.c soak.c   several drills in a row
- *   run.c         the flow above                heal.c          undoing a journal
+ *   run.c         the flow above                progress.c      saying and waiting
+ *   guard.c       what heals a killed drill     heal.c          undoing a journal
  *   catalogue.c   the table of drills           do_*.c          how each is injected
  *   preflight.c   may it begin?                 blast.c         what it will break
  *   load*.c       the clients                   ledger.c        what they were promised
@@ -37,7 +38,7 @@ enum {
     HD_DRILL_FAILED = 4, /* the tool, not the cluster */
 };
 
-enum { HD_DRILL_TARGETS = 2, HD_DRILL_SAVED_BYTES = 4096 };
+enum { HD_DRILL_TARGETS = 2 };
 
 struct hd_drill;
 
@@ -49,8 +50,7 @@ struct hd_drill_run {
     int64_t for_ms;
     uint64_t seed;
     struct hd_prng prng;
-    bool json;  /* progress to stderr */
-    bool quiet; /* no progress */
+    bool json; /* progress to stderr */
     bool yes;
     bool no_mount;            /* the mount did not run before */
     const char *load_name;    /* "mixed", "mount", "/dir", ... */
@@ -127,6 +127,8 @@ struct hd_drill_options {
  */
 int hd_drill_run(const struct hd_drill_options *options, struct hd_drill_result *ret);
 
+/* ---- progress.c ---- */
+
 /* One line with the time since the beginning: to stdout, or stderr with --json. */
 void hd_drill_say(struct hd_drill_run *r, const char *kind, const char *fmt, ...) HD_PRINTF(3, 4);
 
@@ -136,6 +138,8 @@ void hd_drill_blame(struct hd_drill_run *r, const char *fmt, ...) HD_PRINTF(2, 3
 /* Waits; -ECANCELED as soon as a signal asks to stop. */
 int hd_drill_wait(struct hd_drill_run *r, int64_t ms);
 bool hd_drill_interrupted(void);
+void hd_drill_go_on(void);         /* the signal was seen to */
+void hd_drill_catch_signals(void); /* SIGINT, SIGTERM, SIGHUP ask to stop from now on */
 
 /* Waits until the cluster is as it was before the fault. -ETIMEDOUT with what is not. */
 int hd_drill_wait_whole(struct hd_drill_run *r, int64_t limit_ms);

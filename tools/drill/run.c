@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,71 +22,12 @@ enum {
     WHOLE_LIMIT_MS = 180000,
     VERDICT_LIMIT_MS = 600000,
     ABORT_LIMIT_MS = 60000,
-    STEP_MS = 50,
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void note_signal(int signal)
-{
-    (void)signal;
-    interrupted = 1;
-}
-
-bool hd_drill_interrupted(void)
-{
-    return interrupted != 0;
-}
 
 static bool stop_asked(void *ctx)
 {
     (void)ctx;
-    return interrupted != 0;
-}
-
-void hd_drill_say(struct hd_drill_run *r, const char *kind, const char *fmt, ...)
-{
-    char text[600];
-    int64_t ms = r->timeline != NULL ? hd_timeline_now_ms(r->timeline) : 0;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (r->timeline != NULL) {
-        hd_timeline_mark(r->timeline, kind, text);
-    }
-    if (strcmp(kind, "fault") == 0 && r->result.fault_at_s == 0) {
-        r->result.fault_at_s = (double)ms / 1e3;
-    }
-    FILE *out = r->json ? stderr : stdout;
-    fprintf(out, "%02d:%02d.%d  %-10s %s\n", (int)(ms / 60000), (int)(ms / 1000 % 60),
-            (int)(ms / 100 % 10), kind, text);
-    fflush(out);
-}
-
-void hd_drill_blame(struct hd_drill_run *r, const char *fmt, ...)
-{
-    if (r->blame[0] == '\0') {
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(r->blame, sizeof(r->blame), fmt, ap);
-        va_end(ap);
-        hd_drill_say(r, "not held", "%s", r->blame);
-    }
-}
-
-int hd_drill_wait(struct hd_drill_run *r, int64_t ms)
-{
-    int64_t until_ms = hd_clock_mono_ms().v + ms;
-    (void)r;
-    while (interrupted == 0) {
-        int64_t left = until_ms - hd_clock_mono_ms().v;
-        if (left <= 0) {
-            return 0;
-        }
-        hd_clock_sleep_ms(HD_MIN(left, STEP_MS));
-    }
-    return hd_fail(-ECANCELED, "interrupted");
+    return hd_drill_interrupted();
 }
 
 /* ---- setting up ---- */
@@ -273,56 +212,6 @@ static int heal(struct hd_drill_run *r, bool aborted)
     return undone < 0 ? undone : rc;
 }
 
-/* What is not as it was before, in a few words. */
-static const char *what_is_missing(const struct hd_drill_run *r, const struct hd_sample *s,
-                                   struct hd_buf *out)
-{
-    const struct hd_sample *b = &r->before;
-    int rc = 0;
-    if (!s->answers) {
-        return "no meta answers as primary";
-    }
-    rc = s->safe_mode ? hd_buf_addf(out, ", safe mode") : rc;
-    rc = s->under > 0 ? hd_buf_addf(out, ", %" PRIu64 " blocks with too few copies", s->under) : rc;
-    rc = s->missing > 0 ? hd_buf_addf(out, ", %" PRIu64 " blocks without any", s->missing) : rc;
-    rc = s->corrupt > 0 ? hd_buf_addf(out, ", %" PRIu64 " with bad copies", s->corrupt) : rc;
-    rc = s->live < b->live ? hd_buf_addf(out, ", %u of %u data nodes live", s->live, b->live) : rc;
-    rc = s->stale > b->stale ? hd_buf_addf(out, ", %u data nodes silent", s->stale) : rc;
-    rc = s->agents < b->agents ? hd_buf_addf(out, ", %d of %d agents", s->agents, b->agents) : rc;
-    rc = s->exposed > b->exposed || s->secondary_seen < b->secondary_seen
-             ? hd_buf_addf(out, ", the secondary not in step")
-             : rc;
-    return rc == 0 && out->size > 2 ? hd_buf_str(out) + 2 : "nothing any more";
-}
-
-int hd_drill_wait_whole(struct hd_drill_run *r, int64_t limit_ms)
-{
-    int64_t begin_ms = hd_clock_mono_ms().v;
-    int64_t told_ms = begin_ms;
-    int64_t from_ms = hd_timeline_now_ms(r->timeline);
-    int good = 0;
-    while (good < 3) { /* in a row: a report may still be on its way */
-        HD_AUTO(hd_buf_done) struct hd_buf text = {0};
-        struct hd_sample s = hd_timeline_last(r->timeline);
-        int64_t now_ms = hd_clock_mono_ms().v;
-        good = s.t_ms > from_ms && hd_sample_as_before(&s, &r->before) ? good + 1 : 0;
-        if (now_ms - begin_ms > limit_ms) {
-            return hd_fail(-ETIMEDOUT, "not whole %" PRId64 " s after it was healed: %s",
-                           limit_ms / 1000, what_is_missing(r, &s, &text));
-        }
-        if (now_ms - told_ms > 5000 && good == 0) {
-            hd_drill_say(r, "recovery", "still: %s", what_is_missing(r, &s, &text));
-            told_ms = now_ms;
-        }
-        from_ms = good > 0 ? s.t_ms : from_ms;
-        int rc = hd_drill_wait(r, 100);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    return 0;
-}
-
 static int end_load(struct hd_drill_run *r)
 {
     int rc = hd_load_stop(r->load, LOAD_STOP_MS);
@@ -445,7 +334,7 @@ static int judge(struct hd_drill_run *r)
 
 static int finish_aborted(struct hd_drill_run *r)
 {
-    interrupted = 0; /* healing is not interrupted */
+    hd_drill_go_on(); /* healing is not interrupted */
     int64_t fault_ms = (int64_t)(r->result.fault_at_s * 1e3);
     int rc = hd_drill_wait_whole(r, ABORT_LIMIT_MS);
     if (rc == 0 && r->result.fault_at_s > 0) {
@@ -464,7 +353,9 @@ static int drill_under_load(struct hd_drill_run *r)
     int rc = inject_and_hold(r);
     bool aborted = rc == -ECANCELED;
     snprintf(why, sizeof(why), "%s", rc < 0 ? hd_fail_describe(rc) : "");
-    interrupted = aborted ? 0 : interrupted;
+    if (aborted) {
+        hd_drill_go_on(); /* healing is not interrupted */
+    }
     int healed = heal(r, rc < 0);
     if (rc == 0 && healed == 0) {
         aborted = hd_drill_wait(r, AFTER_MS) < 0;
@@ -512,7 +403,7 @@ static void run_done(struct hd_drill_run *r)
 
 static int refuse(struct hd_drill_run *r, int rc)
 {
-    if (interrupted != 0) {
+    if (hd_drill_interrupted()) {
         return HD_DRILL_ABORTED;
     }
     fprintf(stderr, "Refused: %s\n", hd_fail_describe(rc));
@@ -527,16 +418,6 @@ static int fail(struct hd_drill_run *r, int rc)
     snprintf(r->result.outcome, sizeof(r->result.outcome), "failed");
     snprintf(r->result.reason, sizeof(r->result.reason), "%s", hd_fail_describe(rc));
     return HD_DRILL_FAILED;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = note_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    interrupted = 0;
 }
 
 /* Locked, healed, looked at, and confirmed. 0, or an exit code. */
@@ -619,7 +500,7 @@ int hd_drill_run(const struct hd_drill_options *o, struct hd_drill_result *ret)
     r.result.seed = r.seed;
     r.result.for_s = (double)r.for_ms / 1e3;
     r.result.began_ms = hd_clock_wall_ms().v;
-    catch_signals();
+    hd_drill_catch_signals();
     int code = begin(&r, o);
     code = code == 0 ? go(&r) : code;
     if (ret != NULL) {
