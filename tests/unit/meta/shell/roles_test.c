@@ -57,7 +57,8 @@ static void configure(void)
     free_address(address);
     free_address(second_address);
     snprintf(text, sizeof(text),
-             "[cluster]\ndir = .\n[meta]\nrpc_address = %s\n[secondary]\nrpc_address = %s\n",
+             "[cluster]\ndir = .\n[meta]\nrpc_address = %s\nsync = "
+             "primary\n[secondary]\nrpc_address = %s\n",
              address, second_address);
     ATF_REQUIRE_EQ(hd_file_replace("howdah.conf", text, strlen(text), 0644), 0);
     const struct passwd *pw = getpwuid(geteuid());
@@ -81,7 +82,10 @@ static HD_NORETURN void be_role(bool secondary)
         err = hd_daemon_signals(&fd);
     }
     if (err == 0) {
-        err = secondary ? hd_secondary_run(&conf, fd) : hd_primary_run(&conf, fd);
+        static struct hd_store store = {.lock_fd = -1};
+        enum hd_meta_role next;
+        err = secondary ? hd_secondary_run(&conf, fd, &store, &next)
+                        : hd_primary_run(&conf, fd, &store, &next);
     }
     if (err < 0) {
         hd_log_error("ends", "reason=\"%s\"", hd_fail_describe(err));
