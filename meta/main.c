@@ -14,6 +14,7 @@
 #include "fs/os/daemon.h"
 #include "fs/os/log.h"
 #include "meta/shell/roles.h"
+#include "meta/shell/upgrade_dirs.h"
 
 #include <getopt.h>
 #include <malloc.h>
@@ -28,7 +29,7 @@ enum { EXIT_USAGE = 64, ARENAS_MAX = 2 };
 
 static const char usage[] =
     "usage: howdah-meta --conf FILE [--role primary|secondary] [--name NAME]\n"
-    "                   [--log-level error|warn|info|debug]\n"
+    "                   [--log-level error|warn|info|debug] [--upgrade|--rollback|--finalize]\n"
     "\n"
     "Serves the metadata of a Howdah cluster (role primary, the default), or follows the primary\n"
     "and makes checkpoints for it (role secondary). Stays in the foreground, logs to stderr, ends\n"
@@ -38,12 +39,16 @@ static const char usage[] =
     "  --role ROLE        primary or secondary\n"
     "  --name NAME        section of FILE that is looked at first (default: meta, secondary)\n"
     "  --log-level LEVEL  least urgent lines that are written (default: info)\n"
+    "  --upgrade          keeps a way back (previous/ in the metadata directories), then starts\n"
+    "  --rollback         returns to previous/, and ends\n"
+    "  --finalize         gives the way back up, and ends\n"
     "  --help, --version\n";
 
 struct args {
     const char *conf;
     const char *name;
     bool secondary;
+    enum hd_upgrade_action upgrade;
     enum hd_log_level level;
 };
 
@@ -57,13 +62,11 @@ static int bad_usage(const char *what, const char *value)
 static int parse(int argc, char **argv, struct args *a)
 {
     static const struct option options[] = {
-        {"conf", required_argument, NULL, 'c'},
-        {"role", required_argument, NULL, 'r'},
-        {"name", required_argument, NULL, 'n'},
-        {"log-level", required_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"conf", required_argument, NULL, 'c'}, {"role", required_argument, NULL, 'r'},
+        {"name", required_argument, NULL, 'n'}, {"log-level", required_argument, NULL, 'l'},
+        {"upgrade", no_argument, NULL, 'U'},    {"rollback", no_argument, NULL, 'R'},
+        {"finalize", no_argument, NULL, 'F'},   {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},    {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -83,6 +86,15 @@ static int parse(int argc, char **argv, struct args *a)
             if (hd_log_level_parse(optarg, &a->level) < 0) {
                 return bad_usage("no such log level: ", optarg);
             }
+            break;
+        case 'U':
+            a->upgrade = HD_UPGRADE_BEGIN;
+            break;
+        case 'R':
+            a->upgrade = HD_UPGRADE_ROLLBACK;
+            break;
+        case 'F':
+            a->upgrade = HD_UPGRADE_FINALIZE;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -129,6 +141,12 @@ int main(int argc, char **argv)
     if (err == 0) {
         const char *name = a.name != NULL ? a.name : a.secondary ? "secondary" : "meta";
         err = hd_meta_conf_load(config, name, a.secondary, &conf);
+    }
+    if (err == 0 && a.upgrade != HD_UPGRADE_NONE) {
+        err = hd_upgrade_dirs(conf.dir, a.upgrade);
+        if (err == 0 && a.upgrade != HD_UPGRADE_BEGIN) {
+            return EXIT_SUCCESS;
+        }
     }
     if (err == 0) {
         err = hd_fault_service_init(config);

@@ -42,7 +42,8 @@ static int parse_number(const char *text, uint64_t max, uint64_t *ret)
 enum { SEEN_CLUSTER = 1, SEEN_POOL = 2, SEEN_NAMESPACE = 4, SEEN_CREATION = 8, SEEN_LAYOUT = 16 };
 
 /* One line. Unknown keys are for later versions to explain. */
-static int parse_line(const char *key, const char *value, struct hd_version *v, unsigned *seen)
+static int parse_line(const char *key, const char *value, bool any, struct hd_version *v,
+                      unsigned *seen)
 {
     uint64_t n = 0;
     int err = 0;
@@ -71,10 +72,17 @@ static int parse_line(const char *key, const char *value, struct hd_version *v, 
     } else if (strcmp(key, "layout_version") == 0) {
         *seen |= SEEN_LAYOUT;
         err = parse_number(value, UINT32_MAX, &n);
-        if (err == 0 && n != HD_LAYOUT_VERSION) {
+        if (err == 0 && n > HD_LAYOUT_VERSION) {
             return hd_fail(-HD_E_INCORRECT_VERSION,
-                           "layout version %s; this program knows version %d", value,
-                           HD_LAYOUT_VERSION);
+                           "layout version %s is newer than this program's, %d: start the program "
+                           "that wrote it, or go back with howdah-meta --rollback",
+                           value, HD_LAYOUT_VERSION);
+        }
+        if (err == 0 && n < HD_LAYOUT_VERSION && !any) {
+            return hd_fail(-HD_E_INCORRECT_VERSION,
+                           "layout version %s is older than this program's, %d: start once with "
+                           "howdah-meta --upgrade, which keeps the way back",
+                           value, HD_LAYOUT_VERSION);
         }
     }
     return err < 0 ? hd_fail(err, "%s=%s: not a number it can have", key, value) : 0;
@@ -93,7 +101,7 @@ static bool sum_is_right(const char *text, size_t size)
     return text + size - line == n && memcmp(line, want, (size_t)n) == 0;
 }
 
-int hd_version_read(const char *dir, struct hd_version *ret)
+static int read_version(const char *dir, bool any, struct hd_version *ret)
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof(path), "%s/VERSION", dir);
@@ -119,7 +127,7 @@ int hd_version_read(const char *dir, struct hd_version *ret)
             continue;
         }
         *equals = '\0';
-        err = parse_line(line, equals + 1, &v, &seen);
+        err = parse_line(line, equals + 1, any, &v, &seen);
         if (err < 0) {
             return hd_fail(err, "%s: %s", path, hd_fail_text());
         }
@@ -132,6 +140,16 @@ int hd_version_read(const char *dir, struct hd_version *ret)
     }
     *ret = v;
     return 0;
+}
+
+int hd_version_read(const char *dir, struct hd_version *ret)
+{
+    return read_version(dir, false, ret);
+}
+
+int hd_version_read_any(const char *dir, struct hd_version *ret)
+{
+    return read_version(dir, true, ret);
 }
 
 int hd_version_write(const char *dir, const struct hd_version *v)

@@ -24,6 +24,8 @@ void hd_version_make(struct hd_version *v, const char *ip, uint64_t creation_ms)
 
 /* dir/VERSION. -ENOENT when there is none, -HD_E_CORRUPT, -HD_E_INCORRECT_VERSION, or an errno. */
 int hd_version_read(const char *dir, struct hd_version *ret);
+/* The same of a layout that is older than this program's, too. */
+int hd_version_read_any(const char *dir, struct hd_version *ret);
 int hd_version_write(const char *dir, const struct hd_version *v); /* durable, atomic */
 
 #endif

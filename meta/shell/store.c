@@ -10,6 +10,7 @@
 #include "fs/os/log.h"
 
 #include "meta/log/image.h"
+#include "meta/log/upgrade.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -56,7 +57,11 @@ int hd_store_peek(const char *dir, struct hd_version *ret)
         return hd_fail_errno(errno, "%s", dir);
     }
     for (struct dirent *e = readdir(d); e != NULL && err == -ENOENT; e = readdir(d)) {
-        if (!may_be_new(e->d_name)) {
+        if (hd_upgrade_pending(dir)) {
+            err = hd_fail(-HD_E_CORRUPT,
+                          "%s: a rollback did not come to its end: howdah-meta --rollback again",
+                          dir);
+        } else if (!may_be_new(e->d_name)) {
             err = hd_fail(-HD_E_CORRUPT,
                           "%s: has no VERSION file, but %s; restore VERSION from the secondary's "
                           "directory, or give an empty directory to start a new cluster",
