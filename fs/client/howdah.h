@@ -246,6 +246,7 @@ int hd_file_hsync(struct hd_file *f); /* every node has them on disk */
 uint64_t
 hd_file_written(struct hd_file *f); /* file size with everything accepted by hd_file_write */
 uint64_t hd_file_ino(struct hd_file *f);
+int64_t hd_file_mtime_ms(struct hd_file *f); /* as told when it was opened for writing; else 0 */
 
 /* Completes a written file (its bytes are on every node of the chain and the file is closed at
  * meta) and frees. */

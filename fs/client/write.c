@@ -73,6 +73,7 @@ static int adopt_status(struct hd_writer *w, const Hdw__HdfsFileStatus *st)
     w->block_bytes = st->blocksize;
     w->replication = HD_MAX(st->block_replication, 1u);
     w->file_bytes = st->length;
+    w->mtime_ms = (int64_t)st->modification_time;
     return 0;
 }
 
@@ -505,6 +506,11 @@ uint64_t hd_file_written(struct hd_file *f)
 uint64_t hd_file_ino(struct hd_file *f)
 {
     return f->writer != NULL ? f->writer->ino : 0;
+}
+
+int64_t hd_file_mtime_ms(struct hd_file *f)
+{
+    return f->writer != NULL ? f->writer->mtime_ms : 0;
 }
 
 /* ---- closing ---- */

@@ -79,6 +79,7 @@ struct hd_writer {
     struct hd_fs *fs;
     char *path;
     uint64_t ino;
+    int64_t mtime_ms; /* when it was opened */
     uint64_t block_bytes;
     uint32_t chunk_bytes;
     enum hd_checksum_type type;

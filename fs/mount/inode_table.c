@@ -43,6 +43,7 @@ static void free_node(struct hd_node *n)
     hd_list_remove(&n->dirty);
     pthread_mutex_destroy(&n->io);
     free(n->name);
+    free(n->dir);
     free(n);
 }
 
@@ -259,6 +260,70 @@ struct hd_seen hd_inode_seen(struct hd_inode_table *t, struct hd_node *n)
     struct hd_seen seen = n->seen;
     pthread_mutex_unlock(&t->lock);
     return seen;
+}
+
+uint32_t hd_inode_dir_changes(struct hd_inode_table *t, uint64_t ino)
+{
+    pthread_mutex_lock(&t->lock);
+    const struct hd_node *n = hd_map_get(&t->by_ino, ino);
+    uint32_t changes = n != NULL ? n->dir_changes : 0;
+    pthread_mutex_unlock(&t->lock);
+    return changes;
+}
+
+void hd_inode_keep_dir(struct hd_inode_table *t, uint64_t ino, uint32_t changes,
+                       const struct stat *st, int64_t until_ms)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hd_node *n = hd_map_get(&t->by_ino, ino);
+    if (n != NULL && n->dir_changes != changes) {
+        n = NULL;
+    }
+    if (n != NULL && n->dir == NULL) {
+        n->dir = malloc(sizeof(*n->dir)); /* without memory nothing is kept */
+    }
+    if (n != NULL && n->dir != NULL) {
+        *n->dir = (struct hd_dir_attr){*st, until_ms};
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void hd_inode_dir_changed(struct hd_inode_table *t, uint64_t ino, int64_t created_ms)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hd_node *n = hd_map_get(&t->by_ino, ino);
+    if (n != NULL) {
+        n->dir_changes++;
+    }
+    if (n != NULL && n->dir != NULL) {
+        if (created_ms == 0) {
+            free(HD_TAKE_PTR(n->dir));
+        } else {
+            struct timespec at = {created_ms / 1000, created_ms % 1000 * 1000000};
+            n->dir->st.st_mtim = n->dir->st.st_ctim = at;
+            n->dir->st.st_nlink++; /* the server counts children */
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool hd_inode_kept_dir(struct hd_inode_table *t, uint64_t ino, int64_t now_ms, struct stat *ret,
+                       int64_t *ret_left_ms)
+{
+    bool kept = false;
+    pthread_mutex_lock(&t->lock);
+    struct hd_node *n = hd_map_get(&t->by_ino, ino);
+    if (n != NULL && n->dir != NULL) {
+        kept = now_ms < n->dir->until_ms;
+        if (kept) {
+            *ret = n->dir->st;
+            *ret_left_ms = n->dir->until_ms - now_ms;
+        } else {
+            free(HD_TAKE_PTR(n->dir));
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+    return kept;
 }
 
 /* (table) Writes the path right-aligned into out and returns where it starts, or NULL. */

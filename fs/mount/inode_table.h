@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum { HD_MOUNT_ROOT_INO = 1, HD_INODE_PATH_BYTES = 48 + 256 };
@@ -34,6 +35,12 @@ struct hd_seen {
     gid_t gid;
 };
 
+/* A directory's attributes as the server gave them, good until then. */
+struct hd_dir_attr {
+    struct stat st;
+    int64_t until_ms; /* monotonic */
+};
+
 struct hd_node {
     uint64_t ino;     /* the kernel's number */
     uint64_t id;      /* the server's */
@@ -44,6 +51,8 @@ struct hd_node {
     bool hidden; /* (table) unlinked while open: name is the hidden one, deleted at last close */
 
     struct hd_seen seen;        /* (table) */
+    struct hd_dir_attr *dir;    /* (table) heap; NULL: none kept */
+    uint32_t dir_changes;       /* (table) by this mount, so that an older answer is not kept */
     struct hd_seen opened;      /* (table) what the page cache was filled from */
     struct hd_open_state opens; /* (table); changes from and to no backing id under io too */
     uint32_t writers;           /* (table) handles open for writing */
@@ -99,6 +108,20 @@ void hd_inode_unlinked(struct hd_inode_table *t, uint64_t parent, const char *na
 
 void hd_inode_see(struct hd_inode_table *t, uint64_t ino, const struct hd_seen *seen);
 struct hd_seen hd_inode_seen(struct hd_inode_table *t, struct hd_node *n);
+
+/*
+ * The kernel forgets a directory's attributes when it makes a file there, and asks for them at the
+ * next name. They are kept for as long as it would have trusted them: keep stores them until_ms
+ * unless there were changes since hd_inode_dir_changes; changed brings in the time of a file made
+ * there (0: some other change, nothing is known now); kept gives them with the time they are good
+ * for. All by the kernel's number of the directory.
+ */
+uint32_t hd_inode_dir_changes(struct hd_inode_table *t, uint64_t ino);
+void hd_inode_keep_dir(struct hd_inode_table *t, uint64_t ino, uint32_t changes,
+                       const struct stat *st, int64_t until_ms);
+void hd_inode_dir_changed(struct hd_inode_table *t, uint64_t ino, int64_t created_ms);
+bool hd_inode_kept_dir(struct hd_inode_table *t, uint64_t ino, int64_t now_ms, struct stat *ret,
+                       int64_t *ret_left_ms);
 
 /*
  * The path below the root, "/a/b", by the names last seen. -ENODATA when a step is not known,

@@ -14,6 +14,13 @@ void hd_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct hd_fs *fs;
     struct stat st;
     (void)fi;
+    int64_t now = hd_clock_mono_ms().v;
+    int64_t left_ms;
+    if (hd_inode_kept_dir(&m->inodes, ino, now, &st, &left_ms)) {
+        fuse_reply_attr(req, &st, (double)left_ms / 1000);
+        return;
+    }
+    uint32_t changes = hd_inode_dir_changes(&m->inodes, ino);
     int rc = hd_mount_caller(m, req, &fs);
     if (rc == 0) {
         rc = hd_attr_get(m, fs, ino, &st);
@@ -21,6 +28,9 @@ void hd_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (rc < 0) {
         hd_mount_fail_object(req, "getattr", ino, rc);
         return;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        hd_inode_keep_dir(&m->inodes, ino, changes, &st, now + m->options->attr_timeout_ms);
     }
     fuse_reply_attr(req, &st, m->attr_timeout_s);
 }
@@ -142,6 +152,7 @@ void hd_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
     int rc = hd_mount_caller(m, req, &fs);
     if (rc == 0) {
         rc = set_all(m, fs, ino, attr, to_set);
+        hd_inode_dir_changed(&m->inodes, ino, 0);
     }
     if (rc == 0) {
         rc = hd_attr_get(m, fs, ino, &st);

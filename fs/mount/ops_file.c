@@ -48,6 +48,7 @@ static void delete_if_hidden(struct hd_mount *m, struct hd_handle *h)
     pthread_mutex_unlock(&m->inodes.lock);
     if (path[0] != '\0') {
         int rc = hd_fs_delete(h->fs, path, false);
+        hd_inode_dir_changed(&m->inodes, hd_inode_parent(&m->inodes, n->ino), 0);
         if (rc < 0 && rc != -ENOENT) {
             hd_log_warn("hidden file stays", "path=%s error=%s", path, hd_error_name(rc));
         }
@@ -244,6 +245,7 @@ void hd_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
         struct hd_file *file = NULL;
         rc = hd_file_create(fs, path, &o, &file);
         if (rc == 0) {
+            hd_inode_dir_changed(&m->inodes, parent, hd_file_mtime_ms(file));
             rc = enter_created(m, req, fs, parent, name, mode, file, fi, &entry, &h);
         } else if (rc == -EEXIST && (fi->flags & O_EXCL) == 0) {
             rc = open_instead(m, req, fs, parent, name, fi, &entry, &h);

@@ -23,6 +23,7 @@ void hd_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
         hd_mount_fail(req, "mkdir", parent, rc);
         return;
     }
+    hd_inode_dir_changed(&m->inodes, parent, 0);
     hd_attr_reply_entry(req, fs, "mkdir", parent, name);
 }
 
@@ -43,6 +44,7 @@ void hd_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         return;
     }
     hd_inode_unlinked(&m->inodes, parent, name);
+    hd_inode_dir_changed(&m->inodes, parent, 0);
     fuse_reply_err(req, 0);
 }
 
@@ -105,6 +107,7 @@ void hd_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
         hd_mount_fail(req, "unlink", parent, rc);
         return;
     }
+    hd_inode_dir_changed(&m->inodes, parent, 0);
     fuse_reply_err(req, 0);
 }
 
@@ -134,6 +137,8 @@ void hd_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
         return;
     }
     hd_inode_moved(&m->inodes, parent, name, new_parent, new_name);
+    hd_inode_dir_changed(&m->inodes, parent, 0);
+    hd_inode_dir_changed(&m->inodes, new_parent, 0);
     fuse_reply_err(req, 0);
 }
 
@@ -153,6 +158,7 @@ void hd_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const 
         hd_mount_fail(req, "symlink", parent, rc);
         return;
     }
+    hd_inode_dir_changed(&m->inodes, parent, 0);
     hd_attr_reply_entry(req, fs, "symlink", parent, name);
 }
 
@@ -203,5 +209,6 @@ void hd_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
         hd_mount_fail(req, "mknod", parent, rc);
         return;
     }
+    hd_inode_dir_changed(&m->inodes, parent, 0);
     hd_attr_reply_entry(req, fs, "mknod", parent, name);
 }

@@ -176,6 +176,47 @@ ATF_TC_BODY(lookups_and_forgets_balance, tc)
     hd_inode_table_done(&t);
 }
 
+ATF_TC_WITHOUT_HEAD(attributes_of_a_directory_are_kept_for_their_time);
+ATF_TC_BODY(attributes_of_a_directory_are_kept_for_their_time, tc)
+{
+    struct hd_inode_table t;
+    struct stat st = {.st_mode = S_IFDIR | 0755, .st_nlink = 2};
+    struct stat got;
+    int64_t left_ms;
+    ATF_REQUIRE_EQ(hd_inode_table_init(&t, 16385), 0);
+    uint64_t root = HD_MOUNT_ROOT_INO;
+    ATF_CHECK(!hd_inode_kept_dir(&t, root, 100, &got, &left_ms));
+    hd_inode_keep_dir(&t, root, hd_inode_dir_changes(&t, root), &st, 1100);
+    ATF_REQUIRE(hd_inode_kept_dir(&t, root, 400, &got, &left_ms));
+    ATF_CHECK_EQ(left_ms, 700);
+    hd_inode_dir_changed(&t, root, 5004);
+    ATF_REQUIRE(hd_inode_kept_dir(&t, root, 400, &got, &left_ms));
+    ATF_CHECK_EQ(got.st_mtim.tv_sec, 5);
+    ATF_CHECK_EQ(got.st_mtim.tv_nsec, 4000000);
+    ATF_CHECK_EQ(got.st_nlink, 3u);
+    ATF_CHECK(!hd_inode_kept_dir(&t, root, 1100, &got, &left_ms));
+    hd_inode_table_done(&t);
+}
+
+ATF_TC_WITHOUT_HEAD(what_a_change_overtook_is_not_kept);
+ATF_TC_BODY(what_a_change_overtook_is_not_kept, tc)
+{
+    struct hd_inode_table t;
+    struct stat st = {.st_mode = S_IFDIR | 0755, .st_nlink = 2};
+    int64_t left_ms;
+    ATF_REQUIRE_EQ(hd_inode_table_init(&t, 16385), 0);
+    uint64_t root = HD_MOUNT_ROOT_INO;
+    uint32_t before = hd_inode_dir_changes(&t, root);
+    hd_inode_dir_changed(&t, root, 5004);
+    hd_inode_keep_dir(&t, root, before, &st, 1100);
+    ATF_CHECK(!hd_inode_kept_dir(&t, root, 400, &st, &left_ms));
+    hd_inode_keep_dir(&t, root, hd_inode_dir_changes(&t, root), &st, 1100);
+    hd_inode_dir_changed(&t, root, 0);
+    ATF_CHECK(!hd_inode_kept_dir(&t, root, 400, &st, &left_ms));
+    hd_inode_dir_changed(&t, 12345, 0); /* not known: no harm */
+    hd_inode_table_done(&t);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, the_root_is_one_here_and_its_own_number_there);
@@ -184,5 +225,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, another_inode_under_a_name_takes_it_over);
     ATF_TP_ADD_TC(tp, dirty_nodes_are_given_with_a_pin);
     ATF_TP_ADD_TC(tp, lookups_and_forgets_balance);
+    ATF_TP_ADD_TC(tp, attributes_of_a_directory_are_kept_for_their_time);
+    ATF_TP_ADD_TC(tp, what_a_change_overtook_is_not_kept);
     return atf_no_error();
 }
