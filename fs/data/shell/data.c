@@ -147,7 +147,7 @@ static int start_workers(struct hd_data *d)
 static void on_disk_failure(void *ctx)
 {
     struct hd_data *d = ctx;
-    if (d->control != NULL) { /* else it is still starting, and reports all in a moment */
+    if (atomic_load(&d->started)) { /* else all is reported in a moment */
         hd_control_wake(d->control, true);
     }
 }
@@ -183,18 +183,22 @@ int hd_data_start(struct hd_data *d, struct hd_loop *loop, struct hd_data_option
         err = hd_reporter_start(d, &d->reporter);
     }
     if (err == 0) {
-        err = hd_control_start(d, &d->control);
-    }
-    if (err == 0) {
-        err = hd_scanner_start(d, &d->scanner);
+        err = hd_scanner_new(d, &d->scanner);
     }
     if (err == 0) {
         err = hd_disk_watch_start(d, &d->disk_watch);
+    }
+    if (err == 0) {
+        err = hd_control_start(d, &d->control);
+    }
+    if (err == 0) {
+        err = hd_scanner_start(d->scanner);
     }
     if (err < 0) {
         hd_data_stop(d);
         return err;
     }
+    atomic_store(&d->started, true);
     hd_log_info("serving", "transfer_port=%d ipc_port=%d socket=%s dirs=%s meta=%s",
                 d->transfer_port, d->ipc_port, d->options.socket_path, d->options.dirs,
                 d->options.meta_address);

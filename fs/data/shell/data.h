@@ -109,6 +109,7 @@ struct hd_data {
     atomic_int orders_waiting;        /* copies ordered by meta and not ended */
     atomic_int moves;                 /* COPY_BLOCK under way */
     struct hd_throttle move_throttle; /* of these */
+    atomic_bool started;              /* all of the above is there */
     atomic_bool stopping;
     void (*on_fatal)(void *ctx); /* any thread: the daemon cannot go on */
     void *on_fatal_ctx;

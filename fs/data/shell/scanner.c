@@ -229,7 +229,7 @@ uint64_t hd_scanner_last_scan_ms(struct hd_scanner *s)
 
 /* --- start and stop --- */
 
-static int start_threads(struct hd_scanner *s)
+int hd_scanner_start(struct hd_scanner *s)
 {
     int err = hd_data_thread(&s->teller, false, teller_main, s);
     s->teller_started = err == 0;
@@ -238,12 +238,14 @@ static int start_threads(struct hd_scanner *s)
         v->scanner = s;
         v->index = i;
         err = hd_data_thread(&v->thread, false, hd_scan_volume_main, v);
+        pthread_mutex_lock(&s->lock);
         v->started = err == 0;
+        pthread_mutex_unlock(&s->lock);
     }
     return err;
 }
 
-int hd_scanner_start(struct hd_data *d, struct hd_scanner **ret)
+int hd_scanner_new(struct hd_data *d, struct hd_scanner **ret)
 {
     struct hd_scanner *s = calloc(1, sizeof(*s));
     if (s == NULL) {
@@ -260,9 +262,6 @@ int hd_scanner_start(struct hd_data *d, struct hd_scanner **ret)
                                         .period_ms = (uint64_t)d->options.scan_period_ms};
     s->volume_count = hd_store_volume_count(d->store);
     int err = hd_workers_new(SUSPECT_THREADS, SUSPECTS_WAITING_MAX, &s->workers);
-    if (err == 0) {
-        err = start_threads(s);
-    }
     if (err < 0) {
         hd_scanner_stop(s);
         return err;

@@ -16,7 +16,9 @@
 
 struct hd_scanner;
 
-int hd_scanner_start(struct hd_data *d, struct hd_scanner **ret);
+/* In two steps: control asks it for its times, and its threads report through control. */
+int hd_scanner_new(struct hd_data *d, struct hd_scanner **ret);
+int hd_scanner_start(struct hd_scanner *s);
 
 /* First half of stopping: nothing new begins. Then stop joins, keeps the cursors, and frees. */
 void hd_scanner_quit(struct hd_scanner *s); /* takes NULL */

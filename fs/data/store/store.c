@@ -293,13 +293,20 @@ static int format_volume(struct hd_store *s, struct hd_volume *v,
     struct hd_pool_version pool = {.namespace_id = id->namespace_id, .ctime_ms = id->ctime_ms};
     snprintf(pool.pool_id, sizeof(pool.pool_id), "%s", id->pool_id);
     int err = hd_pool_version_write(&l, &pool);
-    if (err == 0 && v->version.storage_id[0] == '\0') {
-        char uuid[HD_UUID_TEXT_BYTES];
-        hd_random_uuid(uuid);
-        snprintf(v->version.storage_id, sizeof(v->version.storage_id), "DS-%s", uuid);
-        snprintf(v->version.cluster_id, sizeof(v->version.cluster_id), "%s", id->cluster_id);
-        snprintf(v->version.node_uuid, sizeof(v->version.node_uuid), "%s", s->node_uuid);
-        err = hd_node_version_write(v->dir, &v->version);
+    if (err < 0 || v->version.storage_id[0] != '\0') {
+        return err;
+    }
+    struct hd_node_version version = {0};
+    char uuid[HD_UUID_TEXT_BYTES];
+    hd_random_uuid(uuid);
+    snprintf(version.storage_id, sizeof(version.storage_id), "DS-%s", uuid);
+    snprintf(version.cluster_id, sizeof(version.cluster_id), "%s", id->cluster_id);
+    snprintf(version.node_uuid, sizeof(version.node_uuid), "%s", s->node_uuid);
+    err = hd_node_version_write(v->dir, &version);
+    if (err == 0) {
+        pthread_mutex_lock(&s->lock); /* others see it whole, or not at all */
+        v->version = version;
+        pthread_mutex_unlock(&s->lock);
     }
     return err;
 }
