@@ -78,7 +78,7 @@ int hd_op_get_fs_stats(struct hd_call *c)
     for (uint32_t i = 0; i < c->m->nodes.storage_count; i++) {
         const struct hd_storage *s = c->m->nodes.storages[i];
         const struct hd_node *node = c->m->nodes.all[s->node];
-        if (node->state != HD_NODE_DEAD && node->registered) {
+        if (node->state != HD_NODE_DEAD && node->registered && node->duty == HD_DUTY_IN_SERVICE) {
             r->capacity += s->capacity_bytes;
             r->used += s->used_bytes;
             r->remaining += s->remaining_bytes;
