@@ -242,7 +242,7 @@ static void agree(struct hd_ha *h, uint64_t version)
     if (h->next.version == 0 || version != h->next.version) {
         return;
     }
-    int err = hd_witness_list_store(h->x->store->dir, &h->next);
+    int err = hd_witness_list_store_all(h->x->store->log, &h->next);
     if (err < 0) {
         hd_log_error("list of witnesses not stored", "reason=\"%s\"", hd_fail_describe(err));
         return;
@@ -288,7 +288,7 @@ static void propose(struct hd_ha *h)
         return;
     }
     /* The first list counts at once, so it has to survive us. */
-    int err = first ? hd_witness_list_store(h->x->store->dir, &next) : 0;
+    int err = first ? hd_witness_list_store_all(h->x->store->log, &next) : 0;
     if (err < 0) {
         hd_log_error("list of witnesses not stored", "reason=\"%s\"", hd_fail_describe(err));
         hd_witness_list_done(&next);
@@ -436,7 +436,7 @@ int hd_ha_new(struct hd_executor *x, struct hd_ha **ret)
     h->x = x;
     h->peer = x->conf->peer_address[0] != '\0';
     hd_list_init(&h->rounds);
-    int err = hd_witness_list_load(x->store->dir, &h->agreed);
+    int err = hd_witness_list_load_any(x->conf->dir, &h->agreed);
     if (err < 0) {
         hd_ha_free(h);
         return err;

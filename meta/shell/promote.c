@@ -160,7 +160,7 @@ static int look(struct promoting *m)
     }
     if (err == 0) {
         snprintf(m->dir, sizeof(m->dir), "%s", list[0]);
-        err = hd_witness_list_load(m->dir, &m->witnesses);
+        err = hd_witness_list_load_any(m->s->conf->dir, &m->witnesses);
     }
     return err < 0 ? err : check_copy(m);
 }

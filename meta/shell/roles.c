@@ -53,19 +53,14 @@ static void on_witness(void *ctx, int err, const Hdw__WitnessResponse *r)
 static void ask_witnesses(const struct hd_meta_conf *conf, const struct hd_version *own,
                           struct seen *ret)
 {
-    char list[HD_DIRS_MAX][HD_DIR_PATH_BYTES];
     struct hd_witness_list witnesses;
-    size_t count;
     Hdw__WitnessRequest q = HDW__WITNESS_REQUEST__INIT;
     q.epoch = own->epoch;
     q.has_owner = q.has_ask_only = q.ask_only = true;
     q.owner = own->primary_id;
-    for (size_t i = 0; hd_dirs_split(conf->dir, list, &count) == 0 && i < count; i++) {
-        if (hd_witness_list_load(list[i], &witnesses) == 0) {
-            hd_witnesses_ask(&witnesses, &q, conf->superuser, on_witness, ret);
-            hd_witness_list_done(&witnesses);
-            return;
-        }
+    if (hd_witness_list_load_any(conf->dir, &witnesses) == 0) {
+        hd_witnesses_ask(&witnesses, &q, conf->superuser, on_witness, ret);
+        hd_witness_list_done(&witnesses);
     }
 }
 

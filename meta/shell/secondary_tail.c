@@ -5,6 +5,7 @@
 #include "fs/os/clock.h"
 #include "fs/os/log.h"
 #include "meta/log/image.h"
+#include "meta/shell/fenced.h"
 #include "meta/shell/roles.h"
 
 #include "howdah.pb-c.h"
@@ -143,7 +144,11 @@ static int check_history(struct hd_secondary *s, const struct hd_version *primar
     hd_log_warn("the directory's log ended with another epoch, fetching the primary's",
                 "kept_as=%s%s epoch=%" PRIu64 " new_epoch=%" PRIu64, s->conf->dir, suffix,
                 own.epoch, primary->epoch);
-    return hd_store_put_aside(s->conf->dir, suffix);
+    err = hd_store_put_aside(s->conf->dir, suffix);
+    if (err == 0) {
+        hd_fenced_remove_old(s->conf->dir);
+    }
+    return err;
 }
 
 /* The VERSION file says who is followed now. */
@@ -197,7 +202,7 @@ static int open_store(struct hd_secondary *s)
         err = adopt(s, &primary);
     }
     if (err == 0) {
-        err = hd_witness_list_load(s->store.dir, &s->witnesses);
+        err = hd_witness_list_load_any(s->conf->dir, &s->witnesses);
     }
     if (err == 0) {
         err = hd_edit_log_start(s->store.log, (struct hd_txid){s->store.applied.v + 1});
@@ -323,7 +328,7 @@ static int take_witnesses(struct hd_secondary *s, const Hdw__FetchEditsResponse 
         (void)hd_witness_list_note(&l, r->witnesses[i]->uuid, r->witnesses[i]->address);
     }
     l.version = r->witnesses_version;
-    int err = hd_witness_list_store(s->store.dir, &l);
+    int err = hd_witness_list_store_all(s->store.log, &l);
     if (err < 0) {
         hd_witness_list_done(&l);
         return err;

@@ -1,5 +1,6 @@
 /* The list of witnesses, and asking them. See witnesses.h. */
 #include "meta/shell/witnesses.h"
+#include "meta/shell/dirs.h"
 #include "meta/shell/threads.h"
 #include "fs/base/arena.h"
 #include "fs/base/error.h"
@@ -80,6 +81,41 @@ int hd_witness_list_store(const char *dir, const struct hd_witness_list *l)
         err = hd_buf_add_str(&text, "end\n");
     }
     return err < 0 ? err : hd_file_replace(path, text.data, text.size, 0644);
+}
+
+int hd_witness_list_load_any(const char *dirs, struct hd_witness_list *ret)
+{
+    char list[HD_DIRS_MAX][HD_DIR_PATH_BYTES];
+    size_t count;
+    int err = hd_dirs_split(dirs, list, &count);
+    *ret = (struct hd_witness_list){0};
+    for (size_t i = 0; err == 0 && i < count; i++) {
+        struct hd_witness_list l;
+        err = hd_witness_list_load(list[i], &l);
+        if (err == -HD_E_CORRUPT && count > 1) {
+            err = 0; /* the other directories have it */
+            continue;
+        }
+        struct hd_witness_list *drop = l.version > ret->version ? ret : &l;
+        if (err == 0) {
+            hd_witness_list_done(drop);
+            *ret = drop == ret ? l : *ret;
+        }
+    }
+    return err;
+}
+
+int hd_witness_list_store_all(struct hd_edit_log *log, const struct hd_witness_list *l)
+{
+    struct hd_edit_log_dir dirs[HD_DIRS_MAX];
+    size_t count = hd_edit_log_dirs(log, dirs);
+    int err = 0;
+    for (size_t i = 0; i < count && err == 0; i++) {
+        if (dirs[i].failed == NULL) {
+            err = hd_witness_list_store(dirs[i].dir, l);
+        }
+    }
+    return err;
 }
 
 int hd_witness_list_copy(const struct hd_witness_list *from, struct hd_witness_list *ret)

@@ -10,6 +10,8 @@
 
 #include "howdah.pb-c.h"
 
+struct hd_edit_log;
+
 enum { HD_WITNESSES_MAX = 1000, HD_WITNESS_TEXT_BYTES = 80 };
 
 struct hd_witness_entry {
@@ -26,6 +28,9 @@ struct hd_witness_list {
 /* dir/witnesses. A missing file is an empty list; -HD_E_CORRUPT. */
 int hd_witness_list_load(const char *dir, struct hd_witness_list *ret);
 int hd_witness_list_store(const char *dir, const struct hd_witness_list *l); /* durable */
+/* The same for a list of directories: the newest list of any, and into every one that is in use. */
+int hd_witness_list_load_any(const char *dirs, struct hd_witness_list *ret);
+int hd_witness_list_store_all(struct hd_edit_log *log, const struct hd_witness_list *l);
 int hd_witness_list_copy(const struct hd_witness_list *from, struct hd_witness_list *ret);
 void hd_witness_list_done(struct hd_witness_list *l);
 
