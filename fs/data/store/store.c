@@ -122,7 +122,7 @@ static int open_dirs(struct hd_store *s, const char *dirs)
         }
         struct hd_volume *v = &s->volumes[s->volume_count++];
         int bad = hd_volume_open(v, dir);
-        if (bad == -EBUSY || bad == -ENOMEM || bad == -HD_E_CORRUPT) {
+        if (bad == -EBUSY || bad == -ENOMEM) {
             err = bad;
         } else if (bad < 0) {
             hd_volume_fail(s, v, bad);
@@ -276,6 +276,11 @@ static int check_volume(const struct hd_store *s, const struct hd_volume *v,
                            s->pool_id, id->pool_id);
         }
         return 0;
+    }
+    if (err == -HD_E_CORRUPT && strcmp(v->version.cluster_id, id->cluster_id) == 0) {
+        hd_log_warn("damaged VERSION of the pool is written anew", "dir=%s error=\"%s\"", v->dir,
+                    hd_fail_describe(err));
+        return 0; /* it says nothing that meta and the directory's own do not */
     }
     if (err == 0 && (pool.namespace_id != id->namespace_id || pool.ctime_ms != id->ctime_ms ||
                      strcmp(pool.pool_id, id->pool_id) != 0)) {

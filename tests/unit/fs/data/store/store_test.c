@@ -194,6 +194,34 @@ ATF_TC_BODY(no_sum_is_written_before_its_bytes, tc)
     check_failed_data_write(700, 200); /* Hadoop's go on in the middle */
 }
 
+static void spoil(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC);
+    ATF_REQUIRE_MSG(fd >= 0, "%s", path);
+    ATF_REQUIRE_EQ(write(fd, "#garbage\n", 9), 9);
+    close(fd);
+}
+
+ATF_TC_WITHOUT_HEAD(a_damaged_version_costs_its_directory_or_is_mended);
+ATF_TC_BODY(a_damaged_version_costs_its_directory_or_is_mended, tc)
+{
+    struct hd_store_failures f;
+    struct hd_store_options o = {.dirs = "d,e", .failed_volumes_tolerated = 0};
+    struct hd_store *s;
+    hd_store_free(open_store("d,e", 1));
+    spoil("d/current/BP-1-127.0.0.1-2/current/VERSION"); /* meta and the other file know it all */
+    s = open_store("d,e", 1);
+    hd_store_failures(s, &f);
+    ATF_CHECK_EQ(f.count, 0);
+    hd_store_free(s);
+    spoil("d/current/VERSION"); /* nobody else knows which storage that was */
+    s = open_store("d,e", 1);
+    hd_store_failures(s, &f);
+    ATF_CHECK_EQ(f.count, 1);
+    hd_store_free(s);
+    ATF_CHECK_EQ(hd_store_new(&o, &s), -HD_E_IO);
+}
+
 ATF_TC_WITHOUT_HEAD(halves_of_unfinished_replicas_go_at_a_start);
 ATF_TC_BODY(halves_of_unfinished_replicas_go_at_a_start, tc)
 {
@@ -479,6 +507,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, an_unfinished_replica_comes_back_as_far_as_its_sums_agree);
     ATF_TP_ADD_TC(tp, a_crash_before_the_new_sum_of_a_chunk_costs_nothing_older);
     ATF_TP_ADD_TC(tp, no_sum_is_written_before_its_bytes);
+    ATF_TP_ADD_TC(tp, a_damaged_version_costs_its_directory_or_is_mended);
     ATF_TP_ADD_TC(tp, halves_of_unfinished_replicas_go_at_a_start);
     ATF_TP_ADD_TC(tp, a_crash_between_two_renames_is_healed);
     ATF_TP_ADD_TC(tp, copies_on_their_way_are_gone_after_a_restart);
