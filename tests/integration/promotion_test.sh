@@ -162,10 +162,10 @@ a_lost_directory_is_fetched_from_the_other_cleanup() { cluster_cleanup; }
 atf_test_case sync_primary_waits_for_nobody cleanup
 sync_primary_waits_for_nobody_head() { needs; }
 sync_primary_waits_for_nobody_body() {
-    cluster_up --no-mount
+    cluster_up
     howdah down --dir "$D"
     sed -i '/^\[meta\]/a sync = primary' "$HOWDAH_CONF"
-    howdah up --dir "$D" --no-mount || atf_fail "up"
+    howdah up --dir "$D" || atf_fail "up"
     until_true 10 sync_is primary
     kill -STOP "$(pid_of secondary)"
     howdah fs -mkdir /x || atf_fail "mkdir"
