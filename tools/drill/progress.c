@@ -1,5 +1,6 @@
 /* What a drill says on its way, and how it waits: until a signal asks it to stop. See drill.h. */
 #include "tools/drill/drill.h"
+#include "fs/base/buf.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 
