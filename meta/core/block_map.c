@@ -525,9 +525,13 @@ static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd
     if (b->state == HD_BLOCK_OPEN && r->gs.v >= b->gs.v && !crossed) {
         bool writing = known != NULL && known->state == HD_REPLICA_WRITING;
         hd_blk_set_replica(m, b, s->index, writing ? HD_REPLICA_WRITING : HD_REPLICA_STOPPED);
-    } else if (b->state != HD_BLOCK_OPEN && r->gs.v == b->gs.v && !crossed &&
-               r->size_bytes >= b->size_bytes) {
-        report_unfinished(m, s, b, r);
+    } else if (b->state != HD_BLOCK_OPEN && r->gs.v == b->gs.v && !crossed) {
+        if (r->size_bytes >= b->size_bytes) {
+            report_unfinished(m, s, b, r);
+        } else { /* it was told to finish it, and found that it has not all of it */
+            hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+            hd_repair_check(m, b);
+        }
     }
     if (b->state == HD_BLOCK_COMPLETE && r->gs.v < b->gs.v && !crossed) {
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);

@@ -13,15 +13,15 @@ enum { MODEL_THINGS_MAX = 64, MODEL_PATH_BYTES = 64 };
 
 /* The model: every path that exists, and what it is. */
 struct thing {
-  char path[MODEL_PATH_BYTES];
-  bool directory;
-  uint32_t size;
-  uint8_t data[SIM_FILE_BYTES];
+    char path[MODEL_PATH_BYTES];
+    bool directory;
+    uint32_t size;
+    uint8_t data[SIM_FILE_BYTES];
 };
 
 struct model {
-  struct thing things[MODEL_THINGS_MAX];
-  size_t count;
+    struct thing things[MODEL_THINGS_MAX];
+    size_t count;
 };
 
 struct thing *model_find(struct model *m, const char *path);
@@ -29,44 +29,36 @@ bool model_is_dir(struct model *m, const char *path);
 size_t model_children(struct model *m, const char *path);
 struct thing *model_add(struct model *m, const char *path, bool directory);
 void model_remove(struct model *m, const char *path); /* with all below */
-bool model_rename_works(struct model *m, const char *from, const char *to,
-                        bool overwrite);
+bool model_rename_works(struct model *m, const char *from, const char *to, bool overwrite);
 void model_rename(struct model *m, const char *from, const char *to);
 void model_parent(const char *path, char out[MODEL_PATH_BYTES]);
 
-enum work {
-  WORK_NONE,
-  WORK_MKDIR,
-  WORK_DELETE,
-  WORK_RENAME,
-  WORK_WRITE,
-  WORK_TRUNCATE
-};
+enum work { WORK_NONE, WORK_MKDIR, WORK_DELETE, WORK_RENAME, WORK_WRITE, WORK_TRUNCATE };
 
 /* What is under way, so that the client's next life can tell what became of it.
  */
 struct pending {
-  enum work work;
-  char path[MODEL_PATH_BYTES];
-  char to[MODEL_PATH_BYTES];
-  bool old_may_stay; /* WRITE: the call that begins it has not been answered */
-  bool existed; /* WRITE: there was a file (an older one, or the one appended
-                   to) */
-  uint32_t flushed; /* bytes of data[] that were promised */
-  uint32_t sent;    /* bytes of data[] that may be there */
-  uint32_t size;    /* TRUNCATE: to */
-  uint8_t data[SIM_FILE_BYTES];
+    enum work work;
+    char path[MODEL_PATH_BYTES];
+    char to[MODEL_PATH_BYTES];
+    bool old_may_stay; /* WRITE: the call that begins it has not been answered */
+    bool existed;      /* WRITE: there was a file (an older one, or the one appended
+                          to) */
+    uint32_t flushed;  /* bytes of data[] that were promised */
+    uint32_t sent;     /* bytes of data[] that may be there */
+    uint32_t size;     /* TRUNCATE: to */
+    uint8_t data[SIM_FILE_BYTES];
 };
 
 struct sim_client {
-  struct sim *sim;
-  int actor;
-  char root[16]; /* "/c1" */
-  char name[32]; /* the lease holder of this life */
-  int32_t call_id;
-  bool done;
-  struct model model;
-  struct pending pending;
+    struct sim *sim;
+    int actor;
+    char root[16]; /* "/c1" */
+    char name[32]; /* the lease holder of this life */
+    int32_t call_id;
+    bool done;
+    struct model model;
+    struct pending pending;
 };
 
 void sim_client_start(struct sim *s, int i);
@@ -77,26 +69,25 @@ void sim_client_check(struct sim *s, int i);
 /* ---- calls (call.c) ---- */
 
 /* Calls until there is an answer, as fs/client does. */
-int client_call(struct sim_client *c, const char *method,
-                const ProtobufCMessage *q,
+int client_call(struct sim_client *c, const char *method, const ProtobufCMessage *q,
                 const ProtobufCMessageDescriptor *type, const void **ret);
 
 /* CLIENT_CALL(c, &err, "create", create, &request) -> const
  * Hdw__CreateResponse's address */
-#define CLIENT_CALL(c, method, lower, request, ret)                            \
-  client_call((c), (method), &(request)->base,                                 \
-              &hdw__##lower##_response__descriptor, (const void **)(ret))
+#define CLIENT_CALL(c, method, lower, request, ret)                                                \
+    client_call((c), (method), &(request)->base, &hdw__##lower##_response__descriptor,             \
+                (const void **)(ret))
 
 /* ---- writing (write.c) ---- */
 
 /* Writes pending->data[from..size) behind what the file has; from > 0 or
  * append: append. */
 struct write_job {
-  const char *path;
-  uint32_t from, size;
-  bool append;
-  uint32_t flag; /* of create */
-  uint32_t replication;
+    const char *path;
+    uint32_t from, size;
+    bool append;
+    uint32_t flag; /* of create */
+    uint32_t replication;
 };
 
 /* 0: closed with all of it; an error of create or append; or 1: the writer lost

@@ -237,6 +237,9 @@ static int finish(struct recovery *r)
         err = hd_recover_update(r->data, id, r->order->new_gen_stamp, bytes, storage_id);
     }
     r->choice = (struct hd_recovery_choice){.size_bytes = bytes, .parts = 1};
+    if (err < 0) {
+        hd_control_wake(r->data->control, true); /* meta hears what there is of it */
+    }
     return err;
 }
 

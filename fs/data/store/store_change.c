@@ -122,7 +122,11 @@ static int verify_owned(struct hd_store *s, struct hd_store_replica *r, uint64_t
         err = hd_files_verified_prefix(data_fd, meta_fd, copy.size_bytes, &good);
     }
     pthread_mutex_lock(&s->lock);
-    if (err == 0 && good < copy.acked_bytes) {
+    bool stopped = copy.state == HD_REPLICA_RWR ||
+                   (copy.state == HD_REPLICA_RUR && copy.before_recovery == HD_REPLICA_RWR);
+    if (err == 0 && stopped) { /* as after a start: only that counts */
+        r->r.size_bytes = r->r.acked_bytes = good;
+    } else if (err == 0 && good < copy.acked_bytes) {
         s->bad_count += !r->bad;
         r->bad = true;
         err = hd_fail(-HD_E_CHECKSUM, "blk_%" PRIu64 " differs from its sums at byte %" PRIu64,
