@@ -185,3 +185,17 @@ int hd_drill_active_meta(const struct hd_cluster *c, int timeout_ms, char out[HD
     }
     return result < 0 ? result : hd_fail(-HD_E_STANDBY, "no meta is primary");
 }
+
+int hd_drill_open_fs(const struct hd_cluster *c, const char *name, int retry_ms, struct hd_fs **ret)
+{
+    struct hd_fs_options options = {
+        .uri = c->uri,
+        .meta_addresses = c->metas,
+        .user = hd_user_name(),
+        .client_name_prefix = name,
+        .retry_ms = retry_ms,
+        .retry_safe_mode = true,
+        .host_name = c->host_name[0] != '\0' ? c->host_name : NULL,
+    };
+    return hd_fs_open(&options, ret);
+}

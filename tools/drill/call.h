@@ -41,4 +41,11 @@ int hd_drill_get_cluster(const char *address, int timeout_ms, struct hd_arena *a
  */
 int hd_drill_active_meta(const struct hd_cluster *c, int timeout_ms, char out[HD_TEXT_BYTES]);
 
+/*
+ * A file system object of a client's own: it shares no connection and no cache with another, knows
+ * both metas, and reads from data nodes over the network only.
+ */
+int hd_drill_open_fs(const struct hd_cluster *c, const char *name, int retry_ms,
+                     struct hd_fs **ret);
+
 #endif

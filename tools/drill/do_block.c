@@ -41,11 +41,7 @@ static void file_bytes(const struct hd_drill_run *r, uint8_t *data)
 
 static int open_fs(const struct hd_drill_run *r, struct hd_fs **ret)
 {
-    struct hd_fs_options options = {.uri = r->cluster.uri,
-                                    .user = hd_user_name(),
-                                    .client_name_prefix = "howdah-drill-rot",
-                                    .retry_safe_mode = true};
-    return hd_fs_open(&options, ret);
+    return hd_drill_open_fs(&r->cluster, "howdah-drill-rot", 0, ret);
 }
 
 static int write_file(struct hd_fs *fs, const char *path, const uint8_t *data)

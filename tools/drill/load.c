@@ -1,4 +1,5 @@
 /* The checked workload of a drill: its threads. See load.h; load_clients.c has what they do. */
+#include "tools/drill/call.h"
 #include "tools/drill/load_clients.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
@@ -24,26 +25,13 @@ static void *run_client(void *ctx)
     return NULL;
 }
 
-static int open_fs(const struct hd_load_options *o, struct hd_fs **ret)
-{
-    struct hd_fs_options options = {
-        .uri = o->cluster->uri,
-        .user = hd_user_name(),
-        .client_name_prefix = "howdah-drill",
-        .retry_ms = o->retry_ms,
-        .retry_safe_mode = true,
-        .host_name = o->cluster->host_name[0] != '\0' ? o->cluster->host_name : NULL,
-    };
-    return hd_fs_open(&options, ret);
-}
-
 static int start_client(struct hd_load *l, const struct hd_load_options *o,
                         void (*run)(struct hd_load_client *))
 {
     struct hd_load_client *c = &l->clients[l->count];
     *c = (struct hd_load_client){.shared = &l->shared, .run = run, .id = (uint32_t)l->count};
     c->prng.state = hd_hash_u64(o->seed ^ (uint64_t)l->count);
-    int rc = open_fs(o, &c->fs);
+    int rc = hd_drill_open_fs(o->cluster, "howdah-drill", o->retry_ms, &c->fs);
     if (rc < 0) {
         return rc;
     }
@@ -71,7 +59,7 @@ static int start_many(struct hd_load *l, const struct hd_load_options *o, int co
 static int make_folder(const struct hd_load_options *o)
 {
     struct hd_fs *fs;
-    int rc = open_fs(o, &fs);
+    int rc = hd_drill_open_fs(o->cluster, "howdah-drill", o->retry_ms, &fs);
     if (rc == 0) {
         rc = hd_fs_mkdir(fs, o->dir, 0755, true);
         hd_fs_close(fs);

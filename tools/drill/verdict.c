@@ -328,14 +328,8 @@ static int judge_bytes(struct judge *j, struct hd_ledger_record *list, size_t co
 
 static int open_judge(struct judge *j)
 {
-    struct hd_fs_options options = {
-        .uri = j->options->cluster->uri,
-        .user = hd_user_name(),
-        .client_name_prefix = "howdah-drill-verdict",
-        .retry_safe_mode = true,
-    };
     int rc = hd_drill_active_meta(j->options->cluster, 5000, j->meta_address);
-    return rc < 0 ? rc : hd_fs_open(&options, &j->fs);
+    return rc < 0 ? rc : hd_drill_open_fs(j->options->cluster, "howdah-drill-verdict", 0, &j->fs);
 }
 
 int hd_verdict_find(const struct hd_verdict_options *options, struct hd_verdict *ret)
