@@ -394,6 +394,129 @@ ATF_TC_BODY(repeated_call_keeps_its_id_and_counts_tries, tc)
     stop(&s);
 }
 
+/* ---- hello ---- */
+
+struct greeter {
+    Hdw__GetFileInfoRequest request;
+    struct hd_rpc_hello hello;
+    int refuse; /* an error to refuse with; 0: welcome */
+    int welcomes;
+    uint64_t length; /* as the hello's answer said */
+};
+
+static const struct hd_rpc_hello *greet(void *ctx)
+{
+    return &((struct greeter *)ctx)->hello;
+}
+
+static int welcome(void *ctx, int err, const ProtobufCMessage *response, uint64_t *ret_tag)
+{
+    struct greeter *g = ctx;
+    g->welcomes++;
+    *ret_tag = 1000 + (uint64_t)g->welcomes;
+    if (err == 0) {
+        g->length = ((const Hdw__GetFileInfoResponse *)(const void *)response)->fs->length;
+    }
+    return g->refuse != 0 ? hd_fail(g->refuse, "not you") : err;
+}
+
+static struct hd_rpc_client *new_greeting_client(const struct server *s, struct greeter *g)
+{
+    *g = (struct greeter){.refuse = 0};
+    hdw__get_file_info_request__init(&g->request);
+    g->request.src = (char *)(uintptr_t) "/77";
+    g->hello = (struct hd_rpc_hello){"howdah.PosixProtocol", "getFileInfo", &g->request.base,
+                                     &hdw__get_file_info_response__descriptor};
+    struct hd_rpc_client *c;
+    struct hd_rpc_client_options o = {.address = s->address,
+                                      .protocol = PROTOCOL,
+                                      .user = "alice",
+                                      .hello = greet,
+                                      .welcome = welcome,
+                                      .ctx = g};
+    ATF_REQUIRE_EQ(hd_rpc_client_new(&o, &c), 0);
+    return c;
+}
+
+ATF_TC_WITHOUT_HEAD(hello_is_the_first_call_of_a_connection);
+ATF_TC_BODY(hello_is_the_first_call_of_a_connection, tc)
+{
+    struct server s;
+    struct greeter g;
+    uint64_t tag = 0;
+    start(&s);
+    struct hd_rpc_client *c = new_greeting_client(&s, &g);
+    struct hd_rpc_args tagged = {.call_id = -1, .ret_tag = &tag};
+    ATF_CHECK_EQ(call_with(c, "/1", &tagged).err, 0);
+    ATF_CHECK_EQ(g.welcomes, 1);
+    ATF_CHECK_EQ(g.length, 77u);
+    ATF_CHECK_EQ(tag, 1001u);
+    ATF_CHECK_EQ(call(c, "/2").err, 0);
+    ATF_CHECK_EQ(g.welcomes, 1);
+    hd_rpc_client_disconnect(c);
+    ATF_CHECK_EQ(call_with(c, "/3", &tagged).err, 0);
+    ATF_CHECK_EQ(g.welcomes, 2);
+    ATF_CHECK_EQ(tag, 1002u);
+    hd_rpc_client_free(c);
+    stop(&s);
+}
+
+ATF_TC_WITHOUT_HEAD(who_is_not_welcome_gets_no_call);
+ATF_TC_BODY(who_is_not_welcome_gets_no_call, tc)
+{
+    struct server s;
+    struct greeter g;
+    start(&s);
+    struct hd_rpc_client *c = new_greeting_client(&s, &g);
+    g.refuse = -HD_E_STANDBY;
+    ATF_CHECK_EQ(call(c, "/1").err, -HD_E_STANDBY);
+    ATF_CHECK_EQ(hd_rpc_client_connections(c), 0u);
+    g.refuse = 0;
+    ATF_CHECK_EQ(call(c, "/1").err, 0);
+    hd_rpc_client_free(c);
+    stop(&s);
+}
+
+struct parked_call {
+    struct hd_rpc_client *client;
+    int err;
+};
+
+static void *call_parked(void *ctx)
+{
+    struct parked_call *p = ctx;
+    p->err = call(p->client, "/park").err;
+    return NULL;
+}
+
+ATF_TC_WITHOUT_HEAD(redirected_calls_end_and_go_to_the_other_server);
+ATF_TC_BODY(redirected_calls_end_and_go_to_the_other_server, tc)
+{
+    struct server a, b;
+    pthread_t thread;
+    start(&a);
+    start(&b);
+    struct hd_rpc_client *c = new_client(&a, 0);
+    struct parked_call p = {.client = c};
+    pthread_create(&thread, NULL, call_parked, &p);
+    while (a.parked_count == 0) {
+        hd_clock_sleep_ms(1);
+    }
+    ATF_CHECK_EQ(hd_rpc_client_redirect(c, b.address), 0);
+    pthread_join(thread, NULL);
+    ATF_CHECK_EQ(p.err, -HD_E_CLOSED);
+    uint64_t at_a = a.last_conn_id;
+    ATF_CHECK_EQ(call(c, "/5").length, 5u);
+    ATF_CHECK(b.last_conn_id != 0);
+    ATF_CHECK_EQ(a.last_conn_id, at_a);
+    ATF_CHECK_EQ(hd_rpc_client_redirect(c, a.address), 0); /* and back */
+    ATF_CHECK_EQ(call(c, "/6").length, 6u);
+    ATF_CHECK(a.last_conn_id != at_a);
+    hd_rpc_client_free(c);
+    stop(&a);
+    stop(&b);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, call_brings_answer_and_state_id);
@@ -405,5 +528,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, late_answer_harms_nobody);
     ATF_TP_ADD_TC(tp, silence_until_the_timeout_ends_the_connection);
     ATF_TP_ADD_TC(tp, repeated_call_keeps_its_id_and_counts_tries);
+    ATF_TP_ADD_TC(tp, hello_is_the_first_call_of_a_connection);
+    ATF_TP_ADD_TC(tp, who_is_not_welcome_gets_no_call);
+    ATF_TP_ADD_TC(tp, redirected_calls_end_and_go_to_the_other_server);
     return atf_no_error();
 }
