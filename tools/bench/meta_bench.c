@@ -43,6 +43,7 @@ struct conn {
     struct hd_buf in;
     uint32_t next_call;
     uint64_t indices[DEPTH_MAX]; /* of the call, by call id */
+    uint64_t sent_ns[DEPTH_MAX]; /* when */
     int under_way;
     bool writable_wanted;
 };
@@ -69,8 +70,9 @@ struct bench {
     uint64_t answered;
     uint64_t errors;
     uint64_t missing;
-    struct hd_buf ledger; /* lines not yet written; in verify mode, all of them */
-    const char **names;   /* verify mode */
+    uint32_t *latencies_us; /* of the calls answered; NULL: nobody asks */
+    struct hd_buf ledger;   /* lines not yet written; in verify mode, all of them */
+    const char **names;     /* verify mode */
     bool broken;
 };
 
@@ -139,6 +141,7 @@ static void add_call(struct bench *b, struct conn *c, uint64_t index)
     Hdw__FsPermission perm = HDW__FS_PERMISSION__INIT;
     int32_t id = (int32_t)(c->next_call++ & INT32_MAX);
     c->indices[(uint32_t)id % DEPTH_MAX] = index;
+    c->sent_ns[(uint32_t)id % DEPTH_MAX] = hd_clock_mono_ns();
     c->under_way++;
     name_of(b, index, false, src);
     name_of(b, index, true, dst);
@@ -265,6 +268,10 @@ static void answer(struct bench *b, struct conn *c, const uint8_t *p, size_t siz
     size_t body_size = size - (size_t)n - (size_t)header_size;
     uint64_t index = c->indices[call_id % DEPTH_MAX];
     c->under_way--;
+    if (b->latencies_us != NULL) {
+        uint64_t ns = hd_clock_mono_ns() - c->sent_ns[call_id % DEPTH_MAX];
+        b->latencies_us[b->answered] = (uint32_t)(ns / 1000);
+    }
     b->answered++;
     if (status != 0) {
         if (b->errors++ == 0) {
@@ -350,15 +357,34 @@ static double phase(struct bench *b, enum operation op, uint64_t count)
     return (double)(hd_clock_mono_ns() - begin) / 1e9;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_latencies(uint32_t *us, uint64_t count)
+{
+    qsort(us, count, sizeof(*us), by_value);
+    printf("  p50 %u p99 %u max %u us", us[count / 2], us[count * 99 / 100], us[count - 1]);
+}
+
 static void report(struct bench *b, const char *what, enum operation op, uint64_t count)
 {
     uint64_t errors = b->errors;
+    b->latencies_us = calloc(count + 1, sizeof(*b->latencies_us));
     double seconds = phase(b, op, count);
     printf("%-8s %4d connections x %d: %9.0f /s%s", what, b->connections, b->depth,
            (double)count / seconds, b->relaxed ? " (written)" : "");
     if (b->errors > errors) {
         printf("  %llu errors", (unsigned long long)(b->errors - errors));
     }
+    if (b->latencies_us != NULL && b->answered == count && count > 0) {
+        print_latencies(b->latencies_us, count);
+    }
+    free(b->latencies_us);
+    b->latencies_us = NULL;
     printf("\n");
     fflush(stdout);
     if (b->broken) {
