@@ -5,6 +5,7 @@ if(TARGET howdah-mount)
     install(CODE "file(MAKE_DIRECTORY \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/sbin)
         file(CREATE_LINK ../bin/howdah-mount \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/sbin/mount.howdah SYMBOLIC)")
 endif()
+install(TARGETS howdah-powercut-preload LIBRARY DESTINATION lib/howdah)
 # Hadoop's command line, for scripts that have it.
 configure_file(tools/hadoop ${CMAKE_BINARY_DIR}/bin/hadoop COPYONLY)
 install(PROGRAMS tools/hadoop DESTINATION ${CMAKE_INSTALL_BINDIR})
