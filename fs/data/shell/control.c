@@ -26,7 +26,8 @@ enum {
     REPORT_TIMEOUT_MS = 120000,
     CHECK_DISKS_MS = 5000,
     FULL_REPORT_MS = 6 * 3600 * 1000,
-    ARENA_BYTES = 512 << 20, /* a report of many millions of replicas */
+    SPLIT_REPORT_BYTES = 16 << 20, /* about a million replicas, as HDFS has it */
+    ARENA_BYTES = 512 << 20,       /* a report of many millions of replicas */
     ID_BYTES = HD_LAYOUT_ID_BYTES,
 };
 
@@ -519,12 +520,15 @@ static Hdw__StorageBlockReport *report_of(struct hd_control *c, const struct hd_
     return s->storage_uuid != NULL ? r : NULL;
 }
 
-static int send_report(struct hd_control *c, Hdw__BlockReportRequest *q, struct hd_arena *arena)
+/* One call of the report `id`: the `index`-th of `total`. */
+static int send_report(struct hd_control *c, Hdw__BlockReportRequest *q, int64_t id, int index,
+                       int total, struct hd_arena *arena)
 {
     Hdw__BlockReportContext context = HDW__BLOCK_REPORT_CONTEXT__INIT;
     ProtobufCMessage *m;
-    context.total_rpcs = 1;
-    hd_random_bytes(&context.id, sizeof(context.id));
+    context.total_rpcs = total;
+    context.cur_rpc = index;
+    context.id = id;
     context.has_lease_id = true;
     context.lease_id = c->lease_id;
     q->context = &context;
@@ -537,6 +541,25 @@ static int send_report(struct hd_control *c, Hdw__BlockReportRequest *q, struct 
                               arena, &m);
     if (err == 0 && ((const Hdw__BlockReportResponse *)m)->cmd != NULL) {
         hd_command_run(c->data, ((const Hdw__BlockReportResponse *)m)->cmd);
+    }
+    return err;
+}
+
+/* A large report goes directory by directory, so that no call is too large for meta. */
+static int send_reports(struct hd_control *c, Hdw__BlockReportRequest *all, size_t size_bytes,
+                        struct hd_arena *arena)
+{
+    int64_t id;
+    int err = 0;
+    hd_random_bytes(&id, sizeof(id));
+    if (size_bytes <= SPLIT_REPORT_BYTES) {
+        return send_report(c, all, id, 0, 1, arena);
+    }
+    for (size_t i = 0; i < all->n_reports && err == 0; i++) {
+        Hdw__BlockReportRequest one = *all;
+        one.reports = &all->reports[i];
+        one.n_reports = 1;
+        err = send_report(c, &one, id, (int)i, (int)all->n_reports, arena);
     }
     return err;
 }
@@ -555,6 +578,7 @@ static int full_report(struct hd_control *c, struct hd_arena *arena)
     c->full_report = false; /* what comes from here on asks for another */
     pthread_mutex_unlock(&c->lock);
     int n = hd_store_volumes(c->data->store, volumes, HD_STORE_VOLUMES_MAX);
+    size_t size_bytes = 0;
     int err = 0;
     for (int i = 0; i < n && err == 0; i++) {
         Hdw__StorageBlockReport *r = report_of(c, &volumes[i], &bytes[i], arena);
@@ -562,10 +586,11 @@ static int full_report(struct hd_control *c, struct hd_arena *arena)
             err = -HD_E_TOO_LARGE;
         } else {
             q.reports[q.n_reports++] = r;
+            size_bytes += bytes[i].size;
         }
     }
     if (err == 0) {
-        err = send_report(c, &q, arena);
+        err = send_reports(c, &q, size_bytes, arena);
     }
     uint64_t total = 0;
     for (int i = 0; i < n; i++) {
