@@ -10,7 +10,7 @@ enum {
     LOOKS_PER_TURN = 2048,
     COPY_TIMEOUT_MS = 10000,
     DELETION_TIMEOUT_MS = 30000,
-    LOW_DELAY_MS = 500,
+    LOW_DELAY_MS = 100,
     COPY_BYTES_PER_MS = 8192, /* the slowest copy that is waited for */
     COPY_UNIT_BYTES = 8 << 20,
     STREAM_UNITS = 17, /* a copy of a default block: what one stream may have under way */
