@@ -1,5 +1,5 @@
 /* The control thread. See control.h. */
-#include "fs/data/shell/control.h"
+#include "fs/data/shell/control_impl.h"
 #include "fs/base/error.h"
 #include "fs/data/core/report.h"
 #include "fs/data/shell/commands.h"
@@ -22,41 +22,11 @@ enum {
     CONNECT_TIMEOUT_MS = 2000,
     CALL_TIMEOUT_MS = 15000,
     JOIN_TIMEOUT_MS = 5000,
-    PATIENCE_MS = 3000, /* with a meta that is said to be primary and is not ready yet */
     REPORT_TIMEOUT_MS = 120000,
     CHECK_DISKS_MS = 5000,
     FULL_REPORT_MS = 6 * 3600 * 1000,
     SPLIT_REPORT_BYTES = 16 << 20, /* about a million replicas, as HDFS has it */
     ARENA_BYTES = 512 << 20,       /* a report of many millions of replicas */
-    ID_BYTES = HD_LAYOUT_ID_BYTES,
-};
-
-struct hd_control {
-    struct hd_data *data;
-    struct hd_rpc_client *client;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t changed;
-    struct hd_witness_file *witness;       /* own lock */
-    char addresses[2][HD_ADDR_TEXT_BYTES]; /* of the metas */
-    int address_count;
-    int at;           /* the one that is followed */
-    int64_t stick_ms; /* no other is tried before */
-    bool registered;
-    uint64_t connection; /* of the client when we registered */
-    char ip[HD_IP_TEXT_BYTES];
-    char cluster_id[ID_BYTES];
-    uint32_t namespace_id;
-    uint64_t ctime_ms;
-    bool woken;
-    bool full_report;
-    bool stopping;
-    /* the control thread's own */
-    uint64_t lease_id;
-    int64_t next_check_ms;
-    int64_t next_full_ms;
-    int failures_told;
-    bool away_told;
 };
 
 void hd_control_wake(struct hd_control *c, bool full_report)
@@ -185,97 +155,6 @@ int hd_control_call(struct hd_control *c, const char *method, const ProtobufCMes
     return hd_rpc_call(c->client, &args, ret_response, NULL);
 }
 
-/* --- which meta --- */
-
-static const char *meta_of(struct hd_control *c)
-{
-    pthread_mutex_lock(&c->lock);
-    const char *address = c->addresses[c->at]; /* never changes once it is there */
-    pthread_mutex_unlock(&c->lock);
-    return address;
-}
-
-static void go_to(struct hd_control *c, int at, int64_t stick_ms)
-{
-    pthread_mutex_lock(&c->lock);
-    bool other = at != c->at;
-    c->at = at;
-    c->stick_ms = stick_ms;
-    if (other) {
-        c->registered = false;
-        c->woken = true;
-        pthread_cond_broadcast(&c->changed);
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (other && hd_rpc_client_redirect(c->client, c->addresses[at]) < 0) {
-        hd_log_error("no memory to change to the other meta", "meta=%s", c->addresses[at]);
-    }
-}
-
-/* Meta does not answer, or not as the primary: the other one may. */
-static void try_other(struct hd_control *c)
-{
-    pthread_mutex_lock(&c->lock);
-    bool patient = hd_clock_mono_ms().v < c->stick_ms;
-    int other = (c->at + 1) % c->address_count;
-    pthread_mutex_unlock(&c->lock);
-    if (!patient && c->address_count > 1) {
-        go_to(c, other, 0);
-    }
-}
-
-/* The primary of a new epoch is at this address. */
-static void follow(struct hd_control *c, const char *address)
-{
-    for (int i = 0; i < c->address_count; i++) {
-        if (strcmp(c->addresses[i], address) == 0) {
-            go_to(c, i, hd_clock_mono_ms().v + PATIENCE_MS);
-            return;
-        }
-    }
-    hd_log_warn("the primary is at an address that the configuration does not have", "address=%s",
-                address);
-}
-
-int hd_control_witness(struct hd_control *c, const Hdw__WitnessRequest *q,
-                       struct hd_witness_state *ret)
-{
-    const struct hd_witness_request r = {.epoch = q->epoch,
-                                         .owner = q->has_owner ? q->owner : 0,
-                                         .serial = q->has_serial ? q->serial : 0,
-                                         .exposed = q->has_exposed && q->exposed,
-                                         .ask_only = q->has_ask_only && q->ask_only,
-                                         .force = q->has_force && q->force};
-    struct hd_witness_state before;
-    hd_witness_get(c->witness, &before);
-    int rc = hd_witness_take(c->witness, &r, q->address != NULL ? q->address : "", q->txid, ret);
-    if (rc > 0 && !r.ask_only) {
-        hd_log_info("witness", "epoch=%" PRIu64 " exposed=%d primary=%s", ret->w.epoch,
-                    ret->w.exposed, ret->address);
-        if (ret->w.epoch > before.w.epoch) {
-            follow(c, ret->address);
-        }
-    }
-    return rc;
-}
-
-static uint64_t witnessed_epoch(struct hd_control *c)
-{
-    struct hd_witness_state s;
-    hd_witness_get(c->witness, &s);
-    return s.w.epoch;
-}
-
-/* A meta of an epoch that is over must not be obeyed. */
-static int check_epoch(struct hd_control *c, bool has_epoch, uint64_t epoch)
-{
-    uint64_t known = witnessed_epoch(c);
-    return !has_epoch || epoch >= known
-               ? 0
-               : hd_fail(-HD_E_STANDBY, "it is of epoch %" PRIu64 ", and there is %" PRIu64, epoch,
-                         known);
-}
-
 /* --- registering --- */
 
 static int adopt_identity(struct hd_control *c, const Hdw__NamespaceInfo *info)
@@ -319,14 +198,14 @@ static int do_register(struct hd_control *c, struct hd_arena *arena)
     q.name = c->data->options.name;
     q.rack = c->data->options.rack[0] != '\0' ? c->data->options.rack : NULL;
     q.has_epoch = true;
-    q.epoch = witnessed_epoch(c);
+    q.epoch = hd_control_epoch(c);
     int err = hd_control_call(c, "registerDatanode", &q.base,
                               &hdw__register_datanode_response__descriptor, arena, &m);
     if (err < 0) {
         return err;
     }
     const Hdw__RegisterDatanodeResponse *r = (const Hdw__RegisterDatanodeResponse *)m;
-    err = check_epoch(c, r->has_epoch, r->epoch);
+    err = hd_control_check_epoch(c, r->has_epoch, r->epoch);
     if (err < 0) {
         return err;
     }
@@ -335,7 +214,7 @@ static int do_register(struct hd_control *c, struct hd_arena *arena)
     c->full_report = true;
     pthread_mutex_unlock(&c->lock);
     set_registered(c, true);
-    hd_log_info("registered", "meta=%s uuid=%s ip=%s", meta_of(c),
+    hd_log_info("registered", "meta=%s uuid=%s ip=%s", hd_control_meta(c),
                 hd_store_node_uuid(c->data->store), r->registration->datanode_id->ip_addr);
     return 0;
 }
@@ -362,7 +241,7 @@ static int join_meta(struct hd_control *c, struct hd_arena *arena)
         fatal(c, err);
     } else if (!c->away_told) {
         hd_log_warn("meta cannot be reached; trying again until it can", "meta=%s error=\"%s\"",
-                    meta_of(c), hd_fail_describe(err));
+                    hd_control_meta(c), hd_fail_describe(err));
         c->away_told = true;
     }
     return err;
@@ -463,14 +342,14 @@ static int heartbeat(struct hd_control *c, struct hd_arena *arena, bool want_lea
     q.last_scan_ms = hd_scanner_last_scan_ms(c->data->scanner);
     hd_disk_watch_report(c->data, arena, &q);
     q.has_epoch = true;
-    q.epoch = witnessed_epoch(c);
+    q.epoch = hd_control_epoch(c);
     err = hd_control_call(c, "sendHeartbeat", &q.base, &hdw__send_heartbeat_response__descriptor,
                           arena, &m);
     if (err < 0) {
         return err;
     }
     const Hdw__SendHeartbeatResponse *r = (const Hdw__SendHeartbeatResponse *)m;
-    err = check_epoch(c, r->has_epoch, r->epoch);
+    err = hd_control_check_epoch(c, r->has_epoch, r->epoch);
     if (err < 0) {
         return err;
     }
@@ -480,7 +359,7 @@ static int heartbeat(struct hd_control *c, struct hd_arena *arena, bool want_lea
     }
     for (size_t i = 0; i < r->n_cmds; i++) {
         if (r->cmds[i]->cmd_type == HDW__DATANODE_COMMAND_TYPE__CMD_RegisterCommand) {
-            hd_log_info("meta asks to register again", "meta=%s", meta_of(c));
+            hd_log_info("meta asks to register again", "meta=%s", hd_control_meta(c));
             set_registered(c, false);
         } else {
             hd_command_run(c->data, r->cmds[i]);
@@ -667,10 +546,11 @@ static void one_turn(struct hd_control *c, struct hd_arena *arena)
     }
     if (err < 0) {
         if (hd_control_is_registered(c)) {
-            hd_log_warn("lost meta", "meta=%s error=\"%s\"", meta_of(c), hd_fail_describe(err));
+            hd_log_warn("lost meta", "meta=%s error=\"%s\"", hd_control_meta(c),
+                        hd_fail_describe(err));
         }
         set_registered(c, false);
-        try_other(c);
+        hd_control_try_other(c);
     }
 }
 
