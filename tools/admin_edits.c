@@ -3,6 +3,7 @@
  *
  *   dump     one line a record
  *   verify   which txids are proven good, and exactly what is damaged
+ *   repair   writes damaged and missing segments anew from another copy of the log
  *   accept   the operator's word that a metadata directory has all that is worth having
  */
 #include "tools/admin_files.h"
@@ -11,6 +12,7 @@
 #include "fs/os/clock.h"
 #include "meta/log/inspect.h"
 #include "meta/log/members.h"
+#include "meta/log/mend.h"
 #include "tools/fs_format.h"
 
 #include "record.pb-c.h"
@@ -230,6 +232,25 @@ static int accept(struct hd_admin *a, const char *dir)
     return HD_EXIT_OK;
 }
 
+static void tell_mended(void *ctx, const char *path, uint64_t first, uint64_t last)
+{
+    *(unsigned *)ctx += 1;
+    printf("%s: written anew, txid %" PRIu64 " to %" PRIu64 "\n", path, first, last);
+}
+
+static int repair(struct hd_admin *a, const char *dir, const char *from)
+{
+    unsigned mended = 0;
+    int err = hd_edits_mend(dir, from, tell_mended, &mended);
+    if (err < 0) {
+        return hd_cmd_fail(a->self, err);
+    }
+    if (mended == 0) {
+        printf("%s: nothing is damaged\n", dir);
+    }
+    return HD_EXIT_OK;
+}
+
 int hd_admin_edits(struct hd_admin *a, int argc, char **argv)
 {
     struct edits e = {.admin = a};
@@ -238,9 +259,14 @@ int hd_admin_edits(struct hd_admin *a, int argc, char **argv)
     if (strcmp(verb, "accept") == 0 && argc == 3) {
         return accept(a, argv[2]);
     }
+    if (strcmp(verb, "repair") == 0 && argc == 4) {
+        return repair(a, argv[2], argv[3]);
+    }
     bool dumps = strcmp(verb, "dump") == 0;
-    if (!dumps && strcmp(verb, "verify") != 0) {
-        return hd_cmd_usage(a->self, "edits: dump [PATH], verify [PATH] or accept DIR is expected");
+    if ((!dumps && strcmp(verb, "verify") != 0) || argc > 3) {
+        return hd_cmd_usage(a->self,
+                            "edits: dump [PATH], verify [PATH], repair DIR OTHER or accept "
+                            "DIR is expected");
     }
     const char *path = argc > 2 ? argv[2] : hd_admin_meta_dir(a, dir);
     int err = find_files(&e, path);

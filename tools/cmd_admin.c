@@ -25,6 +25,7 @@ static const char usage[] =
     "  scan [NODE] [--json]           verifies all replicas now, of one node or of all\n"
     "  cluster [--json]               identity and log positions of meta\n"
     "  edits dump|verify [PATH]       records of the edit log; what of it is proven good\n"
+    "  edits repair DIR OTHER         writes what is damaged anew from another copy of the log\n"
     "  edits accept DIR               starts from this metadata directory, whatever others have\n"
     "  image dump|verify|stats [PATH] keys of an image; is it good; what is in it\n"
     "  hadoop-conf DIR                writes core-site.xml and hdfs-site.xml for Hadoop's "
@@ -182,7 +183,7 @@ static const struct subcommand {
     {"cluster", CALL_TIMEOUT_MS, 0, do_cluster},
     {"promote", 0, 0, hd_admin_promote},
     {"hadoop-conf", 0, 1, do_hadoop_conf},
-    {"edits", 0, 2, hd_admin_edits},
+    {"edits", 0, 3, hd_admin_edits},
     {"image", 0, 2, hd_admin_image},
     {"scan", CALL_TIMEOUT_MS, 1, hd_admin_scan},
 };

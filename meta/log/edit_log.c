@@ -108,8 +108,8 @@ static int check_names(struct hd_edit_log *l)
         if (i > 0 && s->first != s[-1].last + 1) {
             return hd_fail(-HD_E_CORRUPT,
                            "%s: the log has a gap: txids %" PRIu64 " to %" PRIu64
-                           " are in no segment; take them from another copy of the log (howdah "
-                           "admin edits repair --from DIR), or promote the secondary",
+                           " are in no segment; take them from another copy of the log "
+                           "(howdah admin edits repair DIR OTHER), or promote the secondary",
                            dir_of(l), s[-1].last + 1, s->first - 1);
         }
     }

@@ -210,7 +210,8 @@ int hd_segment_end_check(const struct hd_segment_reader *r, struct hd_txid last)
     if (r->end != HD_RECORD_GOOD || r->offset != r->size) {
         return hd_fail(-HD_E_CORRUPT,
                        "%s: offset %" PRIu64 ": no good record where txid %" PRIu64
-                       " should be; restore the file from the secondary's copy of it",
+                       " should be; take it from another copy of the log (howdah admin edits "
+                       "repair DIR OTHER), or promote the secondary",
                        r->path, r->offset, r->next.v);
     }
     if (r->next.v != last.v + 1) {

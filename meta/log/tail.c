@@ -25,8 +25,9 @@ static int damaged(const struct hd_segment_reader *r, const char *why)
 {
     return hd_fail(-HD_E_CORRUPT,
                    "%s: offset %" PRIu64 ": the record of txid %" PRIu64
-                   " is damaged: %s; not starting without it. Restore the file from the "
-                   "secondary's copy, or cut it at this offset to give up what follows",
+                   " is damaged: %s; not starting without it. Take it from another copy of the "
+                   "log (howdah admin edits repair DIR OTHER), promote the secondary, or cut the "
+                   "file at this offset to give up what follows",
                    r->path, r->offset, r->next.v, why);
 }
 

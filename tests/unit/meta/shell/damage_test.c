@@ -7,6 +7,7 @@
  */
 #include "tests/unit/meta/shell/store_rig.h"
 #include "fs/base/prng.h"
+#include "meta/log/mend.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -384,6 +385,47 @@ ATF_TC_BODY(flipped_bits_lose_nothing_unseen, tc)
     rig_done(&rig);
 }
 
+/* The other copy has the same records in other segments, as a secondary's has. */
+ATF_TC_WITHOUT_HEAD(a_log_is_mended_from_another_copy);
+ATF_TC_BODY(a_log_is_mended_from_another_copy, tc)
+{
+    static const char *const commands[] = {
+        "printf X | dd of=$(ls a/edits_0* | head -1) bs=1 seek=500 conv=notrunc status=none",
+        "printf X | dd of=$(ls a/edits_in* | tail -1) bs=1 seek=300 conv=notrunc status=none",
+        "rm $(ls a/edits_0* | sed -n 2p)",
+        "truncate -s 200 $(ls a/edits_0* | head -1)",
+        "printf XXXX | dd of=$(ls a/edits_0* | tail -1) bs=1 seek=0 conv=notrunc status=none",
+    };
+    rig_init(&rig, "a");
+    for (int i = 0; i < 3; i++) {
+        rig_begin(&rig);
+        rig_work(&rig, 20);
+        rig_kill(&rig);
+    }
+    shell("mkdir good && cp -a a good/ && cp -a a other");
+    rig.dirs = "other"; /* a start ends the segment, and the next one begins another */
+    rig_begin(&rig);
+    rig_kill(&rig);
+    rig.dirs = "a";
+    for (size_t i = 0; i < HD_ARRAY_COUNT(commands); i++) {
+        restore();
+        ATF_REQUIRE_EQ(hd_dir_remove("a/view"), 0); /* all of the log is needed */
+        shell(commands[i]);
+        ATF_CHECK_MSG(rig_open(&rig) < 0, "%s: opened", commands[i]);
+        rig_kill(&rig);
+        hd_store_close(&rig.s);
+        ATF_REQUIRE_EQ_MSG(hd_edits_mend("a", "other", NULL, NULL), 0, "%s: %s", commands[i],
+                           hd_fail_text());
+        ATF_REQUIRE_EQ_MSG(rig_open(&rig), 0, "%s: %s", commands[i], hd_fail_text());
+        ATF_CHECK(!rig.gone_astray);
+    }
+    rig_kill(&rig);
+    shell("rm $(ls other/edits_0* | head -1); rm $(ls a/edits_0* | sed -n 2p); rm -f "
+          "$(ls other/edits_0* | head -1)");
+    ATF_CHECK_EQ(hd_edits_mend("a", "other", NULL, NULL), -ENOENT);
+    rig_done(&rig);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, one_fault_is_mended_or_refused);
@@ -391,5 +433,6 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, without_a_view_damaged_images_and_segments_are_mended_or_refused);
     ATF_TP_ADD_TC(tp, every_prefix_of_the_log_is_its_whole_records);
     ATF_TP_ADD_TC(tp, flipped_bits_lose_nothing_unseen);
+    ATF_TP_ADD_TC(tp, a_log_is_mended_from_another_copy);
     return atf_no_error();
 }
