@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { VISIBLE_TIMEOUT_MS = 1000 };
+enum {
+    VISIBLE_TIMEOUT_MS = 400,        /* of a holder that is trusted */
+    VISIBLE_AGAIN_TIMEOUT_MS = 2000, /* of one that failed just now */
+};
 
 struct hd_blocks *hd_blocks_ref(struct hd_blocks *b)
 {
@@ -47,7 +50,8 @@ static int visible_length(struct hd_fs *fs, Hdw__LocatedBlock *lb, uint64_t *ret
             err = hd_call_node(fs, id->ip_addr, (int)id->ipc_port, HD_CLIENT_DATANODE_PROTOCOL,
                                "getReplicaVisibleLength", &request.base,
                                &hdw__get_replica_visible_length_response__descriptor, &arena,
-                               VISIBLE_TIMEOUT_MS, (ProtobufCMessage **)(void *)&response);
+                               pass == 0 ? VISIBLE_TIMEOUT_MS : VISIBLE_AGAIN_TIMEOUT_MS,
+                               (ProtobufCMessage **)(void *)&response);
             if (err == 0) {
                 *ret = HD_MAX(response->length, lb->b->num_bytes);
                 return 0;
