@@ -648,6 +648,20 @@ const char *sim_meta_replicas(struct sim *s, uint64_t id)
     return text;
 }
 
+uint32_t sim_meta_elsewhere(struct sim *s, uint64_t id, int n, uint32_t *ret_wanted)
+{
+    struct hd_meta *core = sim_active(s)->core;
+    struct hd_blk *b = hd_ns_block(&core->ns, (struct hd_block_id){id});
+    uint32_t count = 0;
+    *ret_wanted = HD_MIN((uint32_t)b->file->replication, hd_nodes_in_service(core));
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_replica *r = &hd_blk_replicas(b)[i];
+        const struct hd_node *node = hd_nodes_of_storage(&core->nodes, r->storage);
+        count += r->state == HD_REPLICA_FINALIZED && atoi(node->uuid + 5) != n;
+    }
+    return count;
+}
+
 bool sim_meta_file_block(struct sim *s, const char *path, uint32_t i, struct sim_block *ret)
 {
     struct hd_ns *ns = &sim_active(s)->core->ns;

@@ -66,39 +66,35 @@ static int state_of(struct sim *s, int n)
     return -1;
 }
 
-/*
- * Finished replicas of it elsewhere, also on nodes that are down: the sound ones, or all that meta
- * can take for sound, as nobody has read them since they rotted.
- */
-static int others(struct sim *s, int n, const struct sim_replica *r, bool sound)
+/* Finished replicas of it elsewhere, also on nodes that are down; rotten ones, as nobody knows. */
+static int others(struct sim *s, int n, const struct sim_replica *r)
 {
     int count = 0;
     for (int i = 0; i < s->node_count; i++) {
         const struct sim_replica *o = sim_replica_find(s, i, r->r.id.v);
-        count += i != n && o != NULL && !(sound && o->rotten) &&
-                 o->r.state == HD_REPLICA_FINALIZED && o->r.gs.v == r->r.gs.v &&
-                 o->r.size_bytes == r->r.size_bytes;
+        count += i != n && o != NULL && o->r.state == HD_REPLICA_FINALIZED &&
+                 o->r.gs.v == r->r.gs.v && o->r.size_bytes == r->r.size_bytes;
     }
     return count;
 }
 
-/* Is every closed block of the node somewhere else, too? */
-static void check_drained(struct sim *s, int n)
+/* Is every block of the node that was closed before `since` somewhere else, too? */
+static void check_drained(struct sim *s, int n, int64_t since)
 {
     bool quiet = s->harmed_us + QUIET_US < s->now_us;
     for (const struct sim_replica *r = s->nodes[n]->replicas; r != NULL; r = r->next) {
         struct sim_block b;
-        bool closed = !r->rotten && sim_meta_next_block(s, r->r.id.v - 1, &b) &&
-                      b.id == r->r.id.v && b.complete && b.gs == r->r.gs.v &&
-                      r->r.state == HD_REPLICA_FINALIZED;
-        uint32_t want = closed ? HD_MIN(b.replication, (uint32_t)s->node_count - 1) : 0;
-        uint32_t there = closed ? (uint32_t)others(s, n, r, true) : 0;
-        if (closed && (there == 0 || (quiet && (uint32_t)others(s, n, r, false) < want))) {
+        bool closed = !r->rotten && r->finalized_us < since &&
+                      sim_meta_next_block(s, r->r.id.v - 1, &b) && b.id == r->r.id.v &&
+                      b.complete && b.gs == r->r.gs.v && r->r.state == HD_REPLICA_FINALIZED;
+        uint32_t want = 0;
+        uint32_t counted = closed ? sim_meta_elsewhere(s, b.id, n, &want) : 0;
+        if (closed && (others(s, n, r) == 0 || (quiet && counted < want))) {
             sim_fail(
                 s,
                 "node %d is decommissioned, and blk_%llu has %u of %u replicas elsewhere; meta "
                 "knows%s",
-                n, (unsigned long long)b.id, there, want, sim_meta_replicas(s, b.id));
+                n, (unsigned long long)b.id, counted, want, sim_meta_replicas(s, b.id));
         }
     }
 }
@@ -140,6 +136,7 @@ static void switch_off(struct sim *s, int n, bool empty)
 
 static void take_out(struct sim *s, int n, bool decommission)
 {
+    int64_t since = s->now_us;
     int wanted = decommission ? HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONED
                               : HDW__NODE_ADMIN_STATE__NODE_IN_MAINTENANCE;
     set_state(s, n,
@@ -152,7 +149,7 @@ static void take_out(struct sim *s, int n, bool decommission)
         }
         sim_trace(s, "operator: node %d is out of service", n);
         if (decommission && sim_meta_serves(sim_active(s))) {
-            check_drained(s, n);
+            check_drained(s, n, since);
         }
         if (sim_chance(s, 500000)) {
             switch_off(s, n, decommission);

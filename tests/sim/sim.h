@@ -268,6 +268,9 @@ bool sim_meta_next_block(struct sim *s, uint64_t after, struct sim_block *ret);
 /* Where meta believes its replicas to be: "DS-1-0-0:2 ..." (enum hd_replica_state). */
 const char *sim_meta_replicas(struct sim *s, uint64_t id);
 
+/* How many finished replicas meta counts on other nodes than n, and how many there should be. */
+uint32_t sim_meta_elsewhere(struct sim *s, uint64_t id, int n, uint32_t *ret_wanted);
+
 /* The i-th block of a file; false: no such file or block. */
 bool sim_meta_file_block(struct sim *s, const char *path, uint32_t i, struct sim_block *ret);
 
