@@ -310,11 +310,16 @@ static void count_turn(struct hd_meta *m)
         return;
     }
     n->count_turn = m->turn;
-    n->in_service = 0;
+    n->in_service = n->expected = 0;
     n->many_racks = false;
     for (uint32_t i = 0; i < n->count; i++) {
         const struct hd_node *node = n->all[i];
-        if (node->state == HD_NODE_DEAD || !node->registered || node->duty != HD_DUTY_IN_SERVICE) {
+        if (node->duty != HD_DUTY_IN_SERVICE) {
+            continue;
+        }
+        bool here = node->state != HD_NODE_DEAD && node->registered;
+        n->expected += here || !hd_meta_past(m, node->heard, m->o.lease_hard_ms);
+        if (!here) {
             continue;
         }
         n->in_service++;
@@ -327,6 +332,12 @@ uint32_t hd_nodes_in_service(struct hd_meta *m)
 {
     count_turn(m);
     return m->nodes.in_service;
+}
+
+uint32_t hd_nodes_expected(struct hd_meta *m)
+{
+    count_turn(m);
+    return m->nodes.expected;
 }
 
 bool hd_nodes_many_racks(struct hd_meta *m)

@@ -129,8 +129,9 @@ struct hd_nodes {
     struct hd_storage **storages;
     uint32_t storage_count, storage_capacity;
     uint32_t draining;   /* nodes that drain.c has to look after */
-    uint64_t count_turn; /* when the next two were counted */
+    uint64_t count_turn; /* when the next three were counted */
     uint32_t in_service;
+    uint32_t expected; /* these, and those that died lately */
     bool many_racks;
     bool had_many_racks;      /* at the last periodic turn */
     struct hd_mono_ms judged; /* when slow nodes were looked for */
@@ -178,6 +179,7 @@ uint32_t hd_nodes_live(const struct hd_nodes *n); /* stale ones included */
 
 /* Nodes that may get replicas (full ones included), and whether they are on more than one rack. */
 uint32_t hd_nodes_in_service(struct hd_meta *m);
+uint32_t hd_nodes_expected(struct hd_meta *m); /* those that died lately included */
 bool hd_nodes_many_racks(struct hd_meta *m);
 
 /* The durable wish about the node has changed, or the node has just become known. */

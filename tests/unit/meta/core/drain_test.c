@@ -250,6 +250,45 @@ ATF_TC_BODY(where_fewer_nodes_are_left_than_replicas_one_on_each_is_enough, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_node_that_died_lately_is_waited_for_where_nodes_are_few);
+ATF_TC_BODY(a_node_that_died_lately_is_waited_for_where_nodes_are_few, tc)
+{
+    struct world w;
+    some_nodes(&w, 4);
+    Hdw__ExtendedBlock *b = do_write(&w, "/f", 10);
+    nodes_pass(&w, 1, 4, 6000);
+    int gone = 1;
+    while (count_of(&w, b).live == 3 && gone <= 4) { /* one that has none of it */
+        bool has = false;
+        for (size_t i = 0; i < 3; i++) {
+            has |= holder_of(&w, "/f", i) == gone;
+        }
+        if (!has) {
+            break;
+        }
+        gone++;
+    }
+    close_conn(&w, gone);
+    live_on(&w, 4, gone, 5000);
+    int n = gone % 4 + 1;
+    decommission(&w, n);
+    live_on(&w, 4, gone, 10000);
+    ATF_CHECK_EQ(state_of(&w, n), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONING);
+    node_start(&w, gone); /* and takes a copy */
+    live_on(&w, 4, 0, 10000);
+    ATF_CHECK_EQ(state_of(&w, n), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONED);
+    ATF_CHECK_EQ(count_of(&w, b).live, 3);
+    recommission(&w, n);
+    live_on(&w, 4, 0, 4000);
+    close_conn(&w, gone);
+    w.m->o.lease_hard_ms = 20000;
+    live_on(&w, 4, gone, 5000);
+    decommission(&w, n);
+    live_on(&w, 4, gone, 30000); /* it is not expected back any more */
+    ATF_CHECK_EQ(state_of(&w, n), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONED);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(the_last_block_of_an_open_file_holds_the_node_back);
 ATF_TC_BODY(the_last_block_of_an_open_file_holds_the_node_back, tc)
 {
@@ -546,6 +585,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_node_that_is_not_in_service_gets_no_blocks);
     ATF_TP_ADD_TC(tp, recommission_trims_what_is_too_many);
     ATF_TP_ADD_TC(tp, where_fewer_nodes_are_left_than_replicas_one_on_each_is_enough);
+    ATF_TP_ADD_TC(tp, a_node_that_died_lately_is_waited_for_where_nodes_are_few);
     ATF_TP_ADD_TC(tp, the_last_block_of_an_open_file_holds_the_node_back);
     ATF_TP_ADD_TC(tp, replicas_that_come_during_the_walk_are_seen);
     ATF_TP_ADD_TC(tp, nothing_is_copied_for_a_node_in_maintenance_until_its_time_is_up);
