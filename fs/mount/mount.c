@@ -19,6 +19,9 @@ int hd_mount_caller(struct hd_mount *m, fuse_req_t req, struct hd_fs **ret)
 
 int hd_mount_errno(int err)
 {
+    if (err == -HD_E_STANDBY || err == -HD_E_FENCED) {
+        return EIO; /* nobody serves, and the retry time is over */
+    }
     int e = hd_error_errno(err);
     switch (e) { /* numbers of the system: most go through as they are */
     case ECONNREFUSED:

@@ -10,7 +10,8 @@ ATF_TC_BODY(trouble_on_the_way_is_eio_and_the_rest_is_itself, tc)
 {
     static const int trouble[] = {-ECONNREFUSED,    -ETIMEDOUT,   -EPIPE,
                                   -EHOSTUNREACH,    -HD_E_CLOSED, -HD_E_IO,
-                                  -HD_E_RPC_SERVER, -ENODEV,      -HD_E_MISSING_BLOCK};
+                                  -HD_E_RPC_SERVER, -ENODEV,      -HD_E_MISSING_BLOCK,
+                                  -HD_E_STANDBY,    -HD_E_FENCED};
     static const int same[] = {-ENOENT, -EACCES,  -EPERM,  -EEXIST, -ENOTEMPTY, -EOPNOTSUPP,
                                -ENOSPC, -ENODATA, -ESTALE, -EFBIG,  -EINVAL};
     for (size_t i = 0; i < HD_ARRAY_COUNT(trouble); i++) {
