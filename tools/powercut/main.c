@@ -3,7 +3,7 @@
  * killed; its files are as the page cache had them. `undo` takes back what no sync made durable, or
  * a part of it that the seed draws, as a disk may have kept it. See howdah-powercut(1).
  *
- *   journal.h  what the journal holds          preload.c  who writes it
+ *   journal.h  what the journal holds          preload.c, calls.c  who writes it
  *   load.c     reading it, what is durable      contents.c bytes of files     names.c  directories
  */
 #include "fs/base/error.h"

@@ -15,22 +15,19 @@
  * other processes, io_uring. One process at a time writes a journal. Every call is the raw system
  * call, so nothing here calls itself.
  */
+#include "tools/powercut/preload.h"
 #include "tools/powercut/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-enum { DIRS_MAX = 32, CACHE_SLOTS = 4096, JOURNAL_FD_MIN = 700, IOV_LIMIT = 1024 };
+enum { DIRS_MAX = 32, CACHE_SLOTS = 4096, JOURNAL_FD_MIN = 700 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char dirs[DIRS_MAX][PATH_MAX];
@@ -394,7 +391,7 @@ static int open_noted(int at, const char *path, int flags, mode_t mode)
     return fd;
 }
 
-static int open_any(int at, const char *path, int flags, mode_t mode)
+int hd_powercut_open(int at, const char *path, int flags, mode_t mode)
 {
     if (on && (flags & (O_CREAT | O_TRUNC)) != 0 && (flags & O_TMPFILE) != O_TMPFILE) {
         return open_noted(at, path, flags, mode);
@@ -418,7 +415,7 @@ static void note_created(const struct place *p, enum hd_powercut_type type)
     errno = e;
 }
 
-static int unlink_noted(int at, const char *path, int flags)
+int hd_powercut_unlink(int at, const char *path, int flags)
 {
     pthread_mutex_lock(&lock);
     struct place p = place_of(at, path);
@@ -445,7 +442,7 @@ static int unlink_noted(int at, const char *path, int flags)
     return rc;
 }
 
-static int rename_noted(int at, const char *from, int at2, const char *to, unsigned flags)
+int hd_powercut_rename(int at, const char *from, int at2, const char *to, unsigned flags)
 {
     pthread_mutex_lock(&lock);
     struct place p = place_of(at, from);
@@ -487,7 +484,7 @@ static int rename_noted(int at, const char *from, int at2, const char *to, unsig
     return rc;
 }
 
-static int mkdir_noted(int at, const char *path, mode_t mode)
+int hd_powercut_mkdir(int at, const char *path, mode_t mode)
 {
     pthread_mutex_lock(&lock);
     struct place p = place_of(at, path);
@@ -500,7 +497,7 @@ static int mkdir_noted(int at, const char *path, mode_t mode)
     return rc;
 }
 
-static int link_noted(int at, const char *from, int at2, const char *to, int flags)
+int hd_powercut_link(int at, const char *from, int at2, const char *to, int flags)
 {
     pthread_mutex_lock(&lock);
     struct place p = place_of(at2, to);
@@ -530,15 +527,6 @@ static void note_intent(int fd, int64_t offset, uint64_t size)
     errno = e;
 }
 
-static uint64_t iov_bytes(const struct iovec *iov, int count)
-{
-    uint64_t n = 0;
-    for (int i = 0; i < count && i < IOV_LIMIT; i++) {
-        n += iov[i].iov_len;
-    }
-    return n;
-}
-
 /* Is it worth taking the lock? */
 static bool may_be_watched(int fd)
 {
@@ -549,21 +537,24 @@ static bool may_be_watched(int fd)
     return yes;
 }
 
-#define NOTED_WRITE(fd, offset, size, call)                                                        \
-    ({                                                                                             \
-        bool watched_ = may_be_watched(fd);                                                        \
-        if (watched_) {                                                                            \
-            pthread_mutex_lock(&lock);                                                             \
-            note_intent((fd), (offset), (size));                                                   \
-        }                                                                                          \
-        ssize_t n_ = (call);                                                                       \
-        if (watched_) {                                                                            \
-            pthread_mutex_unlock(&lock);                                                           \
-        }                                                                                          \
-        n_;                                                                                        \
-    })
+bool hd_powercut_begin_write(int fd, int64_t offset, uint64_t size)
+{
+    if (!may_be_watched(fd)) {
+        return false;
+    }
+    pthread_mutex_lock(&lock);
+    note_intent(fd, offset, size);
+    return true;
+}
 
-static int resize_noted(int fd, off_t size)
+void hd_powercut_end_write(bool begun)
+{
+    if (begun) {
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+int hd_powercut_resize(int fd, off_t size)
 {
     struct stat st;
     pthread_mutex_lock(&lock);
@@ -575,7 +566,7 @@ static int resize_noted(int fd, off_t size)
     return rc;
 }
 
-static int allocate_noted(int fd, int mode, off_t offset, off_t size)
+int hd_powercut_allocate(int fd, int mode, off_t offset, off_t size)
 {
     struct stat st;
     pthread_mutex_lock(&lock);
@@ -593,7 +584,7 @@ static int allocate_noted(int fd, int mode, off_t offset, off_t size)
 }
 
 /* A sync covers what was recorded before it began, and only if it succeeded. */
-static int sync_noted(long call, int fd)
+int hd_powercut_sync(long call, int fd)
 {
     struct stat st;
     uint64_t number = 0;
@@ -619,281 +610,12 @@ static int sync_noted(long call, int fd)
     return rc;
 }
 
-/* --- the functions of libc that are taken over --- */
-
-#define MODE_ARGUMENT(flags)                                                                       \
-    ({                                                                                             \
-        mode_t mode_ = 0;                                                                          \
-        if (((flags) & (O_CREAT | O_TMPFILE)) != 0) {                                              \
-            va_list args_;                                                                         \
-            va_start(args_, flags);                                                                \
-            mode_ = va_arg(args_, mode_t);                                                         \
-            va_end(args_);                                                                         \
-        }                                                                                          \
-        mode_;                                                                                     \
-    })
-
-int __open_2(const char *path, int flags);
-int __open64_2(const char *path, int flags);
-int __openat_2(int at, const char *path, int flags);
-int __openat64_2(int at, const char *path, int flags);
-
-int open(const char *path, int flags, ...)
-{
-    return open_any(AT_FDCWD, path, flags, MODE_ARGUMENT(flags));
-}
-
-int open64(const char *path, int flags, ...)
-{
-    return open_any(AT_FDCWD, path, flags, MODE_ARGUMENT(flags));
-}
-
-int openat(int at, const char *path, int flags, ...)
-{
-    return open_any(at, path, flags, MODE_ARGUMENT(flags));
-}
-
-int openat64(int at, const char *path, int flags, ...)
-{
-    return open_any(at, path, flags, MODE_ARGUMENT(flags));
-}
-
-int __open_2(const char *path, int flags)
-{
-    return open_any(AT_FDCWD, path, flags, 0);
-}
-
-int __open64_2(const char *path, int flags)
-{
-    return open_any(AT_FDCWD, path, flags, 0);
-}
-
-int __openat_2(int at, const char *path, int flags)
-{
-    return open_any(at, path, flags, 0);
-}
-
-int __openat64_2(int at, const char *path, int flags)
-{
-    return open_any(at, path, flags, 0);
-}
-
-int creat(const char *path, mode_t mode)
-{
-    return open_any(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
-}
-
-int creat64(const char *path, mode_t mode)
-{
-    return open_any(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
-}
-
-ssize_t write(int fd, const void *data, size_t size)
-{
-    return NOTED_WRITE(fd, -1, size, syscall(SYS_write, fd, data, size));
-}
-
-ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
-{
-    return NOTED_WRITE(fd, offset, size, syscall(SYS_pwrite64, fd, data, size, offset));
-}
-
-ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
-{
-    return NOTED_WRITE(fd, offset, size, syscall(SYS_pwrite64, fd, data, size, offset));
-}
-
-ssize_t writev(int fd, const struct iovec *iov, int count)
-{
-    return NOTED_WRITE(fd, -1, iov_bytes(iov, count), syscall(SYS_writev, fd, iov, count));
-}
-
-ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
-{
-    return NOTED_WRITE(fd, offset, iov_bytes(iov, count),
-                       syscall(SYS_pwritev, fd, iov, count, offset, 0));
-}
-
-ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t offset)
-{
-    return NOTED_WRITE(fd, offset, iov_bytes(iov, count),
-                       syscall(SYS_pwritev, fd, iov, count, offset, 0));
-}
-
-ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
-{
-    return NOTED_WRITE(fd, offset, iov_bytes(iov, count),
-                       syscall(SYS_pwritev2, fd, iov, count, offset, 0, flags));
-}
-
-/* What <sys/uio.h> makes of pwritev2 where off_t is off64_t by choice of the caller. */
-ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags);
-
-ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
-{
-    return pwritev2(fd, iov, count, offset, flags);
-}
-
-ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t size,
-                        unsigned flags)
-{
-    return NOTED_WRITE(out, out_at != NULL ? *out_at : -1, size,
-                       syscall(SYS_copy_file_range, in, in_at, out, out_at, size, flags));
-}
-
-ssize_t sendfile(int out, int in, off_t *at, size_t size)
-{
-    return NOTED_WRITE(out, -1, size, syscall(SYS_sendfile, out, in, at, size));
-}
-
-ssize_t sendfile64(int out, int in, off64_t *at, size_t size)
-{
-    return NOTED_WRITE(out, -1, size, syscall(SYS_sendfile, out, in, at, size));
-}
-
-ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned flags)
-{
-    return NOTED_WRITE(out, out_at != NULL ? *out_at : -1, size,
-                       syscall(SYS_splice, in, in_at, out, out_at, size, flags));
-}
-
-int ftruncate(int fd, off_t size)
-{
-    return resize_noted(fd, size);
-}
-
-int ftruncate64(int fd, off64_t size)
-{
-    return resize_noted(fd, size);
-}
-
-int truncate(const char *path, off_t size)
-{
-    int fd = raw_open(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    int rc = resize_noted(fd, size);
-    int e = errno;
-    raw_close(fd);
-    errno = e;
-    return rc;
-}
-
-int truncate64(const char *path, off64_t size)
-{
-    return truncate(path, size);
-}
-
-int fallocate(int fd, int mode, off_t offset, off_t size)
-{
-    return allocate_noted(fd, mode, offset, size);
-}
-
-int fallocate64(int fd, int mode, off64_t offset, off64_t size)
-{
-    return allocate_noted(fd, mode, offset, size);
-}
-
-int posix_fallocate(int fd, off_t offset, off_t size)
-{
-    int e = errno;
-    int rc = allocate_noted(fd, 0, offset, size) == 0 ? 0 : errno;
-    errno = e;
-    return rc;
-}
-
-int posix_fallocate64(int fd, off64_t offset, off64_t size)
-{
-    return posix_fallocate(fd, offset, size);
-}
-
-int fsync(int fd)
-{
-    return sync_noted(SYS_fsync, fd);
-}
-
-int fdatasync(int fd)
-{
-    return sync_noted(SYS_fdatasync, fd);
-}
-
-/* A disk may do less than everything at any time: nothing is made durable by these two here. */
-void sync(void)
-{
-    syscall(SYS_sync);
-}
-
-int syncfs(int fd)
-{
-    return (int)syscall(SYS_syncfs, fd);
-}
-
-int rename(const char *from, const char *to)
-{
-    return rename_noted(AT_FDCWD, from, AT_FDCWD, to, 0);
-}
-
-int renameat(int at, const char *from, int at2, const char *to)
-{
-    return rename_noted(at, from, at2, to, 0);
-}
-
-int renameat2(int at, const char *from, int at2, const char *to, unsigned flags)
-{
-    return rename_noted(at, from, at2, to, flags);
-}
-
-int unlink(const char *path)
-{
-    return unlink_noted(AT_FDCWD, path, 0);
-}
-
-int unlinkat(int at, const char *path, int flags)
-{
-    return unlink_noted(at, path, flags);
-}
-
-int rmdir(const char *path)
-{
-    return unlink_noted(AT_FDCWD, path, AT_REMOVEDIR);
-}
-
-int remove(const char *path)
-{
-    int rc = unlink_noted(AT_FDCWD, path, 0);
-    return rc < 0 && errno == EISDIR ? unlink_noted(AT_FDCWD, path, AT_REMOVEDIR) : rc;
-}
-
-int mkdir(const char *path, mode_t mode)
-{
-    return mkdir_noted(AT_FDCWD, path, mode);
-}
-
-int mkdirat(int at, const char *path, mode_t mode)
-{
-    return mkdir_noted(at, path, mode);
-}
-
-int link(const char *from, const char *to)
-{
-    return link_noted(AT_FDCWD, from, AT_FDCWD, to, 0);
-}
-
-int linkat(int at, const char *from, int at2, const char *to, int flags)
-{
-    return link_noted(at, from, at2, to, flags);
-}
-
-void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+void hd_powercut_warn_mapped(int fd)
 {
     struct stat st;
-    if (fd >= 0 && on && (protection & PROT_WRITE) != 0 && (flags & MAP_SHARED) != 0) {
-        pthread_mutex_lock(&lock);
-        if (is_watched(fd, &st)) {
-            complain("writes through a shared mapping of a watched file are not followed");
-        }
-        pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&lock);
+    if (is_watched(fd, &st)) {
+        complain("writes through a shared mapping of a watched file are not followed");
     }
-    return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
+    pthread_mutex_unlock(&lock);
 }
