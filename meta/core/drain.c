@@ -69,7 +69,8 @@ static bool is_written_elsewhere(const struct hd_meta *m, struct hd_blk *b)
 
 /*
  * HDFS's rule, and a way out for small clusters: where fewer nodes are left than the block is to
- * have replicas, one on each of them is enough. A node that died lately is waited for.
+ * have replicas, one on each of them is enough. A node that died lately is waited for,
+ * and after a start it is not known for a while how many there are.
  */
 static bool needs(struct hd_meta *m, struct hd_blk *b, const struct hd_node *node)
 {
@@ -81,7 +82,9 @@ static bool needs(struct hd_meta *m, struct hd_blk *b, const struct hd_node *nod
     if (hd_node_in_maintenance(node)) {
         needed = HD_MIN(m->o.maintenance_replicas_min, hd_blk_expected(b));
     }
-    needed = HD_MIN(needed, HD_MAX(hd_nodes_expected(m), 1u));
+    if (hd_meta_past(m, m->started, m->o.lease_soft_ms)) {
+        needed = HD_MIN(needed, HD_MAX(hd_nodes_expected(m), 1u));
+    }
     return count.live < needed;
 }
 

@@ -234,9 +234,14 @@ ATF_TC_BODY(where_fewer_nodes_are_left_than_replicas_one_on_each_is_enough, tc)
 {
     struct world w;
     some_nodes(&w, 3);
+    w.m->o.lease_soft_ms = 0;
     Hdw__ExtendedBlock *b = do_write(&w, "/f", 10);
     nodes_pass(&w, 1, 3, 6000);
+    w.m->o.lease_soft_ms = 20000;
     decommission(&w, 1);
+    nodes_pass(&w, 1, 3, 3000); /* there may be others that have not come yet */
+    ATF_CHECK_EQ(state_of(&w, 1), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONING);
+    nodes_pass(&w, 1, 3, 12000);
     nodes_pass(&w, 1, 3, 3000);
     ATF_CHECK_EQ(state_of(&w, 1), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONED);
     decommission(&w, 2);
@@ -255,6 +260,7 @@ ATF_TC_BODY(a_node_that_died_lately_is_waited_for_where_nodes_are_few, tc)
 {
     struct world w;
     some_nodes(&w, 4);
+    w.m->o.lease_soft_ms = 0;
     Hdw__ExtendedBlock *b = do_write(&w, "/f", 10);
     nodes_pass(&w, 1, 4, 6000);
     int gone = 1;
@@ -294,6 +300,7 @@ ATF_TC_BODY(the_last_block_of_an_open_file_holds_the_node_back, tc)
 {
     struct world w;
     some_nodes(&w, 1);
+    w.m->o.lease_soft_ms = 0;
     do_create(&w, "/f", "writer");
     Hdw__LocatedBlock *l = do_add_block(&w, "/f", "writer", NULL);
     ATF_REQUIRE_EQ(l->n_locs, 1);
