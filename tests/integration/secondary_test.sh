@@ -117,6 +117,8 @@ the_secondarys_folder_replaces_metas_body() {
     ls "$D/secondary"
     rm -rf "$D/meta"
     cp -a "$D/secondary" "$D/meta"
+    howdah up --dir "$D" --no-mount # both are secondaries now: it is for the operator to say
+    howdah admin promote --yes || atf_fail "promote: $(tail -n 20 "$D/log/meta.log")"
     up_again
     until_true 30 healthy
     tree "$M" | cmp - before || atf_fail "the tree differs"
