@@ -48,7 +48,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         break;
     default:
-        (void)hd_inverse_decode(text, &inverse);
+        if (hd_inverse_decode(text, &inverse) == 0) {
+            for (size_t i = 0; i < HD_ARRAY_COUNT(inverse.args); i++) {
+                free(inverse.args[i]);
+            }
+        }
         break;
     }
     free(text);

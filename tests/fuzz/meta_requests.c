@@ -86,7 +86,8 @@ static char *take_text(struct input *in, struct hd_arena *a)
         return hd_arena_strn(a, some[kind % HD_ARRAY_COUNT(some)],
                              strlen(some[kind % HD_ARRAY_COUNT(some)]));
     }
-    size_t n = HD_MIN((size_t)take(in) * (kind == 255 ? 64 : 1), in->left);
+    size_t n = (size_t)take(in) * (kind == 255 ? 64 : 1);
+    n = HD_MIN(n, in->left);
     char *s = hd_arena_strn(a, (const char *)in->p, n);
     in->p += n;
     in->left -= n;
@@ -371,7 +372,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             n = protobuf_c_message_get_packed_size(m);
             n = n <= sizeof(body) ? protobuf_c_message_pack(m, body) : 0;
         } else {
-            n = HD_MIN((size_t)take(&in), in.left);
+            n = take(&in);
+            n = HD_MIN(n, in.left);
             memcpy(body, in.p, n);
             in.p += n;
             in.left -= n;
