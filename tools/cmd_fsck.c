@@ -172,8 +172,8 @@ static json_t *block_json(const struct hd_located_block *b, const Hdw__BlockHeal
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id", (json_int_t)b->id,
                      "generation_stamp", (json_int_t)b->genstamp, "length",
                      (json_int_t)b->size_bytes, "expected", (json_int_t)h->expected, "live",
-                     (json_int_t)h->live, "decommissioned", (json_int_t)h->decommissioned, "corrupt",
-                     (json_int_t)h->corrupt, "locations", nodes);
+                     (json_int_t)h->live, "decommissioned", (json_int_t)h->decommissioned,
+                     "corrupt", (json_int_t)h->corrupt, "locations", nodes);
 }
 
 static void add_file_json(struct fsck *k, const struct hd_sh_item *item,

@@ -192,8 +192,8 @@ void hd_quorum_answer(struct hd_quorum *q, const struct hd_quorum_answer *a, str
         return;
     }
     q->answered++;
-    if (a->answered && !a->accepted && a->epoch == q->o.epoch &&
-        a->owner == q->o.owner && a->stored_serial >= q->serial) {
+    if (a->answered && !a->accepted && a->epoch == q->o.epoch && a->owner == q->o.owner &&
+        a->stored_serial >= q->serial) {
         q->serial = a->stored_serial; /* our clock went back between two lives */
         begin_round(q, q->round, now.v);
         return;

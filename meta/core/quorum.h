@@ -89,7 +89,7 @@ struct hd_quorum_answer {
     uint64_t serial; /* of the request */
     bool answered;
     bool accepted;
-    uint64_t epoch;         /* what the witness has */
+    uint64_t epoch; /* what the witness has */
     uint64_t owner;
     uint64_t stored_serial; /* in that epoch */
 };
