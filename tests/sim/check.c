@@ -3,8 +3,7 @@
 #include "tests/sim/node.h"
 #include "tests/sim/sim.h"
 
-/* Sound, finished replicas of a block; *ret_other is another of what is there
- * of it, or NULL. */
+/* Sound, finished replicas of a block; *ret_other is another of what is there of it, or NULL. */
 static uint32_t count_replicas(struct sim *s, const struct sim_block *b,
                                const struct sim_replica **ret_other, int *ret_node)
 {

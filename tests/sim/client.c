@@ -220,8 +220,7 @@ static void close_file(struct sim_client *c, const char *path)
     }
 }
 
-/* What is there of a file whose writer stopped: all that was promised, and
- * nothing it never wrote.
+/* What is there of a file whose writer stopped: all that was promised, and nothing it never wrote.
  */
 static void settle_write(struct sim_client *c)
 {
@@ -266,8 +265,7 @@ static void settle_truncate(struct sim_client *c)
     t->size = (uint32_t)f->length;
 }
 
-/* The former life died in the middle of something: it happened or not, and
- * nothing else did. */
+/* The former life died in the middle of something: it happened or not, and nothing else did. */
 static void settle(struct sim_client *c)
 {
     struct pending *p = &c->pending;

@@ -1,8 +1,7 @@
 /*
- * Clients: random work in a directory of their own, against a naive model of
- * it, with the decisions of fs/client/core. Every answer has to be the model's;
- * what a dead client left half done has to be there whole or not at all, and
- * written files never shorter than what was flushed.
+ * Clients: random work in a directory of their own, against a naive model of it, with the
+ * decisions of fs/client/core. Every answer has to be the model's; what a dead client left half
+ * done has to be there whole or not at all, and written files never shorter than what was flushed.
  */
 #ifndef HD_TESTS_SIM_CLIENT_H
 #define HD_TESTS_SIM_CLIENT_H
@@ -35,15 +34,13 @@ void model_parent(const char *path, char out[MODEL_PATH_BYTES]);
 
 enum work { WORK_NONE, WORK_MKDIR, WORK_DELETE, WORK_RENAME, WORK_WRITE, WORK_TRUNCATE };
 
-/* What is under way, so that the client's next life can tell what became of it.
- */
+/* What is under way, so that the client's next life can tell what became of it. */
 struct pending {
     enum work work;
     char path[MODEL_PATH_BYTES];
     char to[MODEL_PATH_BYTES];
     bool old_may_stay; /* WRITE: the call that begins it has not been answered */
-    bool existed;      /* WRITE: there was a file (an older one, or the one appended
-                          to) */
+    bool existed;      /* WRITE: there was a file (an older one, or the one appended to) */
     uint32_t flushed;  /* bytes of data[] that were promised */
     uint32_t sent;     /* bytes of data[] that may be there */
     uint32_t size;     /* TRUNCATE: to */
@@ -72,16 +69,14 @@ void sim_client_check(struct sim *s, int i);
 int client_call(struct sim_client *c, const char *method, const ProtobufCMessage *q,
                 const ProtobufCMessageDescriptor *type, const void **ret);
 
-/* CLIENT_CALL(c, &err, "create", create, &request) -> const
- * Hdw__CreateResponse's address */
+/* CLIENT_CALL(c, &err, "create", create, &request) -> const Hdw__CreateResponse's address */
 #define CLIENT_CALL(c, method, lower, request, ret)                                                \
     client_call((c), (method), &(request)->base, &hdw__##lower##_response__descriptor,             \
                 (const void **)(ret))
 
 /* ---- writing (write.c) ---- */
 
-/* Writes pending->data[from..size) behind what the file has; from > 0 or
- * append: append. */
+/* Writes pending->data[from..size) behind what the file has; from > 0 or append: append. */
 struct write_job {
     const char *path;
     uint32_t from, size;
@@ -90,8 +85,7 @@ struct write_job {
     uint32_t replication;
 };
 
-/* 0: closed with all of it; an error of create or append; or 1: the writer lost
- * the file. */
+/* 0: closed with all of it; an error of create or append; or 1: the writer lost the file. */
 int client_write(struct sim_client *c, const struct write_job *job);
 
 #endif

@@ -1,10 +1,9 @@
 /*
  * Faults by chance, in rounds, and the end of all of them.
  *
- * They stay inside what is promised to be survived: bytes that were
- * acknowledged keep a holder. A replica is destroyed or spoilt only while two
- * sound ones are elsewhere, and a power cut takes loose bytes only from a node
- * whose peers have them.
+ * They stay inside what is promised to be survived: bytes that were acknowledged keep a holder.
+ * A replica is destroyed or spoilt only while two sound ones are elsewhere, and a power cut takes
+ * loose bytes only from a node whose peers have them.
  */
 #include "tests/sim/client.h"
 #include "tests/sim/node.h"
@@ -291,8 +290,7 @@ void sim_faults_start(struct sim *s)
     }
 }
 
-/* Scanners at work; after a minute also the full reports that nodes send from
- * time to time. */
+/* Scanners at work; after a minute also the full reports that nodes send from time to time. */
 static void scan_all(struct sim *s, void *arg)
 {
     intptr_t round = (intptr_t)arg;

@@ -1,16 +1,13 @@
 /*
- * Two metas: the secondary that follows, the witnesses, promotion and fencing;
- * meta/core/quorum.h and fs/wire/witness.h in a small shell, as
- * meta/shell/{ha,promote,secondary_tail}.c are the large one. The list of
- * witnesses is agreed on from the beginning: all nodes.
+ * Two metas: the secondary that follows, the witnesses, promotion and fencing; meta/core/quorum.h
+ * and fs/wire/witness.h in a small shell, as meta/shell/{ha,promote,secondary_tail}.c are the large
+ * one. The list of witnesses is agreed on from the beginning: all nodes.
  *
- *   follow      the secondary's fiber: fetches what is durable on the primary,
- * makes it durable settle      after each event of the quorum: answers leave,
- * witnesses are asked, or it is fenced promote     on the secondary: asks the
- * witnesses, claims the epoch, serves
+ *   follow      the secondary's fiber: fetches what is durable on the primary, makes it durable
+ *   settle      after each event of the quorum: answers leave, witnesses are asked, or it is fenced
+ *   promote     on the secondary: asks the witnesses, claims the epoch, serves
  *
- * Checked with every answer: nobody acknowledges a record that the newer
- * primary does not have.
+ * Checked with every answer: nobody acknowledges a record that the newer primary does not have.
  */
 #include "fs/wire/witness.h"
 #include "tests/sim/meta_impl.h"
@@ -221,9 +218,7 @@ void sim_ha_check_answer(struct sim_meta *m, uint64_t after)
 {
     struct sim *s = m->sim;
     if (s->won_epoch > m->epoch && after > s->won_txid) {
-        sim_fail(s,
-                 "%s acknowledges txid %llu in epoch %llu; epoch %llu began with "
-                 "txid %llu",
+        sim_fail(s, "%s acknowledges txid %llu in epoch %llu; epoch %llu began with txid %llu",
                  s->actors[m->index].name, (unsigned long long)after, (unsigned long long)m->epoch,
                  (unsigned long long)s->won_epoch, (unsigned long long)s->won_txid);
     }
@@ -240,8 +235,7 @@ static void forget_copy(struct sim_meta *m, uint64_t epoch)
     m->has_view = false;
 }
 
-/* What the primary has behind our last record, in the fiber's arena. NULL: it
- * does not serve us. */
+/* What the primary has behind our last record, in the fiber's arena. NULL: it does not serve us. */
 struct fetched {
     uint8_t *data;
     size_t size;
@@ -380,8 +374,7 @@ static void promote(struct sim *s, void *arg)
     }
 }
 
-/* Who is to be promoted: the secondary; of two that were fenced, who has most.
- */
+/* Who is to be promoted: the secondary; of two that were fenced, who has most. */
 static struct sim_meta *candidate(struct sim *s)
 {
     struct sim_meta *a = s->metas[0];
@@ -419,11 +412,11 @@ const char *sim_ha_unwell(struct sim *s)
     bool well = m->core != NULL && m->q.state == HD_QUORUM_BOTH && m->q.in_step && !m->q.doubt &&
                 other->core == NULL && !other->primary && !other->incomplete &&
                 other->durable == m->written;
-    snprintf(text, sizeof(text),
-             "meta %d serves %d in state %d, in step %d; the other is primary "
-             "%d, incomplete %d, has "
-             "%llu of %llu",
-             m->index, m->core != NULL, m->q.state, m->q.in_step, other->primary, other->incomplete,
-             (unsigned long long)other->durable, (unsigned long long)m->written);
+    snprintf(
+        text, sizeof(text),
+        "meta %d serves %d in state %d, in step %d; the other is primary %d, incomplete %d, has "
+        "%llu of %llu",
+        m->index, m->core != NULL, m->q.state, m->q.in_step, other->primary, other->incomplete,
+        (unsigned long long)other->durable, (unsigned long long)m->written);
     return well ? NULL : text;
 }

@@ -1,12 +1,12 @@
 /*
  * howdah-sim: runs seeds.
  *
- *   sim --seeds N [--first S]   N seeds, every eighth twice; one line at the
- * end sim --seed S [--verbose]    one seed, with its trace's hash
+ *   sim --seeds N [--first S]   N seeds, every eighth twice; one line at the end
+ *   sim --hours H [--first S]   as many seeds as make up so many simulated hours
+ *   sim --seed S [--verbose]    one seed, with its trace's hash
  *
- * A seed draws the size of the cluster and its faults, runs them under load,
- * ends the faults and waits until all is well again. Exit 1 at the first seed
- * that fails, with a line that repeats it.
+ * A seed draws the size of the cluster and its faults, runs them under load, ends the faults and
+ * waits until all is well again. Exit 1 at the first seed that fails, with a line that repeats it.
  */
 #include "tests/sim/client.h"
 #include "tests/sim/node.h"
@@ -111,22 +111,21 @@ static struct outcome run(uint64_t seed, bool verbose)
 static int one(uint64_t seed, bool verbose)
 {
     struct outcome o = run(seed, verbose);
-    printf("seed %llu: trace %016llx, %llu events, %llu operations, %.1f "
-           "simulated seconds\n",
+    printf("seed %llu: trace %016llx, %llu events, %llu operations, %.1f simulated seconds\n",
            (unsigned long long)seed, (unsigned long long)o.hash, (unsigned long long)o.events,
            (unsigned long long)o.operations, (double)o.us / 1e6);
     return 0;
 }
 
-static int many(uint64_t first, uint64_t count)
+static int many(uint64_t first, uint64_t count, double hours)
 {
     uint64_t operations = 0;
     int64_t us = 0;
-    for (uint64_t seed = first; seed - first < count; seed++) {
+    uint64_t seed = first;
+    for (; seed - first < count || (double)us < hours * 3.6e9; seed++) {
         struct outcome o = run(seed, false);
         if (seed % TWICE_EVERY == 0 && run(seed, false).hash != o.hash) {
-            printf("FAIL seed %llu: two runs have different traces; repeat: "
-                   "tests/sim/run --seed "
+            printf("FAIL seed %llu: two runs have different traces; repeat: tests/sim/run --seed "
                    "%llu --verbose\n",
                    (unsigned long long)seed, (unsigned long long)seed);
             return 1;
@@ -135,14 +134,14 @@ static int many(uint64_t first, uint64_t count)
         us += o.us;
     }
     printf("seeds %llu to %llu: all well, %llu operations, %.1f simulated hours\n",
-           (unsigned long long)first, (unsigned long long)(first + count - 1),
+           (unsigned long long)first, (unsigned long long)(seed - 1),
            (unsigned long long)operations, (double)us / 3.6e9);
     return 0;
 }
 
 static int usage(void)
 {
-    fputs("usage: sim --seeds N [--first S] | --seed S [--verbose]\n", stderr);
+    fputs("usage: sim --seeds N | --hours H [--first S] | --seed S [--verbose]\n", stderr);
     return EX_USAGE;
 }
 
@@ -151,6 +150,7 @@ int main(int argc, char **argv)
     uint64_t first = 1;
     uint64_t count = 0;
     uint64_t seed = 0;
+    double hours = 0;
     bool single = false;
     bool verbose = false;
     for (int i = 1; i < argc; i++) {
@@ -161,6 +161,8 @@ int main(int argc, char **argv)
             return usage();
         } else if (strcmp(argv[i], "--seeds") == 0) {
             count = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--hours") == 0) {
+            hours = strtod(argv[++i], NULL);
         } else if (strcmp(argv[i], "--first") == 0) {
             first = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--seed") == 0) {
@@ -174,5 +176,5 @@ int main(int argc, char **argv)
     if (single) {
         return one(seed, verbose);
     }
-    return count > 0 ? many(first, count) : usage();
+    return count > 0 || hours > 0 ? many(first, count, hours) : usage();
 }

@@ -1,17 +1,14 @@
 /*
  * meta: the real core in a simulated shell.
  *
- *   call -> hd_meta_step -> records -> log (framed, not yet synced) -> synced
- * -> replies, view
+ *   call -> hd_meta_step -> records -> log (framed, not yet synced) -> synced -> replies, view
  *
- * The log is a string of bytes of which a prefix is durable. A crash keeps some
- * of what was not synced, or none, and may tear or spoil what it keeps;
- * start-up reads the frames again and has to find every record that was
- * durable. Changes of the view reach the store some time after their records
- * are durable, so that a start-up replays a part of the log on an older view.
+ * The log is a string of bytes of which a prefix is durable. A crash keeps some of what was not
+ * synced, or none, and may tear or spoil what it keeps; start-up reads the frames again and has to
+ * find every record that was durable. Changes of the view reach the store some time after their
+ * records are durable, so that a start-up replays a part of the log on an older view.
  *
- * A seed may have two of them: the second follows the first's log and can be
- * promoted (ha.c).
+ * A seed may have two of them: the second follows the first's log and can be promoted (ha.c).
  */
 #include "tests/sim/meta_impl.h"
 #include "meta/core/block_map.h"
@@ -389,8 +386,7 @@ static void load_view(struct sim_meta *m, struct hd_meta *core)
     }
 }
 
-/* Every record in the log to core, as a start-up does; *ret_last is the last
- * good one. */
+/* Every record in the log to core, as a start-up does; *ret_last is the last good one. */
 static void replay_log(struct sim_meta *m, struct hd_meta *core, struct hd_kv_batch *puts,
                        uint64_t *ret_last)
 {
@@ -436,8 +432,7 @@ static void format(struct sim_meta *m)
     view_write(m, &puts);
 }
 
-/* From the view and the log, or, of a secondary that is promoted, from the log
- * alone. */
+/* From the view and the log, or, of a secondary that is promoted, from the log alone. */
 static void load(struct sim_meta *m)
 {
     HD_AUTO(hd_kv_batch_done) struct hd_kv_batch puts = {0};

@@ -82,9 +82,9 @@ void sim_meta_append(struct sim_meta *m, const uint8_t *data, size_t size);
 
 /* ---- ha.c ---- */
 
-void sim_ha_begin(struct sim_meta *m);  /* it serves from now on */
-void sim_ha_settle(struct sim_meta *m); /* does what its quorum asks for; it may
-                                           be fenced by that */
+void sim_ha_begin(struct sim_meta *m); /* it serves from now on */
+void sim_ha_settle(
+    struct sim_meta *m); /* does what its quorum asks for; it may be fenced by that */
 void sim_ha_follow(struct sim_meta *m); /* as secondary */
 void sim_ha_gone(struct sim_meta *m);   /* it has crashed */
 void sim_ha_check_answer(struct sim_meta *m, uint64_t after);

@@ -422,8 +422,7 @@ static void reread(struct sim *s, int n, bool power)
     }
 }
 
-/* May an unfinished replica lose its loose end: another running node holds as
- * much of it? */
+/* May an unfinished replica lose its loose end: another running node holds as much of it? */
 bool sim_node_spared(struct sim *s, int n, const struct sim_replica *r)
 {
     for (int i = 0; i < s->node_count; i++) {

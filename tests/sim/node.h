@@ -1,11 +1,9 @@
 /*
- * Data nodes: a store of replicas in memory on the rules of fs/data/core, and
- * the control of fs/data/shell in small: registration, heartbeats and their
- * commands, reports.
+ * Data nodes: a store of replicas in memory on the rules of fs/data/core, and the control of
+ * fs/data/shell in small: registration, heartbeats and their commands, reports.
  *
- * A replica's bytes survive a kill; a power cut takes what was not synced.
- * Calls that touch a replica happen when a message has arrived (sim_reach) and
- * cost no time by themselves.
+ * A replica's bytes survive a kill; a power cut takes what was not synced. Calls that touch a
+ * replica happen when a message has arrived (sim_reach) and cost no time by themselves.
  */
 #ifndef HD_TESTS_SIM_NODE_H
 #define HD_TESTS_SIM_NODE_H
@@ -64,8 +62,7 @@ void sim_node_empty(struct sim *s, int n);
 /* Destroys the replica as a dying disk does: nobody is told. */
 void sim_replica_lose(struct sim *s, int n, struct sim_replica *r);
 
-/* How many other running nodes hold a finished, sound replica of this stamp and
- * length. */
+/* How many other running nodes hold a finished, sound replica of this stamp and length. */
 int sim_replica_peers(struct sim *s, int n, const struct sim_replica *r);
 
 /* A set-up of WRITE_BLOCK has arrived: 0 or an error of hd_write_plan. */
@@ -82,8 +79,7 @@ int sim_node_finish(struct sim *s, int n, uint64_t id, uint64_t writer);
 /* A client's read. -HD_E_REPLICA_NOT_FOUND, -HD_E_CHECKSUM, or 0. */
 int sim_node_read(struct sim *s, int n, uint64_t id, uint64_t gs, uint64_t size, uint8_t *out);
 
-/* Copies a block that is being written from node `from` to node `to`; runs in
- * the client's fiber.
+/* Copies a block that is being written from node `from` to node `to`; runs in the client's fiber.
  */
 int sim_node_transfer_rbw(struct sim *s, int from, int to, uint64_t id, uint64_t gs,
                           uint64_t acked);

@@ -9,8 +9,7 @@
 
 enum { HEARTBEAT_US = 1000000, LOCATIONS_MAX = 16 };
 
-/* Blocks of deleted files come with this length: nobody waits to hear that they
- * are gone. */
+/* Blocks of deleted files come with this length: nobody waits to hear that they are gone. */
 #define NO_REPORT_BYTES ((uint64_t)INT64_MAX)
 
 struct sim_said {

@@ -12,8 +12,7 @@ void sim_node_says(struct sim *s, int n, const struct sim_replica *r, enum sim_n
 void sim_replica_remove(struct sim *s, int n, struct sim_replica *r);
 bool sim_node_spared(struct sim *s, int n, const struct sim_replica *r);
 
-/* Copies `bytes` of the replica setup->id, in the running fiber; reaches from
- * node to node. */
+/* Copies `bytes` of the replica setup->id, in the running fiber; reaches from node to node. */
 int sim_node_copy(struct sim *s, int from, int to, struct hd_write_setup *setup, uint64_t bytes);
 
 int sim_node_recovery_init(struct sim *s, int n, uint64_t id, uint64_t gs, uint64_t recovery_id,

@@ -1,15 +1,12 @@
 /*
- * The simulated world: one thread, discrete events, everything drawn from one
- * seed.
+ * The simulated world: one thread, discrete events, everything drawn from one seed.
  *
- * Actors are meta, data nodes and clients. What an actor does is written as
- * straight code in fibers, which sleep and wait; everything that crosses
- * between actors costs time and can fail. An actor that is killed loses its
- * fibers between two events and starts another life later. A fiber keeps its
- * heap memory in its arena, since it may never come back from a wait.
+ * Actors are meta, data nodes and clients. What an actor does is written as straight code in
+ * fibers, which sleep and wait; everything that crosses between actors costs time and can fail. An
+ * actor that is killed loses its fibers between two events and starts another life later. A fiber
+ * keeps its heap memory in its arena, since it may never come back from a wait.
  *
- * Times are microseconds of the simulation. sim_fail() ends the seed with one
- * line that repeats it.
+ * Times are microseconds of the simulation. sim_fail() ends the seed with one line that repeats it.
  */
 #ifndef HD_TESTS_SIM_SIM_H
 #define HD_TESTS_SIM_SIM_H
@@ -167,14 +164,13 @@ void sim_kill(struct sim *s, int actor); /* its fibers are gone at once */
 
 int64_t sim_delay(struct sim *s);
 
-/* A message from one actor to another: returns when it has arrived, or
- * -HD_E_CLOSED. */
+/* A message from one actor to another: returns when it has arrived, or -HD_E_CLOSED. */
 int sim_reach(struct sim *s, int from, int to);
 int sim_reach_within(struct sim *s, int from, int to, int64_t us);
 
 /*
- * One call to meta, once. 0 and *ret (in the fiber's arena), or the error with
- * *ret_text. *ret_lost says that there was no answer: it may have run or not.
+ * One call to meta, once. 0 and *ret (in the fiber's arena), or the error with *ret_text. *ret_lost
+ * says that there was no answer: it may have run or not.
  */
 struct sim_call {
     const char *protocol;
@@ -256,8 +252,7 @@ void sim_promote(struct sim *s, bool force);
 /* The view, the log and the memory say the same; fails otherwise. */
 void sim_meta_check(struct sim *s);
 
-/* What meta knows of a block; false: no more. Walks in the order of ids; start
- * with 0. */
+/* What meta knows of a block; false: no more. Walks in the order of ids; start with 0. */
 struct sim_block {
     uint64_t id, gs, size_bytes;
     uint32_t replication;

@@ -72,8 +72,7 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
     fflush(stdout);
-    printf("FAIL seed %llu at %.6f s: %s; repeat: tests/sim/run --seed %llu "
-           "--verbose\n",
+    printf("FAIL seed %llu at %.6f s: %s; repeat: tests/sim/run --seed %llu --verbose\n",
            (unsigned long long)s->seed, (double)s->now_us / 1e6, line, (unsigned long long)s->seed);
     fflush(stdout);
     _exit(1);
@@ -84,8 +83,7 @@ static void on_crash(int sig)
     char line[160];
     unsigned long long seed = current != NULL ? (unsigned long long)current->seed : 0;
     int size = snprintf(line, sizeof(line),
-                        "FAIL seed %llu: signal %d; repeat: tests/sim/run --seed "
-                        "%llu --verbose\n",
+                        "FAIL seed %llu: signal %d; repeat: tests/sim/run --seed %llu --verbose\n",
                         seed, sig, seed);
     ssize_t n = write(STDOUT_FILENO, line, (size_t)size);
     (void)n;

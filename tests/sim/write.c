@@ -1,6 +1,6 @@
 /*
- * Writing a file: fs/client's chain in small, one packet under way at a time,
- * with the decisions of fs/client/core/chain.h.
+ * Writing a file: fs/client's chain in small, one packet under way at a time, with the decisions of
+ * fs/client/core/chain.h.
  */
 #include "client_namenode.pb-c.h"
 #include "fs/base/error.h"
@@ -142,8 +142,7 @@ static int connect_chain(struct writer *w, enum hd_write_stage stage, uint64_t n
     return ch->count > 0 ? 0 : -HD_E_NO_NODES;
 }
 
-/* One packet; on failure *ret_bad is to blame, and nodes may have any part of
- * it. */
+/* One packet; on failure *ret_bad is to blame, and nodes may have any part of it. */
 static int send_packet(struct writer *w, const uint8_t *data, size_t size, bool sync, int *ret_bad)
 {
     struct chain *ch = &w->chain;
@@ -311,8 +310,7 @@ static int update_pipeline(struct writer *w, uint64_t gs)
     return err;
 }
 
-/* One more node with what is acknowledged so far. Failing is no reason to fail
- * the write. */
+/* One more node with what is acknowledged so far. Failing is no reason to fail the write. */
 static void replace_node(struct writer *w)
 {
     struct chain *ch = &w->chain;
@@ -443,8 +441,7 @@ static int tell_length(struct writer *w)
     return CLIENT_CALL(w->c, "fsync", fsync, &q, &r);
 }
 
-/* The block's part of the file up to `end` of the block, acknowledged, with
- * flushes on the way. */
+/* The block's part of the file up to `end` of the block, acknowledged, with flushes on the way. */
 static int write_block(struct writer *w, uint64_t end)
 {
     struct chain *ch = &w->chain;
