@@ -479,6 +479,21 @@ static bool order_copy(struct hd_meta *m, struct hd_blk *b, bool other_rack_only
     return true;
 }
 
+/* Copies that were not reported in time are given up. True: there were some. */
+static bool expire_copies(struct hd_meta *m, struct hd_repair *e)
+{
+    bool expired = false;
+    for (uint32_t i = 0; i < e->copy_count;) {
+        if (m->now.v >= e->copies[i].deadline.v) {
+            end_copy(m, e, i);
+            expired = true;
+        } else {
+            i++;
+        }
+    }
+    return expired;
+}
+
 /* Orders what the blocks of one queue need; those that get nothing go to its end. */
 static void work_queue(struct hd_meta *m, enum hd_repair_class class, int *orders, int *looks)
 {
@@ -489,6 +504,7 @@ static void work_queue(struct hd_meta *m, enum hd_repair_class class, int *order
         hd_list_remove(first);
         hd_list_push_back(&m->repairs.queues[class], first);
         struct hd_blk_count count = hd_blk_count(m, e->block);
+        expire_copies(m, e);
         if (m->now.v < e->not_before.v || count.live >= hd_nodes_in_service(m)) {
             continue;
         }
@@ -519,14 +535,7 @@ static void work_waiting(struct hd_meta *m)
     {
         struct hd_repair *e = HD_LIST_ENTRY(it, struct hd_repair, link);
         bool again = e->copy_count == 0 && m->now.v >= e->not_before.v;
-        for (uint32_t i = 0; i < e->copy_count;) {
-            if (m->now.v >= e->copies[i].deadline.v) {
-                end_copy(m, e, i);
-                again = true;
-            } else {
-                i++;
-            }
-        }
+        again |= expire_copies(m, e);
         if (again) {
             check(m, e->block, 0);
         }

@@ -187,6 +187,25 @@ ATF_TC_BODY(a_copy_that_does_not_come_is_ordered_again, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_copy_that_is_not_enough_and_does_not_come_is_ordered_again);
+ATF_TC_BODY(a_copy_that_is_not_enough_and_does_not_come_is_ordered_again, tc)
+{
+    struct world w;
+    some_nodes(&w, 1);
+    do_write(&w, "/f", 10); /* wants three, and there will be two nodes */
+    node_start(&w, 2);
+    int orders = 0;
+    for (int i = 0; i < 60; i++) {
+        world_pass(&w, 1000);
+        for (int n = 1; n <= 2; n++) {
+            orders +=
+                find_command(node_beat(&w, n), HDW__BLOCK_COMMAND_ACTION__BLOCK_TRANSFER) != NULL;
+        }
+    }
+    ATF_CHECK_MSG(orders >= 3, "%d orders", orders);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(fewer_nodes_than_replicas_is_under_replicated);
 ATF_TC_BODY(fewer_nodes_than_replicas_is_under_replicated, tc)
 {
@@ -652,6 +671,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_dead_nodes_replicas_leave_a_few_at_a_time_and_count_no_more_at_once);
     ATF_TP_ADD_TC(tp, the_last_replica_is_copied_at_once);
     ATF_TP_ADD_TC(tp, a_copy_that_does_not_come_is_ordered_again);
+    ATF_TP_ADD_TC(tp, a_copy_that_is_not_enough_and_does_not_come_is_ordered_again);
     ATF_TP_ADD_TC(tp, fewer_nodes_than_replicas_is_under_replicated);
     ATF_TP_ADD_TC(tp, surplus_replicas_are_deleted);
     ATF_TP_ADD_TC(tp, a_node_that_comes_back_makes_surplus);
