@@ -29,6 +29,8 @@ static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage
     hd_failover_begin(s, &mark);
     int err = hd_rpc_call(fs->rpc, args, ret, &state_id);
     hd_failover_end(s, &mark);
+    bool silent = hd_rpc_is_connection_error(err) || err == -HD_E_STANDBY;
+    hd_failover_note_answer(&s->failover, !silent);
     if (state_id > 0) {
         hd_failover_note(&s->failover, tag, state_id);
     }
@@ -65,7 +67,8 @@ int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
     };
     struct hd_retry retry;
     int64_t now = hd_clock_mono_ms().v;
-    hd_retry_init(&retry, now, budget_ms, (uint64_t)now ^ (uintptr_t)&args);
+    hd_retry_init(&retry, now, hd_failover_budget_ms(&s->failover, budget_ms),
+                  (uint64_t)now ^ (uintptr_t)&args);
     for (;;) {
         uint64_t switches = hd_failover_switches(&s->failover);
         int err = try_call(fs, &args, ret);

@@ -221,6 +221,28 @@ void hd_failover_note(struct hd_failover *f, uint64_t tag, int64_t state_id)
     pthread_mutex_unlock(&f->lock);
 }
 
+void hd_failover_note_answer(struct hd_failover *f, bool answered)
+{
+    if (answered && !atomic_load(&f->is_away)) {
+        return;
+    }
+    pthread_mutex_lock(&f->lock);
+    hd_away_note(&f->away, answered, hd_clock_mono_ms().v);
+    atomic_store(&f->is_away, !answered);
+    pthread_mutex_unlock(&f->lock);
+}
+
+int64_t hd_failover_budget_ms(struct hd_failover *f, int64_t budget_ms)
+{
+    if (!atomic_load(&f->is_away)) {
+        return budget_ms;
+    }
+    pthread_mutex_lock(&f->lock);
+    int64_t left = hd_away_budget_ms(&f->away, budget_ms, hd_clock_mono_ms().v);
+    pthread_mutex_unlock(&f->lock);
+    return left;
+}
+
 void hd_failover_note_synced(struct hd_failover *f, int64_t synced_id)
 {
     pthread_mutex_lock(&f->lock);

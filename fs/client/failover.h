@@ -14,6 +14,7 @@
 
 #include "fs/base/list.h"
 #include "fs/client/core/metas.h"
+#include "fs/client/core/retry.h"
 #include "fs/net/rpc_client.h"
 
 #include <pthread.h>
@@ -37,6 +38,7 @@ struct hd_failover {
     uint64_t switches;                 /* of the current meta */
     bool asking;                       /* somebody asks all metas */
     uint64_t asked;                    /* how often that ended */
+    struct hd_away away;               /* of whoever should serve */
     struct hd_list calls;              /* of hd_call_mark.link: under way */
     bool watching;                     /* the watcher runs */
     bool watcher_idle;                 /* and waits for a call to begin */
@@ -46,6 +48,7 @@ struct hd_failover {
     atomic_ullong life_tag; /* copies of the above, to look at without the lock */
     atomic_llong state_id;
     atomic_llong synced_id;
+    atomic_bool is_away;
 };
 
 /* A call under way; lives on its caller's stack. */
@@ -78,6 +81,10 @@ uint64_t hd_failover_switches(struct hd_failover *f);
 /* A try of a call begins and ends, so that the watcher sees how long it takes. */
 void hd_failover_begin(struct hd_session *s, struct hd_call_mark *m);
 void hd_failover_end(struct hd_session *s, struct hd_call_mark *m);
+
+/* A try got an answer from who serves, or not; and what that leaves for a call that begins now. */
+void hd_failover_note_answer(struct hd_failover *f, bool answered);
+int64_t hd_failover_budget_ms(struct hd_failover *f, int64_t budget_ms);
 
 /* Notes the txid of an answer that came on a connection with this tag. */
 void hd_failover_note(struct hd_failover *f, uint64_t tag, int64_t state_id);

@@ -26,6 +26,31 @@ enum hd_retry_kind hd_retry_kind_of(int err, bool connection, bool safe_mode)
     }
 }
 
+static bool is_over(const struct hd_away *a, int64_t now_ms)
+{
+    return a->since_ms == 0 || now_ms - a->seen_ms > HD_AWAY_FORGOTTEN_MS;
+}
+
+void hd_away_note(struct hd_away *a, bool answered, int64_t now_ms)
+{
+    if (answered) {
+        a->since_ms = 0;
+        return;
+    }
+    if (is_over(a, now_ms)) {
+        a->since_ms = now_ms;
+    }
+    a->seen_ms = now_ms;
+}
+
+int64_t hd_away_budget_ms(const struct hd_away *a, int64_t budget_ms, int64_t now_ms)
+{
+    if (is_over(a, now_ms) || budget_ms <= HD_AWAY_LEAST_MS) {
+        return budget_ms;
+    }
+    return HD_MAX(a->since_ms + budget_ms - now_ms, (int64_t)HD_AWAY_LEAST_MS);
+}
+
 void hd_retry_init(struct hd_retry *r, int64_t now_ms, int64_t budget_ms, uint64_t seed)
 {
     *r = (struct hd_retry){

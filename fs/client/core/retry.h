@@ -25,6 +25,24 @@ struct hd_retry {
     struct hd_prng prng;
 };
 
+/*
+ * An absence of the server, seen by many calls: it is waited out once, not by each of them. A call
+ * that begins when the server is away already waits only for what is left of its budget, yet for
+ * HD_AWAY_LEAST_MS.
+ */
+struct hd_away {
+    int64_t since_ms; /* of the first failure; 0: the server answers */
+    int64_t seen_ms;  /* of the last one */
+};
+
+enum { HD_AWAY_LEAST_MS = 3000, HD_AWAY_FORGOTTEN_MS = 5000 };
+
+/* A try ended: the server did not answer, or it did. */
+void hd_away_note(struct hd_away *a, bool answered, int64_t now_ms);
+
+/* The budget of a call that begins now, of budget_ms (< 0 stays). */
+int64_t hd_away_budget_ms(const struct hd_away *a, int64_t budget_ms, int64_t now_ms);
+
 /* budget_ms < 0: never again. */
 void hd_retry_init(struct hd_retry *r, int64_t now_ms, int64_t budget_ms, uint64_t seed);
 

@@ -63,6 +63,33 @@ ATF_TC_BODY(a_negative_budget_never_repeats, tc)
     ATF_CHECK_EQ(hd_retry_next(&r, 0), -1);
 }
 
+ATF_TC_WITHOUT_HEAD(an_absence_is_waited_out_once);
+ATF_TC_BODY(an_absence_is_waited_out_once, tc)
+{
+    struct hd_away a = {0};
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, 60000, 1000), 60000);
+    a = (struct hd_away){.since_ms = 1000, .seen_ms = 20000};
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, 60000, 21000), 40000);
+    a.seen_ms = 70000;
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, 60000, 70000), HD_AWAY_LEAST_MS);
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, 500, 70000), 500);
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, -1, 70000), -1);
+    hd_away_note(&a, true, 71000);
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, 60000, 71000), 60000);
+}
+
+ATF_TC_WITHOUT_HEAD(an_old_absence_is_forgotten);
+ATF_TC_BODY(an_old_absence_is_forgotten, tc)
+{
+    struct hd_away a = {0};
+    hd_away_note(&a, false, 1000);
+    hd_away_note(&a, false, 3000);
+    ATF_CHECK_EQ(a.since_ms, 1000);
+    ATF_CHECK_EQ(hd_away_budget_ms(&a, 60000, 3000 + HD_AWAY_FORGOTTEN_MS + 1), 60000);
+    hd_away_note(&a, false, 90000);
+    ATF_CHECK_EQ(a.since_ms, 90000);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, answers_of_the_server_stand);
@@ -71,5 +98,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, safe_mode_is_waited_for_on_request);
     ATF_TP_ADD_TC(tp, pauses_grow_to_a_quarter_second_and_end_with_the_budget);
     ATF_TP_ADD_TC(tp, a_negative_budget_never_repeats);
+    ATF_TP_ADD_TC(tp, an_absence_is_waited_out_once);
+    ATF_TP_ADD_TC(tp, an_old_absence_is_forgotten);
     return atf_no_error();
 }
