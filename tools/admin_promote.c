@@ -2,6 +2,7 @@
 #include "tools/admin.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
+#include "meta/log/version.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +20,29 @@ struct promotion {
     int64_t took_ms;
 };
 
+/*
+ * Another cluster may have taken the port of one that is down. When a directory of the metadata is
+ * on this machine, it knows whose it is.
+ */
+static int check_cluster(const struct promotion *p, const char *address, const char *cluster_id)
+{
+    const struct hd_cluster *c = &p->admin->cluster;
+    for (size_t i = 0; i < c->member_count; i++) {
+        const struct hd_member *m = &c->members[i];
+        struct hd_version v;
+        char dir[HD_PATH_BYTES];
+        if (m->role != HD_ROLE_META && m->role != HD_ROLE_SECONDARY) {
+            continue;
+        }
+        snprintf(dir, sizeof(dir), "%.*s", (int)strcspn(m->dirs, ", "), m->dirs);
+        if (hd_version_read(dir, &v) == 0 && strcmp(v.cluster_id, cluster_id) != 0) {
+            return hd_fail(-HD_E_CONFIG, "%s is of cluster %s, and %s of cluster %s", address,
+                           cluster_id, dir, v.cluster_id);
+        }
+    }
+    return 0;
+}
+
 /* Whoever answers as a secondary is asked; of a primary that answers, the other one. */
 static int look_around(struct promotion *p)
 {
@@ -32,6 +56,10 @@ static int look_around(struct promotion *p)
         snprintf(one, sizeof(one), "%.*s", (int)n, metas);
         metas += n + (metas[n] == ',');
         int rc = hd_meta_ask_self(one, user, &self);
+        int other = rc == 0 ? check_cluster(p, one, self.cluster_id) : 0;
+        if (other < 0) {
+            return other;
+        }
         if (rc == 0 && self.primary) {
             snprintf(p->active, sizeof(p->active), "%s", one);
         } else if (rc == 0 && (p->target[0] == '\0' || self.epoch > best)) {

@@ -39,6 +39,7 @@ int hd_meta_ask_self(const char *address, const char *user, struct hd_meta_self 
             .both = r->sync != NULL && strcmp(r->sync, "both") == 0,
             .epoch = r->epoch,
         };
+        snprintf(ret->cluster_id, sizeof(ret->cluster_id), "%s", r->cluster_id);
     }
     return rc;
 }

@@ -34,6 +34,7 @@ struct hd_meta_self {
     bool exposed; /* sync = both is wished, and the secondary is not in step */
     bool both;    /* changes are acknowledged when both metas have them */
     uint64_t epoch;
+    char cluster_id[96];
 };
 int hd_meta_ask_self(const char *address, const char *user, struct hd_meta_self *ret);
 
