@@ -113,6 +113,7 @@ an_exposed_primary_is_replaced_by_force_only_body() {
     atf_check -s not-exit:0 -e match:exposed howdah admin promote --yes
     howdah admin promote --yes --force || atf_fail "force"
     howdah fs -test -e /d || atf_fail "the namespace is not there"
+    umount -l "$M" # with no meta left its end would wait for one
     kill %1
     wait
 }
