@@ -67,6 +67,18 @@ static bool is_written_elsewhere(const struct hd_meta *m, struct hd_blk *b)
     return false;
 }
 
+/* Of a file being written: the node has all of the block, and meta will be told in a moment. */
+static bool is_finished_on(const struct hd_meta *m, struct hd_blk *b, const struct hd_node *node)
+{
+    for (uint16_t i = 0; i < b->replica_count; i++) {
+        const struct hd_replica *r = &hd_blk_replicas(b)[i];
+        if (hd_nodes_of_storage(&m->nodes, r->storage) == node) {
+            return r->state == HD_REPLICA_FINALIZED;
+        }
+    }
+    return false;
+}
+
 /*
  * HDFS's rule, and a way out for small clusters: where fewer nodes are left than the block is to
  * have replicas, one on each of them is enough. A node that died lately is waited for,
@@ -75,7 +87,7 @@ static bool is_written_elsewhere(const struct hd_meta *m, struct hd_blk *b)
 static bool needs(struct hd_meta *m, struct hd_blk *b, const struct hd_node *node)
 {
     if (b->state != HD_BLOCK_COMPLETE) {
-        return !is_written_elsewhere(m, b);
+        return is_finished_on(m, b, node) || !is_written_elsewhere(m, b);
     }
     struct hd_blk_count count = hd_blk_count(m, b);
     uint32_t needed = hd_blk_needed(m, b, &count);

@@ -321,6 +321,35 @@ ATF_TC_BODY(the_last_block_of_an_open_file_holds_the_node_back, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_finished_block_of_an_open_file_is_waited_for);
+ATF_TC_BODY(a_finished_block_of_an_open_file_is_waited_for, tc)
+{
+    struct world w;
+    some_nodes(&w, 3);
+    do_create(&w, "/f", "writer");
+    Hdw__LocatedBlock *l = do_add_block(&w, "/f", "writer", NULL);
+    for (int n = 1; n <= 3; n++) {
+        node_says(&w, n, HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING, l->b->block_id,
+                  l->b->generation_stamp, 1);
+    }
+    node_start(&w, 4);
+    decommission(&w, 2);
+    ATF_CHECK_EQ(state_of(&w, 2), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONED);
+    recommission(&w, 2);
+    for (int n = 1; n <= 3; n++) {
+        node_received(&w, n, l->b->block_id, l->b->generation_stamp, 10);
+    }
+    decommission(&w, 2);
+    live_on(&w, 4, 0, 5000);
+    ATF_CHECK_EQ(state_of(&w, 2), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONING);
+    l->b->num_bytes = 10;
+    ATF_CHECK(do_complete(&w, "/f", "writer", l->b));
+    live_on(&w, 4, 0, 15000);
+    ATF_CHECK_EQ(state_of(&w, 2), HDW__NODE_ADMIN_STATE__NODE_DECOMMISSIONED);
+    ATF_CHECK_EQ(count_of(&w, l->b).live, 3);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(replicas_that_come_during_the_walk_are_seen);
 ATF_TC_BODY(replicas_that_come_during_the_walk_are_seen, tc)
 {
@@ -594,6 +623,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, where_fewer_nodes_are_left_than_replicas_one_on_each_is_enough);
     ATF_TP_ADD_TC(tp, a_node_that_died_lately_is_waited_for_where_nodes_are_few);
     ATF_TP_ADD_TC(tp, the_last_block_of_an_open_file_holds_the_node_back);
+    ATF_TP_ADD_TC(tp, a_finished_block_of_an_open_file_is_waited_for);
     ATF_TP_ADD_TC(tp, replicas_that_come_during_the_walk_are_seen);
     ATF_TP_ADD_TC(tp, nothing_is_copied_for_a_node_in_maintenance_until_its_time_is_up);
     ATF_TP_ADD_TC(tp, a_node_that_comes_back_from_maintenance_has_what_it_had);
