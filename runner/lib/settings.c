@@ -90,12 +90,16 @@ void hd_runner_settings_done(struct hd_runner_settings *s)
 int hd_runner_fs_open(const struct hd_runner_settings *s, const char *prefix, bool relaxed,
                       struct hd_fs **ret)
 {
-    struct hd_fs_options o = {.uri = s->uri,
-                              .client_name_prefix = prefix,
-                              .retry_safe_mode = true,
-                              .relaxed = relaxed,
-                              .short_circuit = true,
-                              .socket_path = s->socket_path,
-                              .host_name = s->host_name};
+    struct hd_config_at secondary = {.config = s->config, .section = "secondary"};
+    struct hd_fs_options o = {
+        .uri = s->uri,
+        /* who serves names after a promotion */
+        .meta_addresses = s->config != NULL ? hd_config_str(secondary, "rpc_address", NULL) : NULL,
+        .client_name_prefix = prefix,
+        .retry_safe_mode = true,
+        .relaxed = relaxed,
+        .short_circuit = true,
+        .socket_path = s->socket_path,
+        .host_name = s->host_name};
     return hd_fs_open(&o, ret);
 }
