@@ -248,7 +248,7 @@ int hd_manager_agents(const char *address, const char *user, int timeout_ms, uin
     };
     HD_AUTO(hd_meta_call_done) struct hd_meta_call m = {0};
     Hdw__GetStatusRequest request = HDW__GET_STATUS_REQUEST__INIT;
-    Hdw__GetStatusResponse *response;
+    Hdw__GetStatusResponse *response = NULL;
     hd_arena_init(&m.arena, 0);
     int rc = hd_rpc_client_new(&options, &m.client);
     if (rc == 0) {

@@ -140,7 +140,7 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
         {"heartbeat_ms", 1000, 1, &o->heartbeat_ms},
         {"stale_ms", 5000, 1, &o->stale_ms},
         {"dead_ms", 15000, 1, &o->dead_ms},
-        {"closed_grace_ms", 3000, 0, &o->closed_grace_ms},
+        {"closed_grace_ms", 2500, 0, &o->closed_grace_ms},
         {"safemode_extension_ms", 0, 0, &o->safe_mode_extension_ms},
         {"metadata_flush_ms", 1000, 1, &c->flush_ms},
         {"lease_soft_ms", 60000, 1, &o->lease_soft_ms},

@@ -36,8 +36,8 @@ static size_t authority_of(const char *uri, const char **ret)
 
 static bool same_cluster(const struct hd_cli *c, const char *uri)
 {
-    const char *a;
-    const char *b;
+    const char *a = NULL;
+    const char *b = NULL;
     size_t n = authority_of(uri, &a);
     size_t m = authority_of(c->settings.uri, &b);
     if (n == m && strncmp(a, b, n) == 0) {
@@ -138,7 +138,7 @@ static int from_mount(const struct hd_cli *c, const char *text, struct hd_arena 
 char *hd_cli_path(const struct hd_cli *c, const char *text, struct hd_arena *arena)
 {
     char *out = NULL;
-    const char *authority;
+    const char *authority = NULL;
     size_t n = authority_of(text, &authority);
     if (n > 0 || strncmp(text, "hdfs:///", 8) == 0) {
         if (n > 0 && !same_cluster(c, text)) {

@@ -47,7 +47,7 @@ static int set_end(int fd, uint64_t end)
 /* Reads what the write left, as far as it came. */
 static int save_bytes(int fd, struct change *c)
 {
-    uint64_t end;
+    uint64_t end = 0;
     const struct hd_powercut_record *r = &c->op->r;
     int err = file_end(fd, &end);
     if (err < 0 || r->type != HD_POWERCUT_WRITE || end <= r->offset) {
