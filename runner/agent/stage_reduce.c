@@ -20,6 +20,7 @@ struct stage_reduce {
     struct hd_wide *wide;
     struct hd_chain *chain; /* NULL: the steps are in a process */
     struct hd_buf fill;     /* then: its next lines */
+    struct hd_record rest;  /* repeats that did not go in yet; repeat 0: none */
     bool primed;            /* fill has bytes that were not given out */
     bool ended;
     uint64_t ticks;
@@ -38,19 +39,28 @@ static int to_fill(void *ctx, const uint8_t *record, size_t size)
     return err == 0 ? hd_buf_add_u8(&r->fill, '\n') : err;
 }
 
-/* One record of the shuffle into the operation. 1: went in; 0: there was none; 2: enough. */
+/*
+ * One record of the shuffle into the operation; of its repeats at most so many as are about
+ * FILL_BYTES. 1: went in; 0: there was none; 2: enough.
+ */
 static int take_one(struct stage_reduce *r)
 {
-    struct hd_record x;
-    int got = r->merged->next(r->merged, &x);
-    if (got != 1) {
-        return got;
+    struct hd_record *x = &r->rest;
+    if (x->repeat == 0) {
+        int got = r->merged->next(r->merged, x);
+        if (got != 1) {
+            x->repeat = 0;
+            return got;
+        }
     }
-    struct hd_kv kv = {x.key, x.key_size, x.value, x.value_size};
+    struct hd_kv kv = {x->key, x->key_size, x->value, x->value_size};
     if (r->t->job->io.sort_fields) {
-        hd_key_fields_decode(x.key, x.key_size, &kv.key, &kv.key_size);
+        hd_key_fields_decode(x->key, x->key_size, &kv.key, &kv.key_size);
     }
-    r->t->records_in += x.repeat;
+    uint64_t slice =
+        HD_MIN(x->repeat, FILL_BYTES / ((uint64_t)x->key_size + x->value_size + 1) + 1);
+    x->repeat -= slice;
+    r->t->records_in += slice;
     if (++r->ticks % TICK_RECORDS == 0) {
         hd_attempt_tick(r->t);
         pthread_mutex_lock(&r->t->lock);
@@ -60,17 +70,8 @@ static int take_one(struct stage_reduce *r)
             return -ECANCELED;
         }
     }
-    if (strcmp(r->op.op, "reduce") != 0) {
-        int err = hd_wide_add(r->wide, &kv, x.repeat);
-        return err < 0 ? err : 1 + err;
-    }
-    for (uint64_t i = 0; i < x.repeat; i++) { /* lines for a command */
-        int err = hd_kv_join(&r->t->job->io.reduce_input, &kv, &r->fill);
-        if (err < 0) {
-            return err;
-        }
-    }
-    return 1;
+    int err = hd_wide_add(r->wide, &kv, slice);
+    return err < 0 ? err : 1 + err;
 }
 
 static int fill(void *ctx, const uint8_t **ret_data, size_t *ret_size)

@@ -342,20 +342,24 @@ static void sift_up(struct link *l, size_t at)
     }
 }
 
+/* A copy of x into the slot; an error leaves the slot as it was. */
 static int keep(struct link *l, struct kept *slot, const struct kept *x)
 {
+    if (l->heap_bytes + x->size + sizeof(*slot) > HD_CHAIN_KEEP_MAX_BYTES) {
+        return hd_fail(-HD_E_TOO_LARGE, "top: more than %d bytes of records to keep",
+                       HD_CHAIN_KEEP_MAX_BYTES);
+    }
     uint8_t *copy = malloc(x->size + 1);
     if (copy == NULL) {
         return -ENOMEM;
     }
-    memcpy(copy, x->data, x->size);
+    if (x->size > 0) {
+        memcpy(copy, x->data, x->size);
+    }
     *slot = *x;
     slot->data = copy;
     l->heap_bytes += x->size + sizeof(*slot);
-    return l->heap_bytes <= HD_CHAIN_KEEP_MAX_BYTES
-               ? 0
-               : hd_fail(-HD_E_TOO_LARGE, "top: more than %d bytes of records to keep",
-                         HD_CHAIN_KEEP_MAX_BYTES);
+    return 0;
 }
 
 static void number_of(const struct link *l, struct kept *x)
@@ -403,10 +407,13 @@ static int push_top(struct link *l, const uint8_t *record, size_t size)
     if (rank(l, &x, &l->heap[0]) > 0) {
         return 0;
     }
-    l->heap_bytes -= l->heap[0].size + sizeof(x);
-    free(l->heap[0].data);
+    struct kept worst = l->heap[0];
+    l->heap_bytes -= worst.size + sizeof(x);
     int err = keep(l, &l->heap[0], &x);
-    sift_down(l, 0);
+    if (err == 0) {
+        free(worst.data);
+        sift_down(l, 0);
+    }
     return err;
 }
 

@@ -23,6 +23,11 @@ bool hd_number_parse(const uint8_t *text, size_t size, struct hd_number *ret)
     }
     memcpy(copy, text, size);
     copy[size] = '\0';
+    if (strspn(copy, "0123456789+-.eE") != size) { /* nan, 0x1 and the like are words in data */
+        bool infinite = strcmp(copy, "inf") == 0 || strcmp(copy, "-inf") == 0; /* sums may be */
+        *ret = (struct hd_number){.d = copy[0] == '-' ? -INFINITY : INFINITY};
+        return infinite;
+    }
     errno = 0;
     long long i = strtoll(copy, &end, 10);
     if (*end == '\0' && errno == 0) {

@@ -49,7 +49,7 @@ struct hd_wide {
     uint64_t count;
     struct hd_number number;
     bool has_number;
-    bool is_text; /* min, max: a value was no number */
+    bool is_text; /* min, max: the value is no number */
     struct hd_buf value;
     struct hd_buf left; /* a join's: sizes and bytes of the first data set's values */
     uint64_t left_count, right_count;
@@ -163,9 +163,9 @@ int hd_wide_pair(struct hd_wide *w, uint32_t tag, const uint8_t *record, size_t 
         }
         return 0;
     case GROUP_BY_KEY:
-    case REDUCE:
         *ret = (struct hd_kv){record, key, record + behind, size - behind};
         return 0;
+    case REDUCE:
     case SORT_BY_KEY: /* the TAB too, so that a record without one comes out without one */
         *ret = (struct hd_kv){record, key, record + key, size - key};
         return 0;
@@ -242,9 +242,8 @@ static int end_function(struct hd_wide *w)
         return emit_number(w, &n);
     case SUM:
         return emit_number(w, &n);
-    case MIN:
+    case MIN: /* the value as it was written */
     case MAX:
-        return w->is_text ? emit_key_text(w, w->value.data, w->value.size) : emit_number(w, &n);
     case FIRST:
     case LAST:
     case CONCAT:
@@ -355,25 +354,29 @@ static void add_times(struct hd_number *sum, const struct hd_number *x, uint64_t
     hd_number_add(sum, &n);
 }
 
+static int compare_value(const struct hd_wide *w, const struct hd_kv *kv)
+{
+    size_t n = HD_MIN(kv->value_size, w->value.size);
+    int order = n > 0 ? memcmp(kv->value, w->value.data, n) : 0;
+    return order != 0 ? order : (kv->value_size > w->value.size) - (kv->value_size < w->value.size);
+}
+
+/* An order of all values, so that the outcome is the same however they were cut into tasks. */
 static int add_extreme(struct hd_wide *w, const struct hd_kv *kv)
 {
     struct hd_number x;
     bool number = hd_number_parse(kv->value, kv->value_size, &x);
     int sign = w->function == MIN ? -1 : 1;
-    bool first = w->count == 0;
-    if (!number || w->is_text) { /* from the first text on, by bytes */
-        w->is_text = true;
-        size_t n = HD_MIN(kv->value_size, w->value.size);
-        int order = first ? sign : memcmp(kv->value, w->value.data, n);
-        order = order != 0 ? order
-                           : (kv->value_size > w->value.size) - (kv->value_size < w->value.size);
-        return order * sign > 0 ? set_value(w, kv) : 0;
+    int order = number ? -1 : 1; /* texts come behind numbers */
+    if (number != w->is_text) {
+        order = number ? hd_number_compare(&x, &w->number) : compare_value(w, kv);
     }
-    if (first || hd_number_compare(&x, &w->number) * sign > 0) {
-        w->number = x;
-        return set_value(w, kv);
+    if (w->count > 0 && order * sign <= 0) {
+        return 0;
     }
-    return 0;
+    w->is_text = !number;
+    w->number = number ? x : w->number;
+    return set_value(w, kv);
 }
 
 static int add_function(struct hd_wide *w, const struct hd_kv *kv, uint64_t repeat)
@@ -477,7 +480,7 @@ int hd_wide_add(struct hd_wide *w, const struct hd_kv *kv, uint64_t repeat)
     if (w->kind == REPARTITION) {
         return emit_times(w, kv->key, kv->key_size, repeat);
     }
-    if (w->kind == SORT_BY_KEY) {
+    if (w->kind == SORT_BY_KEY || w->kind == REDUCE) {
         hd_buf_clear(&w->out);
         int err = hd_buf_add(&w->out, kv->key, kv->key_size);
         err = err == 0 ? hd_buf_add(&w->out, kv->value, kv->value_size) : err;

@@ -7,13 +7,14 @@
  *   count              the record, TAB, how often it is there
  *   countByKey         the key, TAB, how many records have it
  *   distinct           each record once
- *   reduceByKey F      the key, TAB, F of its values: sum count min max avg first last concat
+ *   reduceByKey F      the key, TAB, F of its values: sum count min max avg first last concat;
+ *                      of min and max, numbers come before texts
  *   groupByKey         the key, and its values behind it
  *   sortByKey          by the order of the shuffle
  *   join HOW           key, left value, right value, for each pair: inner left right full
  *   cogroup            the key, then for each data set its values with commas between
  *   intersection       records that are in both, once;  subtract: those of the first only
- *   reduce             key and value as they are, for a command
+ *   reduce             records as they were, for a command
  *
  * Values of a key arrive in the order of their bytes. One thread.
  */

@@ -95,6 +95,19 @@ ATF_TC_BODY(lines_and_sums_come_at_the_end, tc)
     ATF_CHECK_STREQ(through("sum", NULL, NULL, "9223372036854775807\n1"), "9.223372036854776e+18|");
 }
 
+ATF_TC_WITHOUT_HEAD(a_number_is_a_number_to_its_end);
+ATF_TC_BODY(a_number_is_a_number_to_its_end, tc)
+{
+    struct hd_number n;
+    ATF_CHECK(!hd_number_parse((const uint8_t *)"1\0002", 3, &n)); /* a NUL ends no text here */
+    ATF_CHECK(!hd_number_parse((const uint8_t *)"0x10", 4, &n));
+    ATF_CHECK(!hd_number_parse((const uint8_t *)"nan", 3, &n));
+    ATF_CHECK(!hd_number_parse((const uint8_t *)"e", 1, &n));
+    ATF_CHECK(!hd_number_parse((const uint8_t *)"1\r", 2, &n));
+    ATF_CHECK(hd_number_parse((const uint8_t *)"-1e3", 4, &n) && n.d == -1000);
+    ATF_CHECK(hd_number_parse((const uint8_t *)"-inf", 4, &n)); /* sums that are too large */
+}
+
 ATF_TC_WITHOUT_HEAD(a_sample_is_the_same_for_a_seed);
 ATF_TC_BODY(a_sample_is_the_same_for_a_seed, tc)
 {
@@ -119,6 +132,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, take_wants_no_more);
     ATF_TP_ADD_TC(tp, top_keeps_the_greatest);
     ATF_TP_ADD_TC(tp, lines_and_sums_come_at_the_end);
+    ATF_TP_ADD_TC(tp, a_number_is_a_number_to_its_end);
     ATF_TP_ADD_TC(tp, a_sample_is_the_same_for_a_seed);
     return atf_no_error();
 }

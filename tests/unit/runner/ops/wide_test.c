@@ -104,8 +104,31 @@ ATF_TC_BODY(reducing_by_key, tc)
     ATF_CHECK_STREQ(run("reduceByKey", "min", "a\tx\na\ty", ""), "a\tx|");
     ATF_CHECK_STREQ(run("reduceByKey", "max", "a\tx\na\ty", ""), "a\ty|");
     ATF_CHECK_STREQ(run("reduceByKey", "sum", "a\tx", ""), "failed");
+    ATF_CHECK_STREQ(run("reduceByKey", "sum", "a\t0x10", ""), "failed");
     ATF_CHECK_STREQ(run("reduceByKey", "product", "", ""), "refused");
     ATF_CHECK_STREQ(run("groupByKey", NULL, lines, ""), "a\t10\t3|b\t1.5\t2|");
+}
+
+/* However values were cut into tasks, and brought together there, the outcome is the same. */
+ATF_TC_WITHOUT_HEAD(extremes_are_values_and_texts_come_behind_numbers);
+ATF_TC_BODY(extremes_are_values_and_texts_come_behind_numbers, tc)
+{
+    const char *ids = "a\t12345678901234567890\na\t12345678901234567000";
+    ATF_CHECK_STREQ(run("reduceByKey", "max", "a\t007\na\t6.50", ""), "a\t007|");
+    ATF_CHECK_STREQ(run("reduceByKey", "min", "a\t007\na\t6.50", ""), "a\t6.50|");
+    ATF_CHECK(strstr("a\t12345678901234567890|a\t12345678901234567000|",
+                     run("reduceByKey", "max", ids, "")) != NULL);
+    ATF_CHECK_STREQ(run("reduceByKey", "max", "a\t-\na\t10\na\t5", ""), "a\t-|");
+    ATF_CHECK_STREQ(run("reduceByKey", "min", "a\t-\na\t10\na\t5", ""), "a\t5|");
+    ATF_CHECK_STREQ(run("reduceByKey", "max", "a\tx\na\t10\na\t5", ""), "a\tx|");
+    ATF_CHECK_STREQ(run("reduceByKey", "min", "a\tnan\na\tMax", ""), "a\tMax|");
+    ATF_CHECK_STREQ(run("reduceByKey", "min", "a", ""), "a\t|");
+}
+
+ATF_TC_WITHOUT_HEAD(a_command_gets_lines_as_they_were);
+ATF_TC_BODY(a_command_gets_lines_as_they_were, tc)
+{
+    ATF_CHECK_STREQ(run("reduce", "cat", "b\t\na\nb\nb\t1", ""), "a|b|b\t|b\t1|");
 }
 
 ATF_TC_WITHOUT_HEAD(joining);
@@ -134,6 +157,8 @@ ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, counting);
     ATF_TP_ADD_TC(tp, reducing_by_key);
+    ATF_TP_ADD_TC(tp, extremes_are_values_and_texts_come_behind_numbers);
+    ATF_TP_ADD_TC(tp, a_command_gets_lines_as_they_were);
     ATF_TP_ADD_TC(tp, joining);
     ATF_TP_ADD_TC(tp, records_that_only_travel_stay_as_they_are);
     return atf_no_error();
