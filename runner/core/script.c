@@ -133,11 +133,12 @@ static bool is_name_byte(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* $NAME at r, appended to out. A $ that no name follows stands for itself. */
+/* $NAME at r, appended to out. A $ that no name follows, as in awk's $1, stands for itself. */
 static int expand(struct parser *p, struct reader *r, char **out, size_t *n)
 {
     size_t size = 0;
-    while (is_name_byte(r->at[1 + size])) {
+    bool digit = r->at[1] >= '0' && r->at[1] <= '9';
+    while (!digit && is_name_byte(r->at[1 + size])) {
         size++;
     }
     const char *value = size > 0 ? param(p, r->at + 1, size) : "$";

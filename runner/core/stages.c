@@ -11,8 +11,6 @@
 struct result {
     struct hd_flow *flows;
     size_t count;
-    uint32_t key_field; /* of its records */
-    bool known;
 };
 
 struct planner {
@@ -131,12 +129,12 @@ static int add_flows(struct planner *p, struct hd_stage *s, const struct result 
 
 static int single_flow(struct planner *p, uint32_t stage, struct result *ret)
 {
-    *ret = (struct result){.key_field = 1, .count = 1, .known = true};
+    *ret = (struct result){.count = 1};
     ret->flows = HD_ARENA_ARRAY(p->arena, struct hd_flow, 1);
     if (ret->flows == NULL) {
         return -ENOMEM;
     }
-    ret->flows[0] = (struct hd_flow){.stage = stage};
+    ret->flows[0] = (struct hd_flow){.stage = stage, .key_field = 1};
     return 0;
 }
 
@@ -144,14 +142,15 @@ static int single_flow(struct planner *p, uint32_t stage, struct result *ret)
 static int key_to_front(struct planner *p, struct result *r)
 {
     char text[16];
-    snprintf(text, sizeof(text), "%u", r->key_field);
-    for (size_t i = 0; r->key_field != 1 && i < r->count; i++) {
-        int err = add_step(p, &r->flows[i].steps, step1(p, "key", text));
+    for (size_t i = 0; i < r->count; i++) {
+        struct hd_flow *f = &r->flows[i];
+        snprintf(text, sizeof(text), "%u", f->key_field);
+        int err = f->key_field != 1 ? add_step(p, &f->steps, step1(p, "key", text)) : 0;
         if (err < 0) {
             return err;
         }
+        f->key_field = 1;
     }
-    r->key_field = 1;
     return 0;
 }
 
@@ -211,7 +210,7 @@ static int plan_read(struct planner *p, const struct hd_node *n, struct result *
     if (err == 0) {
         ret->flows[0].paths = n->args;
         ret->flows[0].path_count = n->arg_count;
-        err = check_key(p, n, hd_node_option(n, "key", "1"), &ret->key_field);
+        err = check_key(p, n, hd_node_option(n, "key", "1"), &ret->flows[0].key_field);
     }
     const char *as = hd_node_option(n, "as", "text");
     if (err == 0 && strcmp(as, "text") != 0 && strcmp(as, "tsv") != 0) {
@@ -263,11 +262,21 @@ static struct hd_step narrow_step(struct planner *p, const struct hd_node *n, bo
     return exec_step(n);
 }
 
+static void set_key(struct result *r, uint32_t field)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        r->flows[i].key_field = field;
+    }
+}
+
 static int plan_narrow(struct planner *p, const struct hd_node *n, struct result *ret)
 {
     int err = copy_result(p, &p->results[n->inputs[0]], ret);
     if (err == 0 && is(n, "keyBy")) {
-        return check_key(p, n, n->args[0], &ret->key_field);
+        uint32_t field;
+        err = check_key(p, n, n->args[0], &field);
+        set_key(ret, err == 0 ? field : 1);
+        return err;
     }
     if (err == 0 && is(n, "grep") && !is_builtin_grep(n->arg_count, n->args)) {
         return fail(p, n, "expected [-viEF] PATTERN; other options: map grep ...");
@@ -277,8 +286,8 @@ static int plan_narrow(struct planner *p, const struct hd_node *n, struct result
     for (size_t i = 0; err == 0 && i < ret->count; i++) {
         err = add_step(p, &ret->flows[i].steps, step);
     }
-    if (!keeps_key) {
-        ret->key_field = 1;
+    if (err == 0 && !keeps_key) {
+        set_key(ret, 1);
     }
     return err;
 }
@@ -289,7 +298,7 @@ static int plan_union(struct planner *p, const struct hd_node *n, struct result 
     for (uint32_t i = 0; i < n->input_count; i++) {
         total += p->results[n->inputs[i]].count;
     }
-    *ret = (struct result){.key_field = p->results[n->inputs[0]].key_field, .known = true};
+    *ret = (struct result){0};
     ret->flows = HD_ARENA_ARRAY(p->arena, struct hd_flow, total + 1);
     if (ret->flows == NULL) {
         return -ENOMEM;

@@ -20,7 +20,8 @@ struct hd_flow {
     char **paths;
     size_t path_count;
     struct hd_steps steps;
-    uint32_t tag; /* which data set of a join it is */
+    uint32_t tag;       /* which data set of a join it is */
+    uint32_t key_field; /* of its records */
 };
 
 enum hd_stage_end {

@@ -75,6 +75,20 @@ ATF_TC_BODY(a_job_file_has_names_and_goes_on_line_by_line, tc)
     hd_arena_done(&p.arena);
 }
 
+ATF_TC_WITHOUT_HEAD(awks_fields_are_no_parameters);
+ATF_TC_BODY(awks_fields_are_no_parameters, tc)
+{
+    struct parsed p = parse("read /$day | map \"awk '{print $1, $NF_}'\"", true);
+    ATF_CHECK(p.err < 0); /* $NF_ is a name */
+    hd_arena_done(&p.arena);
+    p = parse("read /$day | map \"awk '{print $1 $n}'\" | grep x$", true);
+    ATF_REQUIRE_EQ_MSG(p.err, 0, "%s", p.s.error.text);
+    ATF_CHECK_STREQ(p.s.nodes[0].args[0], "/monday");
+    ATF_CHECK_STREQ(p.s.nodes[1].args[0], "awk '{print $1 3}'");
+    ATF_CHECK_STREQ(p.s.nodes[2].args[0], "x$");
+    hd_arena_done(&p.arena);
+}
+
 ATF_TC_WITHOUT_HEAD(paths_beside_data_sets_are_read);
 ATF_TC_BODY(paths_beside_data_sets_are_read, tc)
 {
@@ -117,6 +131,7 @@ ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, a_pipeline_is_a_chain_that_is_collected);
     ATF_TP_ADD_TC(tp, a_job_file_has_names_and_goes_on_line_by_line);
+    ATF_TP_ADD_TC(tp, awks_fields_are_no_parameters);
     ATF_TP_ADD_TC(tp, paths_beside_data_sets_are_read);
     ATF_TP_ADD_TC(tp, what_is_wrong_has_a_place);
     return atf_no_error();

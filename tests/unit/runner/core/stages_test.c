@@ -80,6 +80,21 @@ ATF_TC_BODY(a_join_tells_its_sides_apart_and_keys_come_to_the_front, tc)
     hd_arena_done(&p.arena);
 }
 
+ATF_TC_WITHOUT_HEAD(each_set_of_a_union_has_its_own_key);
+ATF_TC_BODY(each_set_of_a_union_has_its_own_key, tc)
+{
+    struct planned p = plan("a = read /a key=2\nb = read /b key=3\nunion a b /c | countByKey");
+    ATF_REQUIRE_EQ_MSG(p.err, 0, "%s", p.script.error.text);
+    const struct hd_stage *s = &p.stages.items[0];
+    ATF_REQUIRE_EQ(s->flow_count, 3);
+    ATF_REQUIRE_EQ(s->flows[0].steps.count, 1);
+    ATF_CHECK_STREQ(s->flows[0].steps.items[0].args[0], "2");
+    ATF_REQUIRE_EQ(s->flows[1].steps.count, 1);
+    ATF_CHECK_STREQ(s->flows[1].steps.items[0].args[0], "3");
+    ATF_CHECK_EQ(s->flows[2].steps.count, 0);
+    hd_arena_done(&p.arena);
+}
+
 ATF_TC_WITHOUT_HEAD(count_at_the_end_is_a_number);
 ATF_TC_BODY(count_at_the_end_is_a_number, tc)
 {
@@ -119,6 +134,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, steps_behind_a_wide_operation_are_fused_with_it);
     ATF_TP_ADD_TC(tp, what_two_use_is_made_once);
     ATF_TP_ADD_TC(tp, a_join_tells_its_sides_apart_and_keys_come_to_the_front);
+    ATF_TP_ADD_TC(tp, each_set_of_a_union_has_its_own_key);
     ATF_TP_ADD_TC(tp, count_at_the_end_is_a_number);
     ATF_TP_ADD_TC(tp, bad_arguments_are_refused_with_a_place);
     return atf_no_error();
