@@ -593,7 +593,10 @@ void hd_block_map_report_end(struct hd_meta *m, struct hd_storage *s)
     size_t count = 0;
     size_t cursor = 0;
     void *value;
-    s->reported = true;
+    if (!s->reported) {
+        s->reported = true;
+        hd_safe_mode_news(m);
+    }
     while (hd_map_next(&m->bad, &cursor, &ids[count], &value)) {
         count++;
     }

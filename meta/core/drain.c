@@ -125,12 +125,7 @@ static bool may_walk(struct hd_meta *m, const struct hd_node *node)
     if (node->state == HD_NODE_DEAD) {
         return true;
     }
-    bool reported = node->storage_count > 0;
-    for (uint32_t i = 0; i < node->storage_count; i++) {
-        const struct hd_storage *s = hd_nodes_storage(&m->nodes, node->storages[i]);
-        reported = reported && (s->reported || s->failed);
-    }
-    return reported && node->report == NULL;
+    return hd_node_has_reported(m, node);
 }
 
 static void begin_walk(struct hd_meta *m, struct hd_node *node)

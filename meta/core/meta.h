@@ -36,6 +36,7 @@ struct hd_meta_options {
     uint64_t trash_minutes;
     double safe_mode_threshold; /* share of blocks with one replica, 0.999 */
     int64_t safe_mode_extension_ms;
+    int64_t safe_mode_patience_ms; /* without news safe mode ends below the threshold; 0: never */
     int64_t heartbeat_ms, stale_ms, dead_ms, closed_grace_ms;
     int64_t lease_soft_ms, lease_hard_ms;
     int64_t retry_cache_ms;

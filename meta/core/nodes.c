@@ -121,18 +121,23 @@ void hd_node_heard(struct hd_meta *m, struct hd_node *node, uint64_t conn_id)
     }
 }
 
+bool hd_node_has_reported(const struct hd_meta *m, const struct hd_node *node)
+{
+    for (uint32_t i = 0; i < node->storage_count; i++) {
+        const struct hd_storage *s = hd_nodes_storage(&m->nodes, node->storages[i]);
+        if (!s->reported && !s->failed) {
+            return false;
+        }
+    }
+    return node->storage_count > 0 && node->report == NULL;
+}
+
 static bool may_hold_more(const struct hd_meta *m, const struct hd_node *node)
 {
     if (node->state == HD_NODE_DEAD) {
         return hd_node_in_maintenance(node) || !hd_meta_past(m, node->heard, m->o.lease_hard_ms);
     }
-    for (uint32_t i = 0; i < node->storage_count; i++) {
-        const struct hd_storage *s = hd_nodes_storage(&m->nodes, node->storages[i]);
-        if (!s->reported && !s->failed) {
-            return true;
-        }
-    }
-    return node->storage_count == 0;
+    return !hd_node_has_reported(m, node);
 }
 
 bool hd_nodes_may_return(const struct hd_meta *m)
@@ -164,6 +169,7 @@ static void become_dead(struct hd_meta *m, struct hd_node *node)
         hd_block_map_drop_node(m, node);
     }
     node->copy_units = 0;
+    hd_safe_mode_news(m);
 }
 
 /* ---- what is asked of a node ---- */

@@ -172,6 +172,9 @@ bool hd_node_is_deleting(const struct hd_node *node, struct hd_block_id id);
 /* The message about a node, built once a turn. */
 Hdw__DatanodeInfo *hd_node_info(struct hd_meta *m, struct hd_node *node);
 
+/* Has it told all it has since it registered? */
+bool hd_node_has_reported(const struct hd_meta *m, const struct hd_node *node);
+
 /* May a node that is away, or has not reported yet, hold replicas that nobody told of? */
 bool hd_nodes_may_return(const struct hd_meta *m);
 

@@ -153,6 +153,7 @@ int hd_op_register_datanode(struct hd_call *c)
     hd_node_heard(c->m, node, c->event->conn_id);
     hd_racks_place(c->m, node);
     hd_node_take_wish(c->m, node);
+    hd_safe_mode_news(c->m);
     hd_meta_trace(c->m, "node %s:%u is live: registered as %s", node->ip, node->xfer_port,
                   node->uuid);
     Hdw__RegisterDatanodeResponse *r =

@@ -27,7 +27,7 @@ void hd_safe_mode_start(struct hd_meta *m, struct hd_mono_ms now)
     }
     s->threshold = (uint64_t)((double)s->total * m->o.safe_mode_threshold);
     s->starting = s->total > 0;
-    (void)now;
+    s->news = now;
 }
 
 void hd_safe_mode_block_safe(struct hd_meta *m, struct hd_blk *b)
@@ -35,6 +35,7 @@ void hd_safe_mode_block_safe(struct hd_meta *m, struct hd_blk *b)
     if (m->safe.starting && b->wanted_safe && !b->counted_safe) {
         b->counted_safe = true;
         m->safe.safe++;
+        hd_safe_mode_news(m);
     }
 }
 
@@ -43,7 +44,13 @@ void hd_safe_mode_block_unsafe(struct hd_meta *m, struct hd_blk *b)
     if (m->safe.starting && b->counted_safe) {
         b->counted_safe = false;
         m->safe.safe--;
+        hd_safe_mode_news(m);
     }
+}
+
+void hd_safe_mode_news(struct hd_meta *m)
+{
+    m->safe.news = m->now;
 }
 
 void hd_safe_mode_leave(struct hd_meta *m)
@@ -65,6 +72,47 @@ void hd_safe_mode_enter(struct hd_meta *m)
     hd_meta_trace(m, "safe mode is on, by hand");
 }
 
+static bool has_patience(const struct hd_meta *m)
+{
+    return m->o.safe_mode_patience_ms > 0 && !m->safe.manual;
+}
+
+/* There are nodes, and each has told all it has. */
+static bool all_is_told(const struct hd_meta *m)
+{
+    uint32_t here = 0;
+    for (uint32_t i = 0; i < m->nodes.count; i++) {
+        const struct hd_node *node = m->nodes.all[i];
+        if (node->state == HD_NODE_DEAD || !node->registered) {
+            continue;
+        }
+        if (!hd_node_has_reported(m, node)) {
+            return false;
+        }
+        here++;
+    }
+    return here > 0;
+}
+
+static int64_t hold_ms(const struct hd_meta *m)
+{
+    return m->safe.safe < m->safe.total ? HD_MAX(m->o.safe_mode_extension_ms, STRAGGLERS_MS)
+                                        : m->o.safe_mode_extension_ms;
+}
+
+static void lose_patience(struct hd_meta *m)
+{
+    if (!has_patience(m) || !hd_meta_past(m, m->safe.news, m->o.safe_mode_patience_ms) ||
+        !all_is_told(m)) {
+        return;
+    }
+    hd_meta_trace(m, "safe mode is off: no news for %lld ms, %llu of %llu blocks are missing",
+                  (long long)m->o.safe_mode_patience_ms,
+                  (unsigned long long)(m->safe.total - m->safe.safe),
+                  (unsigned long long)m->safe.total);
+    hd_safe_mode_leave(m);
+}
+
 void hd_safe_mode_check(struct hd_meta *m)
 {
     struct hd_safe_mode *s = &m->safe;
@@ -73,17 +121,37 @@ void hd_safe_mode_check(struct hd_meta *m)
     }
     if (s->safe < s->threshold) {
         s->reached.v = 0;
+        lose_patience(m);
         return;
     }
     if (s->reached.v == 0) {
         s->reached = m->now;
     }
-    int64_t hold_ms = s->safe < s->total ? HD_MAX(m->o.safe_mode_extension_ms, STRAGGLERS_MS)
-                                         : m->o.safe_mode_extension_ms;
-    if (m->now.v >= s->reached.v + hold_ms) {
+    if (m->now.v >= s->reached.v + hold_ms(m)) {
         bool manual = s->manual;
         hd_safe_mode_leave(m);
         s->manual = manual;
+    }
+}
+
+static int64_t seconds(int64_t ms)
+{
+    return ms > 0 ? (ms + 999) / 1000 : 0;
+}
+
+/* How long it may last below the threshold; "": for ever. */
+static void patience_text(const struct hd_meta *m, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (has_patience(m) && all_is_told(m)) {
+        snprintf(out, size,
+                 ", or in %lld seconds, when nothing is heard of the %llu blocks that are missing",
+                 (long long)seconds(m->safe.news.v + m->o.safe_mode_patience_ms - m->now.v),
+                 (unsigned long long)(m->safe.total - m->safe.safe));
+    } else if (has_patience(m)) {
+        snprintf(out, size,
+                 ", or %lld seconds after the last news when every data node has told what it has",
+                 (long long)seconds(m->o.safe_mode_patience_ms));
     }
 }
 
@@ -116,17 +184,18 @@ void hd_safe_mode_tip(const struct hd_meta *m, char *out)
                  (unsigned long long)s->safe, m->o.safe_mode_threshold,
                  (unsigned long long)s->total);
     }
-    int64_t left_ms = s->reached.v + m->o.safe_mode_extension_ms - m->now.v;
     if (s->reached.v != 0) {
         snprintf(out, 512,
                  "%sThe minimum number of live datanodes is not required. In safe mode extension. "
                  "Safe mode will be turned off automatically in %lld seconds.",
-                 blocks, (long long)(left_ms > 0 ? (left_ms + 999) / 1000 : 0));
+                 blocks, (long long)seconds(s->reached.v + hold_ms(m) - m->now.v));
     } else {
+        char patience[112];
+        patience_text(m, patience, sizeof(patience));
         snprintf(out, 512,
                  "%sThe minimum number of live datanodes is not required. Safe mode will be turned "
-                 "off automatically once the thresholds have been reached.",
-                 blocks);
+                 "off automatically once the thresholds have been reached%s.",
+                 blocks, patience);
     }
 }
 

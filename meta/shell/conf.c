@@ -142,6 +142,7 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
         {"dead_ms", 15000, 1, &o->dead_ms},
         {"closed_grace_ms", 2500, 0, &o->closed_grace_ms},
         {"safemode_extension_ms", 0, 0, &o->safe_mode_extension_ms},
+        {"safemode_patience_ms", 30000, 0, &o->safe_mode_patience_ms},
         {"metadata_flush_ms", 1000, 1, &c->flush_ms},
         {"lease_soft_ms", 60000, 1, &o->lease_soft_ms},
         {"lease_hard_ms", 1200000, 1, &o->lease_hard_ms},

@@ -303,6 +303,7 @@ struct sim_meta *sim_meta_new(struct sim *s, int index, bool primary)
         .list_limit = 7, /* several answers to a listing */
         .safe_mode_threshold = 0.999,
         .safe_mode_extension_ms = (int64_t)sim_draw(s, 2) * 2000,
+        .safe_mode_patience_ms = 5000,
         .heartbeat_ms = 1000,
         .stale_ms = 5000,
         .dead_ms = 15000,

@@ -536,6 +536,122 @@ ATF_TC_BODY(the_last_reports_are_waited_for_a_little, tc)
     world_done(&w);
 }
 
+/* Three closed files, and a new start of meta; the threshold is two of them. */
+static Hdw__ExtendedBlock *start_patiently(struct world *w, int nodes, int64_t patience_ms)
+{
+    some_nodes(w, nodes);
+    w->options.safe_mode_patience_ms = patience_ms;
+    Hdw__ExtendedBlock *a = do_write(w, "/a", 10);
+    do_write(w, "/b", 20);
+    do_write(w, "/c", 30);
+    world_restart(w);
+    return a;
+}
+
+static bool text_has(struct world *w, const char *words)
+{
+    struct hd_meta_stats s = stats(w);
+    return strstr(s.safe_mode_text, words) != NULL;
+}
+
+ATF_TC_WITHOUT_HEAD(safe_mode_ends_without_blocks_that_nobody_has);
+ATF_TC_BODY(safe_mode_ends_without_blocks_that_nobody_has, tc)
+{
+    struct world w;
+    Hdw__ExtendedBlock *a = start_patiently(&w, 2, 30000);
+    world_pass(&w, 100000); /* no node: nobody can know */
+    ATF_CHECK(stats(&w).safe_mode);
+    ATF_CHECK(text_has(&w, "once the thresholds have been reached, or 30 seconds after the last "
+                           "news when every data node has told what it has."));
+    node_register(&w, 1);
+    node_beat(&w, 1);
+    nodes_pass(&w, 1, 1, 50000); /* one, and it has told nothing */
+    ATF_CHECK(stats(&w).safe_mode);
+    report_all(&w, 1, (Hdw__ExtendedBlock *[]){a}, 1);
+    nodes_pass(&w, 1, 1, 20000);
+    ATF_CHECK(text_has(&w, "once the thresholds have been reached, or in 10 seconds, when nothing "
+                           "is heard of the 2 blocks that are missing."));
+    node_register(&w, 2); /* that is news, and what it has is not known yet */
+    node_beat(&w, 2);
+    nodes_pass(&w, 1, 2, 40000);
+    ATF_CHECK(stats(&w).safe_mode);
+    ATF_CHECK(text_has(&w, "or 30 seconds after the last news"));
+    report_all(&w, 2, (Hdw__ExtendedBlock *[]){a}, 1);
+    nodes_pass(&w, 1, 2, 29000);
+    ATF_CHECK(stats(&w).safe_mode);
+    nodes_pass(&w, 1, 2, 1500);
+    ATF_CHECK(!stats(&w).safe_mode);
+    ATF_CHECK_STREQ(w.trace, "safe mode is off: no news for 30000 ms, 2 of 3 blocks are missing");
+    nodes_pass(&w, 1, 2, 1000);
+    ATF_CHECK_EQ(stats(&w).blocks_missing, 2);
+    ATF_CHECK_EQ(locations(&w, "/a"), 2);
+    ATF_CHECK_EQ(locations(&w, "/b"), 0);
+    ATF_CHECK_EQ(try_create(&w, "/d", "h", 1, 3)->err, 0);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_block_that_is_found_renews_the_patience);
+ATF_TC_BODY(a_block_that_is_found_renews_the_patience, tc)
+{
+    struct world w;
+    Hdw__ExtendedBlock *a = start_patiently(&w, 2, 30000);
+    node_start(&w, 1);
+    nodes_pass(&w, 1, 1, 20000);
+    node_received(&w, 1, a->block_id, a->generation_stamp, 10);
+    nodes_pass(&w, 1, 1, 20000);
+    ATF_CHECK(stats(&w).safe_mode);
+    report_all(&w, 1, (Hdw__ExtendedBlock *[]){a}, 1); /* once more: that is none */
+    nodes_pass(&w, 1, 1, 11000);
+    ATF_CHECK(!stats(&w).safe_mode);
+    ATF_CHECK_EQ(stats(&w).blocks_missing, 2);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_node_that_dies_in_safe_mode_renews_the_patience);
+ATF_TC_BODY(a_node_that_dies_in_safe_mode_renews_the_patience, tc)
+{
+    struct world w;
+    start_patiently(&w, 2, 30000);
+    node_start(&w, 1);
+    node_start(&w, 2);
+    nodes_pass(&w, 1, 1, 40000); /* the other is dead after 15 */
+    ATF_CHECK_EQ(stats(&w).nodes_dead, 1);
+    ATF_CHECK(stats(&w).safe_mode);
+    nodes_pass(&w, 1, 1, 7000);
+    ATF_CHECK(!stats(&w).safe_mode);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(without_patience_safe_mode_waits_for_ever);
+ATF_TC_BODY(without_patience_safe_mode_waits_for_ever, tc)
+{
+    struct world w;
+    start_patiently(&w, 1, 0);
+    node_start(&w, 1);
+    nodes_pass(&w, 1, 1, 600000);
+    ATF_CHECK(stats(&w).safe_mode);
+    ATF_CHECK(text_has(&w, "automatically once the thresholds have been reached."));
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(safe_mode_that_was_entered_by_hand_is_left_by_hand);
+ATF_TC_BODY(safe_mode_that_was_entered_by_hand_is_left_by_hand, tc)
+{
+    struct world w;
+    start_patiently(&w, 1, 30000);
+    node_start(&w, 1);
+    ATF_CHECK(CALL(&w, "setSafeMode", SetSafeMode, set_safe_mode,
+                   .action = HDW__SAFE_MODE_ACTION__SAFEMODE_ENTER)
+                  ->result);
+    nodes_pass(&w, 1, 1, 100000);
+    ATF_CHECK(stats(&w).safe_mode);
+    ATF_CHECK(!text_has(&w, "seconds"));
+    ATF_CHECK(!CALL(&w, "setSafeMode", SetSafeMode, set_safe_mode,
+                    .action = HDW__SAFE_MODE_ACTION__SAFEMODE_LEAVE)
+                   ->result);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(safe_mode_can_be_entered_by_hand);
 ATF_TC_BODY(safe_mode_can_be_entered_by_hand, tc)
 {
@@ -684,6 +800,11 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, with_all_replicas_corrupt_they_are_listed_as_such);
     ATF_TP_ADD_TC(tp, safe_mode_ends_when_the_blocks_are_reported);
     ATF_TP_ADD_TC(tp, the_last_reports_are_waited_for_a_little);
+    ATF_TP_ADD_TC(tp, safe_mode_ends_without_blocks_that_nobody_has);
+    ATF_TP_ADD_TC(tp, a_block_that_is_found_renews_the_patience);
+    ATF_TP_ADD_TC(tp, a_node_that_dies_in_safe_mode_renews_the_patience);
+    ATF_TP_ADD_TC(tp, without_patience_safe_mode_waits_for_ever);
+    ATF_TP_ADD_TC(tp, safe_mode_that_was_entered_by_hand_is_left_by_hand);
     ATF_TP_ADD_TC(tp, safe_mode_can_be_entered_by_hand);
     ATF_TP_ADD_TC(tp, reports_before_a_commit_with_another_size_are_bad);
     ATF_TP_ADD_TC(tp, a_late_report_of_writing_does_not_undo_a_whole_replica);

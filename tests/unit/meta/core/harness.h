@@ -58,6 +58,7 @@ struct world {
     size_t view_count;
     struct answer answers[WORLD_REPLIES_MAX]; /* a ring */
     size_t answer_count;
+    char trace[256];       /* the last one */
     struct hd_arena arena; /* of decoded responses */
 };
 
@@ -136,6 +137,9 @@ static inline void world_absorb(struct world *w)
             a->body.data = malloc(size + 1);
             a->body.size = protobuf_c_message_pack(e->replies[i].response, a->body.data);
         }
+    }
+    if (e->trace != NULL) {
+        snprintf(w->trace, sizeof(w->trace), "%s", e->trace);
     }
     hd_meta_effects_reset(e);
 }
