@@ -42,7 +42,7 @@ static const char usage[] =
 enum {
     USABLE_TIMEOUT_MS = 60000,
     LOCK_TIMEOUT_MS = 90000,
-    STOP_GRACE_MS = 10000,
+    STOP_LIMIT_MS = 10000,
     DEFAULT_NODES = 3
 };
 
@@ -272,7 +272,9 @@ static int stay(const struct hd_command *self, const struct hd_cluster *c, int s
         while (waitpid(-1, NULL, WNOHANG) > 0) {
         }
     }
-    int rc = hd_stop(c, STOP_GRACE_MS);
+    HD_AUTO(hd_buf_done) struct hd_buf given_up = {0};
+    int rc = hd_stop(c, STOP_LIMIT_MS, &given_up);
+    fprintf(stderr, "%.*s", (int)given_up.size, (const char *)given_up.data);
     return rc < 0 ? hd_cmd_fail(self, rc) : HD_EXIT_OK;
 }
 

@@ -15,7 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SMALL_FILE_BYTES = 65536, EXEC_FAILED = 127 };
+enum {
+    SMALL_FILE_BYTES = 65536,
+    EXEC_FAILED = 127,
+    KILLED_MS = 2000, /* for those that got SIGKILL */
+    STUCK_MS = 100,   /* for a child that may be in a call the kernel does not break off */
+};
 
 pid_t hd_process_recorded(const struct hd_cluster *c, const struct hd_member *m)
 {
@@ -225,7 +230,7 @@ static bool wait_for_end(const pid_t *pids, size_t count, int64_t deadline_ms)
     return true;
 }
 
-int hd_process_stop(const pid_t *pids, size_t count, int grace_ms)
+int hd_process_stop(pid_t *pids, size_t count, int grace_ms)
 {
     int killed = 0;
     for (size_t i = 0; i < count; i++) {
@@ -243,12 +248,32 @@ int hd_process_stop(const pid_t *pids, size_t count, int grace_ms)
         if (pids[i] != 0 && hd_process_alive(pids[i])) {
             kill(pids[i], SIGKILL);
             killed++;
+        } else {
+            pids[i] = 0;
         }
     }
-    if (!wait_for_end(pids, count, hd_clock_mono_ms().v + 5000)) {
+    if (!wait_for_end(pids, count, hd_clock_mono_ms().v + KILLED_MS)) {
         return hd_fail(-EBUSY, "a process does not end, not even by SIGKILL");
     }
     return killed;
+}
+
+int hd_process_wait(pid_t child, int timeout_ms)
+{
+    HD_AUTO(hd_fd_done) int fd = pidfd_open(child, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int status;
+    if (fd >= 0 && poll(&p, 1, timeout_ms) == 0) {
+        kill(child, SIGKILL);
+        if (poll(&p, 1, STUCK_MS) > 0) {
+            waitpid(child, &status, 0);
+        }
+        return -ETIMEDOUT;
+    }
+    if (waitpid(child, &status, 0) < 0) {
+        return -errno;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
 }
 
 int hd_process_run(const char *const argv[], int timeout_ms)
@@ -265,16 +290,5 @@ int hd_process_run(const char *const argv[], int timeout_ms)
         execvp(argv[0], (char *const *)argv);
         _exit(EXEC_FAILED);
     }
-    HD_AUTO(hd_fd_done) int fd = pidfd_open(pid, 0);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int status;
-    if (fd >= 0 && poll(&p, 1, timeout_ms) == 0) {
-        kill(pid, SIGKILL);
-        waitpid(pid, &status, 0);
-        return -ETIMEDOUT;
-    }
-    if (waitpid(pid, &status, 0) < 0) {
-        return -errno;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+    return hd_process_wait(pid, timeout_ms);
 }

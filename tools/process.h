@@ -34,10 +34,10 @@ int hd_process_start(const struct hd_cluster *c, const struct hd_member *m,
 
 /*
  * Sends SIGTERM to all pids at once, waits up to grace_ms for them to end, then SIGKILL. Removes
- * nothing. Pids of 0 are skipped. Returns how many needed SIGKILL, or -EPERM when one may not be
- * signalled.
+ * nothing. Pids of 0 are skipped. Returns how many needed SIGKILL (of the pids those alone are
+ * left, then), or -EPERM when one may not be signalled, -EBUSY when one does not end at all.
  */
-int hd_process_stop(const pid_t *pids, size_t count, int grace_ms);
+int hd_process_stop(pid_t *pids, size_t count, int grace_ms);
 
 /* True while pid is a process that is not a zombie. */
 bool hd_process_alive(pid_t pid);
@@ -45,7 +45,13 @@ bool hd_process_alive(pid_t pid);
 /* Finds a program beside the running one, else on PATH. -ENOENT. */
 int hd_process_program(const char *name, char out[HD_PATH_BYTES]);
 
-/* Runs argv to its end, silently, at most timeout_ms; its exit code, or a negative errno. */
+/*
+ * Waits for a child, at most timeout_ms: its exit code, or a negative errno. One that is late is
+ * killed, and left alone when that does not end it either (a call on a mount nobody serves).
+ */
+int hd_process_wait(pid_t child, int timeout_ms);
+
+/* Runs argv to its end, silently, at most timeout_ms; as hd_process_wait. */
 int hd_process_run(const char *const argv[], int timeout_ms);
 
 #endif

@@ -170,8 +170,7 @@ static int fail_ended(const struct start *s, const struct starting *d)
 
 static int prepare_mount(const struct hd_cluster *c)
 {
-    int rc =
-        hd_probe_mounted(c->mount) ? hd_unmount(c->mount) : 0; /* left by a mount that was killed */
+    int rc = hd_unmount(c->mount, NULL); /* left by a mount that was killed */
     return rc < 0 ? rc : hd_dir_make(c->mount, 0755);
 }
 

@@ -5,6 +5,7 @@
 #define HD_TOOLS_START_H
 
 #include "tools/cluster.h"
+#include "fs/base/buf.h"
 
 #include <sys/types.h>
 
@@ -21,10 +22,17 @@ struct hd_start_options {
  */
 int hd_start(const struct hd_cluster *c, const struct hd_start_options *options, int *ret_started);
 
-/* Unmounts path: in order if it can, else lazily. 0 also when nothing is mounted. */
-int hd_unmount(const char *path);
+/*
+ * Unmounts path: in order if it can, else lazily; a few seconds at most, whoever serves it. 0 also
+ * when nothing is mounted; *ret_lazy (may be NULL): it went lazily.
+ */
+int hd_unmount(const char *path, bool *ret_lazy);
 
-/* Unmounts, then stops all daemons in the opposite order, at most grace_ms for each step. */
-int hd_stop(const struct hd_cluster *c, int grace_ms);
+/*
+ * Unmounts, then stops all daemons in the opposite order, in limit_ms whatever hangs (a little more
+ * where SIGKILL takes its time): what does not end by itself in its share of that is unmounted
+ * lazily or killed. given_up (may be NULL) takes a line for each such.
+ */
+int hd_stop(const struct hd_cluster *c, int limit_ms, struct hd_buf *given_up);
 
 #endif

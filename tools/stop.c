@@ -3,28 +3,40 @@
 #include "tools/probe.h"
 #include "tools/process.h"
 #include "fs/base/error.h"
+#include "fs/os/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
-enum { UNMOUNT_TIMEOUT_MS = 10000 };
+enum { UNMOUNT_TIMEOUT_MS = 1500 };
 
-/* One try; it may hang on a mount whose daemon does, so it is made by a child. */
+/*
+ * One try, made by a child: it may hang on a mount whose daemon does. Root needs no program for it,
+ * which would only look at the mount first.
+ */
 static int try_unmount(const char *path, bool lazy)
 {
-    if (geteuid() == 0) {
-        const char *const argv[] = {"umount", lazy ? "-l" : "-i", path, NULL};
+    if (geteuid() != 0) {
+        const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", path, NULL};
         return hd_process_run(argv, UNMOUNT_TIMEOUT_MS);
     }
-    const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", path, NULL};
-    return hd_process_run(argv, UNMOUNT_TIMEOUT_MS);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0 ? 0 : 1);
+    }
+    return child < 0 ? -errno : hd_process_wait(child, UNMOUNT_TIMEOUT_MS);
 }
 
-int hd_unmount(const char *path)
+int hd_unmount(const char *path, bool *ret_lazy)
 {
-    for (int lazy = 0; lazy < 2 && hd_probe_mounted(path); lazy++) {
+    int lazy = 0;
+    for (; lazy < 2 && hd_probe_mounted(path); lazy++) {
         try_unmount(path, lazy != 0);
+    }
+    if (ret_lazy != NULL) {
+        *ret_lazy = lazy == 2;
     }
     return hd_probe_mounted(path) ? hd_fail(-EBUSY, "%s: cannot be unmounted", path) : 0;
 }
@@ -40,38 +52,57 @@ static bool owns_address(const struct hd_cluster *c)
     return false;
 }
 
-static int unmount_all(const struct hd_cluster *c)
+static int unmount_one(const char *path, struct hd_buf *given_up)
+{
+    bool lazy;
+    int rc = hd_unmount(path, &lazy);
+    if (rc == 0 && lazy && given_up != NULL) {
+        (void)hd_buf_addf(given_up, "%s: in use or not served; unmounted lazily\n", path);
+    }
+    return rc;
+}
+
+/* What the mount left when it ended, and those that were made by hand. */
+static int unmount_all(const struct hd_cluster *c, bool owner, struct hd_buf *given_up)
 {
     enum { EXTRA_MAX = 64 };
     char(*paths)[HD_PATH_BYTES] = calloc(EXTRA_MAX, sizeof(*paths));
-    int rc = c->mount[0] != '\0' ? hd_unmount(c->mount) : 0;
-    size_t count =
-        paths != NULL && owns_address(c) ? hd_probe_mounts_of(c->uri, paths, EXTRA_MAX) : 0;
+    int rc = c->mount[0] != '\0' ? unmount_one(c->mount, given_up) : 0;
+    size_t count = paths != NULL && owner ? hd_probe_mounts_of(c->uri, paths, EXTRA_MAX) : 0;
     for (size_t i = 0; i < count; i++) {
-        int extra = hd_unmount(paths[i]);
+        int extra = unmount_one(paths[i], given_up);
         rc = rc < 0 ? rc : extra;
     }
     free(paths);
     return rc;
 }
 
-static int stop_roles(const struct hd_cluster *c, unsigned role_bits, int grace_ms)
+static bool is_of(const struct hd_member *m, unsigned role_bits)
 {
-    size_t count = 0;
+    return (role_bits & (1U << m->role)) != 0;
+}
+
+static int stop_roles(const struct hd_cluster *c, unsigned role_bits, int grace_ms,
+                      struct hd_buf *given_up)
+{
     pid_t *pids = calloc(c->member_count + 1, sizeof(*pids));
     if (pids == NULL) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < c->member_count; i++) {
-        if ((role_bits & (1U << c->members[i].role)) != 0) {
-            pids[count++] = hd_process_find(c, &c->members[i]);
+        pids[i] = is_of(&c->members[i], role_bits) ? hd_process_find(c, &c->members[i]) : 0;
+    }
+    int rc = hd_process_stop(pids, c->member_count, grace_ms);
+    for (size_t i = 0; rc > 0 && given_up != NULL && i < c->member_count; i++) {
+        if (pids[i] != 0) {
+            (void)hd_buf_addf(given_up, "%s (pid %d): did not end in %.1f s; killed\n",
+                              c->members[i].name, (int)pids[i], grace_ms / 1000.0);
         }
     }
-    int rc = hd_process_stop(pids, count, grace_ms);
     free(pids);
     for (size_t i = 0; rc >= 0 && i < c->member_count; i++) {
         char path[HD_PATH_BYTES];
-        if ((role_bits & (1U << c->members[i].role)) != 0) {
+        if (is_of(&c->members[i], role_bits)) {
             hd_member_pid_path(c, &c->members[i], path);
             unlink(path);
         }
@@ -79,7 +110,7 @@ static int stop_roles(const struct hd_cluster *c, unsigned role_bits, int grace_
     return rc;
 }
 
-int hd_stop(const struct hd_cluster *c, int grace_ms)
+int hd_stop(const struct hd_cluster *c, int limit_ms, struct hd_buf *given_up)
 {
     static const unsigned steps[] = {
         1U << HD_ROLE_MOUNT,
@@ -87,9 +118,16 @@ int hd_stop(const struct hd_cluster *c, int grace_ms)
         1U << HD_ROLE_DATA | 1U << HD_ROLE_SECONDARY,
         1U << HD_ROLE_META,
     };
-    int result = unmount_all(c);
+    int64_t deadline_ms = hd_clock_mono_ms().v + limit_ms;
+    bool owner = owns_address(c);
+    int result = 0;
     for (size_t i = 0; i < HD_ARRAY_COUNT(steps); i++) {
-        int rc = stop_roles(c, steps[i], grace_ms);
+        int64_t left = HD_MAX(deadline_ms - hd_clock_mono_ms().v, 0);
+        bool last = i + 1 == HD_ARRAY_COUNT(steps);
+        int rc = stop_roles(c, steps[i], (int)(last ? left : left / 2), given_up);
+        if (rc >= 0 && i == 0) {
+            rc = unmount_all(c, owner, given_up);
+        }
         result = result < 0 || rc >= 0 ? result : rc;
     }
     return result;

@@ -108,7 +108,7 @@ ATF_TC_BODY(a_daemon_that_never_gets_ready_is_an_error_in_time, tc)
     struct hd_start_options options = {.timeout_ms = 700};
     ATF_CHECK_EQ(hd_start(&p.cluster, &options, NULL), -ETIMEDOUT);
     ATF_CHECK_MATCH("meta has not become ready", hd_fail_text());
-    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000), 0);
+    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000, NULL), 0);
     remove_place(&p);
 }
 
@@ -126,23 +126,28 @@ ATF_TC_BODY(ready_is_not_yet_usable, tc)
     ATF_CHECK(hd_start(&p.cluster, &options, &started) < 0); /* it runs: nothing is started again */
     ATF_CHECK_EQ(started, 0);
     ATF_CHECK_EQ(hd_process_find(&p.cluster, &p.cluster.members[0]), pid);
-    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000), 0);
+    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000, NULL), 0);
     ATF_CHECK(!hd_process_alive(pid));
     ATF_CHECK_EQ(hd_process_recorded(&p.cluster, &p.cluster.members[0]), 0);
-    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000), 0);
+    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000, NULL), 0);
     remove_place(&p);
 }
 
-ATF_TC_WITHOUT_HEAD(what_ignores_sigterm_is_killed_after_the_grace);
-ATF_TC_BODY(what_ignores_sigterm_is_killed_after_the_grace, tc)
+ATF_TC_WITHOUT_HEAD(what_ignores_sigterm_is_killed_and_named);
+ATF_TC_BODY(what_ignores_sigterm_is_killed_and_named, tc)
 {
     struct place p = make_place("stubborn");
     struct hd_start_options options = {.timeout_ms = 300};
     hd_start(&p.cluster, &options, NULL);
     pid_t pid = hd_process_find(&p.cluster, &p.cluster.members[0]);
     ATF_REQUIRE(pid > 0);
-    ATF_CHECK_EQ(hd_stop(&p.cluster, 200), 0);
+    struct hd_buf given_up = {0};
+    int64_t begin_ms = hd_clock_mono_ms().v;
+    ATF_CHECK_EQ(hd_stop(&p.cluster, 200, &given_up), 0);
+    ATF_CHECK(hd_clock_mono_ms().v - begin_ms < 1500);
     ATF_CHECK(!hd_process_alive(pid));
+    ATF_CHECK_MATCH("^meta .pid [0-9]+.: did not end in 0.2 s; killed", hd_buf_str(&given_up));
+    hd_buf_done(&given_up);
     remove_place(&p);
 }
 
@@ -155,7 +160,7 @@ ATF_TC_BODY(a_stopped_process_is_ended_too, tc)
     pid_t pid = hd_process_find(&p.cluster, &p.cluster.members[0]);
     ATF_REQUIRE(pid > 0);
     kill(pid, SIGSTOP);
-    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000), 0);
+    ATF_CHECK_EQ(hd_stop(&p.cluster, 5000, NULL), 0);
     ATF_CHECK(!hd_process_alive(pid));
     remove_place(&p);
 }
@@ -196,7 +201,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_daemon_that_dies_is_named_with_the_end_of_its_log);
     ATF_TP_ADD_TC(tp, a_daemon_that_never_gets_ready_is_an_error_in_time);
     ATF_TP_ADD_TC(tp, ready_is_not_yet_usable);
-    ATF_TP_ADD_TC(tp, what_ignores_sigterm_is_killed_after_the_grace);
+    ATF_TP_ADD_TC(tp, what_ignores_sigterm_is_killed_and_named);
     ATF_TP_ADD_TC(tp, a_stopped_process_is_ended_too);
     ATF_TP_ADD_TC(tp, a_missing_program_is_said);
     ATF_TP_ADD_TC(tp, the_lock_is_held_by_one_at_a_time);
