@@ -12,7 +12,7 @@ struct rows {
 
 static void add_row(struct rows *r, uint64_t id, uint64_t size, uint64_t gs)
 {
-    r->items = realloc(r->items, sizeof(*r->items) * (r->count + 1));
+    ATF_REQUIRE(r->count < GARBAGE + FILES);
     r->items[r->count][0] = id;
     r->items[r->count][1] = size;
     r->items[r->count][2] = gs;
@@ -26,6 +26,8 @@ static size_t cut_bytes; /* from the end of a report */
 static struct rows setup(struct world *w)
 {
     struct rows rows = {0};
+    rows.items = calloc(GARBAGE + FILES, sizeof(*rows.items));
+    ATF_REQUIRE(rows.items != NULL);
     world_init(w);
     for (int n = 1; n <= 3; n++) {
         node_start(w, n);
