@@ -99,7 +99,20 @@ static bool wait_for_room(struct hd_log_thread *t, bool *said)
     return !stopping;
 }
 
-/* On the writer, with no lock held. Rolling makes everything written durable. */
+/* Everything written is durable. */
+static void note_durable(struct hd_log_thread *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->durable = t->written;
+    t->flush_at_ns = 0;
+    post_progress(t);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/*
+ * On the writer, with no lock held. Rolling makes everything written durable, also when there is no
+ * room for the next segment: then there is none that the syncer could sync meanwhile.
+ */
 static void roll_now(struct hd_log_thread *t)
 {
     int err;
@@ -107,16 +120,14 @@ static void roll_now(struct hd_log_thread *t)
     do {
         pthread_mutex_lock(&t->io);
         err = hd_edit_log_roll(t->o.log);
+        if (err == 0 || err == -ENOSPC) {
+            note_durable(t);
+        }
         pthread_mutex_unlock(&t->io);
     } while (err == -ENOSPC && wait_for_room(t, &said));
     if (err < 0) {
         die("roll", err);
     }
-    pthread_mutex_lock(&t->lock);
-    t->durable = t->written;
-    t->flush_at_ns = 0;
-    post_progress(t);
-    pthread_mutex_unlock(&t->lock);
 }
 
 static void write_frames(struct hd_log_thread *t, struct hd_buf *mine, struct hd_txid last)
@@ -220,8 +231,12 @@ static void *run_syncer(void *ctx)
         pthread_mutex_unlock(&t->lock);
         pthread_mutex_lock(&t->io);
         pthread_mutex_lock(&t->lock);
-        struct hd_txid covered =
-            t->written; /* as of now: all of it is in this segment, or synced */
+        /* As of now: all of it is in this segment, or synced. */
+        struct hd_txid covered = t->written;
+        if (covered.v <= t->durable.v) { /* a roll was faster, and may have left no segment */
+            pthread_mutex_unlock(&t->io);
+            continue;
+        }
         pthread_mutex_unlock(&t->lock);
         int err = hd_edit_log_sync(t->o.log);
         pthread_mutex_unlock(&t->io);

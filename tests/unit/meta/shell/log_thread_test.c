@@ -2,6 +2,7 @@
 #include "meta/shell/log_thread.h"
 #include "fs/base/error.h"
 #include "fs/net/loop.h"
+#include "fs/os/fault.h"
 #include "fs/os/file.h"
 #include "meta/log/edit_log.h"
 
@@ -180,6 +181,29 @@ ATF_TC_BODY(roll_ends_the_segment_behind_what_was_submitted, tc)
     stop(&f);
 }
 
+ATF_TC_WITHOUT_HEAD(no_room_for_the_next_segment_is_waited_for);
+ATF_TC_BODY(no_room_for_the_next_segment_is_waited_for, tc)
+{
+    struct fixture f;
+    start(&f, 3600000);
+    submit(&f, 1, 200, 0); /* more than a segment has */
+    while (f.written.v < 200) {
+        f.until.v = 0;
+        ATF_REQUIRE_EQ(hd_loop_run(f.loop), 0);
+    }
+    const struct hd_fault full = {HD_FAULT_DISK_FULL, NULL, 0, 60000};
+    ATF_REQUIRE_EQ(hd_fault_set(&full, 1), 0);
+    submit(&f, 201, 210, 210);
+    run_until(&f, 200); /* the segment before is finished, and nobody syncs one that is not there */
+    ATF_CHECK(f.durable.v < 210);
+    hd_log_thread_submit(f.thread, &(struct hd_buf){0}, (struct hd_txid){210},
+                         (struct hd_txid){211});
+    ATF_REQUIRE_EQ(hd_fault_set(NULL, 0), 0);
+    run_until(&f, 210);
+    stop(&f);
+    require_on_disk(210);
+}
+
 ATF_TC_WITHOUT_HEAD(stop_loses_nothing_that_was_submitted);
 ATF_TC_BODY(stop_loses_nothing_that_was_submitted, tc)
 {
@@ -198,6 +222,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, unwanted_records_become_durable_by_time);
     ATF_TP_ADD_TC(tp, written_comes_before_durable_and_a_later_want_syncs);
     ATF_TP_ADD_TC(tp, roll_ends_the_segment_behind_what_was_submitted);
+    ATF_TP_ADD_TC(tp, no_room_for_the_next_segment_is_waited_for);
     ATF_TP_ADD_TC(tp, stop_loses_nothing_that_was_submitted);
     return atf_no_error();
 }
