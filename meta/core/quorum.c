@@ -140,7 +140,7 @@ static void check_step(struct hd_quorum *q, int64_t now_ms)
 
 void hd_quorum_secondary(struct hd_quorum *q, struct hd_txid txid, struct hd_mono_ms now)
 {
-    if (!q->connected) {
+    if (!q->connected || txid.v < q->secondary.v) {
         q->connected = true;
         q->secondary.v = 0;
         q->in_step = false;
@@ -173,14 +173,26 @@ void hd_quorum_witnesses(struct hd_quorum *q, uint32_t count)
     q->witnesses = count;
 }
 
-void hd_quorum_epoch_seen(struct hd_quorum *q, uint64_t epoch)
+static void fence(struct hd_quorum *q, uint64_t epoch)
 {
-    if (epoch > q->o.epoch && q->state != HD_QUORUM_FENCED) {
+    if (q->state != HD_QUORUM_FENCED) {
         q->state = HD_QUORUM_FENCED;
         q->fenced_by = epoch;
         q->round = HD_QUORUM_NO_ROUND;
         q->in_step = false;
     }
+}
+
+void hd_quorum_epoch_seen(struct hd_quorum *q, uint64_t epoch)
+{
+    if (epoch > q->o.epoch) {
+        fence(q, epoch);
+    }
+}
+
+void hd_quorum_older(struct hd_quorum *q)
+{
+    fence(q, q->o.epoch);
 }
 
 void hd_quorum_answer(struct hd_quorum *q, const struct hd_quorum_answer *a, struct hd_mono_ms now)

@@ -56,7 +56,7 @@ struct hd_quorum {
     struct hd_txid committed; /* may be acknowledged; never falls */
     bool in_step;             /* BOTH: the secondary has all that was ever acknowledged */
     bool doubt;               /* this process was not running for a while: answer nothing */
-    uint64_t fenced_by;       /* FENCED: the epoch that did it */
+    uint64_t fenced_by;       /* FENCED: the epoch that did it; our own: hd_quorum_older */
 
     /* the round under way; ask the witnesses when `serial` is one that was not asked yet */
     enum hd_quorum_round round;
@@ -79,7 +79,10 @@ void hd_quorum_init(struct hd_quorum *q, const struct hd_quorum_options *o, stru
 /* --- what happened --- */
 
 void hd_quorum_durable(struct hd_quorum *q, struct hd_txid own, struct hd_mono_ms now);
-/* The secondary asked for more; everything up to txid is on its disk. */
+/*
+ * The secondary asked for more; everything up to txid is on its disk. Less than last time: it had
+ * to start over (its disk), and what it had counts for nothing any more.
+ */
 void hd_quorum_secondary(struct hd_quorum *q, struct hd_txid txid, struct hd_mono_ms now);
 void hd_quorum_secondary_gone(struct hd_quorum *q, struct hd_mono_ms now);
 /* How many witnesses the secondary and we have agreed on. */
@@ -96,6 +99,11 @@ struct hd_quorum_answer {
 void hd_quorum_answer(struct hd_quorum *q, const struct hd_quorum_answer *a, struct hd_mono_ms now);
 /* Somebody (a data node, the secondary) knows this epoch. */
 void hd_quorum_epoch_seen(struct hd_quorum *q, uint64_t epoch);
+/*
+ * The secondary has records of our own epoch that we do not have. It is given only what is durable
+ * here, so our directory is an older one (a backup, a disk that lied): fenced by our own epoch.
+ */
+void hd_quorum_older(struct hd_quorum *q);
 /* Time passed without us. confirmed: the secondary has followed us since (it has our answer). */
 void hd_quorum_doubt(struct hd_quorum *q, struct hd_mono_ms now);
 void hd_quorum_confirmed(struct hd_quorum *q);

@@ -165,6 +165,22 @@ static void log_state(struct hd_ha *h)
     h->logged_step = q->in_step;
 }
 
+static void log_fenced(const struct hd_ha *h)
+{
+    if (h->q.fenced_by == h->q.o.epoch) {
+        hd_log_error("the secondary has changes of this epoch that this directory lacks: it is an "
+                     "older copy, or its disk lost what was durable. Answering nothing any more; "
+                     "bring the right directory back, or promote the secondary",
+                     "dir=%s epoch=%" PRIu64 " txid=%" PRIu64, h->x->store->dir, h->q.o.epoch,
+                     h->x->stepped.v);
+        return;
+    }
+    hd_log_error("another meta has been promoted: answering nothing any more, becoming its "
+                 "secondary",
+                 "epoch=%" PRIu64 " new_epoch=%" PRIu64 " txid=%" PRIu64, h->q.o.epoch,
+                 h->q.fenced_by, h->x->stepped.v);
+}
+
 static void settle(struct hd_ha *h)
 {
     if (h->fenced) {
@@ -172,10 +188,7 @@ static void settle(struct hd_ha *h)
     }
     if (h->q.state == HD_QUORUM_FENCED) {
         h->fenced = true;
-        hd_log_error("another meta has been promoted: answering nothing any more, becoming its "
-                     "secondary",
-                     "epoch=%" PRIu64 " new_epoch=%" PRIu64 " txid=%" PRIu64, h->q.o.epoch,
-                     h->q.fenced_by, h->x->stepped.v);
+        log_fenced(h);
         hd_executor_fence(h->x);
         return;
     }
@@ -366,6 +379,22 @@ static bool exposed_to_secondary(const struct hd_ha *h)
 static uint64_t offered_version(const struct hd_ha *h)
 {
     return h->next.version != 0 ? h->next.version : h->agreed.version;
+}
+
+bool hd_ha_follows(struct hd_ha *h, const Hdw__FetchEditsRequest *q)
+{
+    if (!h->peer || !q->has_epoch || q->epoch > h->q.o.epoch) {
+        return true;
+    }
+    if (q->epoch < h->q.o.epoch) {
+        return false;
+    }
+    if (q->has_applied_txid && q->applied_txid > h->x->stepped.v) {
+        hd_quorum_older(&h->q);
+        settle(h);
+        return false;
+    }
+    return true;
 }
 
 void hd_ha_fetch(struct hd_ha *h, const Hdw__FetchEditsRequest *q)

@@ -38,7 +38,13 @@ bool hd_ha_node_call(struct hd_ha *h, struct hd_rpc_call *call);
 /* The answer to one (or any other: then nothing happens): gets our epoch, in place. */
 void hd_ha_node_answer(struct hd_ha *h, const ProtobufCMessage *response);
 
-/* The secondary's fetchEdits: before it is looked at, and what its answer says. */
+/*
+ * The secondary's fetchEdits, before anything else. False: it does not count. Its log is of an
+ * earlier epoch (it learns ours from an answer, and starts over), or it has more of this epoch than
+ * we have (then this is not the primary any more).
+ */
+bool hd_ha_follows(struct hd_ha *h, const Hdw__FetchEditsRequest *q);
+/* One that counts: before it is looked at, and what its answer says. */
 void hd_ha_fetch(struct hd_ha *h, const Hdw__FetchEditsRequest *q);
 /* There is something to tell the secondary, though no record. */
 bool hd_ha_has_news(const struct hd_ha *h);

@@ -157,6 +157,16 @@ void hd_service_fetch_edits(struct hd_meta_service *s, struct hd_rpc_call *call)
         return;
     }
     struct fetch *f = calloc(1, sizeof(*f));
+    if (f != NULL && !hd_ha_follows(s->x->ha, q)) {
+        *f = (struct fetch){.s = s, .call = call};
+        if (s->x->fenced) { /* nothing of what we say counts any more */
+            hd_rpc_reply_error(call, -HD_E_STANDBY, "this meta is not the primary any more");
+            free(f);
+        } else {
+            answer(f, false); /* it learns our epoch */
+        }
+        return;
+    }
     if (f == NULL || q->from_txid == 0 || q->from_txid > s->x->stepped.v + 1) {
         char text[128];
         snprintf(text, sizeof(text), "no edits from txid %" PRIu64 ": the log ends with %" PRIu64,

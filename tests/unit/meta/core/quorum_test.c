@@ -139,6 +139,41 @@ ATF_TC_BODY(one_that_is_far_behind_is_not_waited_for, tc)
     ATF_CHECK_EQ(q.committed.v, 100000);
 }
 
+ATF_TC_WITHOUT_HEAD(a_secondary_that_started_over_has_nothing);
+ATF_TC_BODY(a_secondary_that_started_over_has_nothing, tc)
+{
+    struct hd_quorum q;
+    begin(&q, true, 100, 3);
+    hd_quorum_secondary(&q, tx(100), at(1));
+    accept_by(&q, 2, 2);
+    ATF_CHECK(q.in_step && q.covered);
+    hd_quorum_secondary(&q, tx(0), at(3)); /* on the same connection, with an empty directory */
+    ATF_CHECK_MSG(!q.in_step, "it must not be told that it has everything");
+    hd_quorum_durable(&q, tx(103), at(4));
+    hd_quorum_secondary(&q, tx(50), at(5));
+    ATF_CHECK(!q.in_step);
+    ATF_CHECK_EQ(q.committed.v, 100);
+    hd_quorum_secondary(&q, tx(100), at(6));
+    ATF_CHECK(q.in_step);
+    hd_quorum_secondary(&q, tx(103), at(7));
+    ATF_CHECK_EQ(q.committed.v, 103);
+}
+
+ATF_TC_WITHOUT_HEAD(an_older_directory_acknowledges_nothing);
+ATF_TC_BODY(an_older_directory_acknowledges_nothing, tc)
+{
+    struct hd_quorum q;
+    begin(&q, true, 50, 3);
+    hd_quorum_older(&q);
+    ATF_CHECK_EQ(q.state, HD_QUORUM_FENCED);
+    ATF_CHECK_EQ(q.fenced_by, 1);
+    hd_quorum_durable(&q, tx(60), at(1));
+    hd_quorum_secondary(&q, tx(100), at(2));
+    hd_quorum_tick(&q, at(TIMEOUT_MS * 2));
+    ATF_CHECK_EQ(q.committed.v, 0);
+    ATF_CHECK_EQ(q.round, HD_QUORUM_NO_ROUND);
+}
+
 ATF_TC_WITHOUT_HEAD(a_higher_epoch_ends_it);
 ATF_TC_BODY(a_higher_epoch_ends_it, tc)
 {
@@ -500,6 +535,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_silent_secondary_is_left_after_the_timeout);
     ATF_TP_ADD_TC(tp, it_comes_back_before_the_witnesses_hear_of_it);
     ATF_TP_ADD_TC(tp, one_that_is_far_behind_is_not_waited_for);
+    ATF_TP_ADD_TC(tp, a_secondary_that_started_over_has_nothing);
+    ATF_TP_ADD_TC(tp, an_older_directory_acknowledges_nothing);
     ATF_TP_ADD_TC(tp, a_higher_epoch_ends_it);
     ATF_TP_ADD_TC(tp, a_round_without_a_majority_is_tried_again);
     ATF_TP_ADD_TC(tp, a_clock_that_went_back_costs_one_more_round);

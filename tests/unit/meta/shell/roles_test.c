@@ -646,6 +646,36 @@ ATF_TC_BODY(secondarys_directory_can_take_the_primarys_place, tc)
     ATF_CHECK_EQ(stop(primary, SIGTERM), 0);
 }
 
+ATF_TC_WITHOUT_HEAD(older_directory_ends_when_the_secondary_has_more);
+ATF_TC_BODY(older_directory_ends_when_the_secondary_has_more, tc)
+{
+    struct hd_version v;
+    int status = 0;
+    configure();
+    pid_t primary = start(false);
+    pid_t secondary = start(true);
+    struct hd_rpc_client *c = connect_to(address, user);
+    make_dirs(c, 1, 10);
+    ATF_REQUIRE_EQ(stop(primary, SIGTERM), 0);
+    ATF_REQUIRE_EQ(system("cp -a meta backup"), 0);
+    primary = start(false);
+    make_dirs(c, 11, 20);
+    until_secondary_has(txid_of(address));
+    hd_rpc_client_free(c);
+    (void)stop(primary, SIGKILL);
+    ATF_REQUIRE_EQ(system("mv meta lost && mv backup meta"), 0);
+    primary = start(false);
+    for (int64_t end = hd_clock_mono_ms().v + READY_MS;
+         primary > 0 && waitpid(primary, &status, WNOHANG) == 0;) {
+        ATF_REQUIRE_MSG(hd_clock_mono_ms().v < end, "it serves what is older than acknowledged");
+        hd_clock_sleep_ms(10);
+    }
+    ATF_CHECK_EQ(status, 0);
+    ATF_REQUIRE_EQ(hd_version_read("meta", &v), 0);
+    ATF_CHECK_MSG(v.role_known && v.was_secondary, "nor does it at its next start");
+    ATF_CHECK_EQ(stop(secondary, SIGTERM), 0);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, acknowledged_changes_survive_kill);
@@ -660,6 +690,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, second_process_on_the_directory_is_refused);
     ATF_TP_ADD_TC(tp, secondary_follows_and_makes_the_checkpoints);
     ATF_TP_ADD_TC(tp, damaged_secondary_starts_over);
+    ATF_TP_ADD_TC(tp, older_directory_ends_when_the_secondary_has_more);
     ATF_TP_ADD_TC(tp, secondarys_directory_can_take_the_primarys_place);
     return atf_no_error();
 }
