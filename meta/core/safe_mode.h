@@ -3,10 +3,10 @@
  * the disk of the edit log is about to be full. Reads and reports work, changes do not, and no node
  * is told to copy or delete.
  *
- * Blocks may be gone for good: those of files that were closed and never synced, when all nodes lost
- * power. Waiting for them has an end: when every node that is here has told all it has, and for
- * safe_mode_patience_ms there was no news. Not without a node, and not when an operator wants safe
- * mode.
+ * Blocks may be gone for good: those of files that were closed and never synced, when all nodes
+ * lost power. Waiting for them has an end: when every node that is here has told all it has, and
+ * for safe_mode_patience_ms there was no news. Not without a node, and not when an operator wants
+ * safe mode.
  */
 #ifndef HD_META_CORE_SAFE_MODE_H
 #define HD_META_CORE_SAFE_MODE_H
