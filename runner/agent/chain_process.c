@@ -18,7 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STEPS_MAX = 1000, ROOM_BYTES = 256 * 1024, EXIT_CHAIN = 1, EXIT_NOT_FOUND = 127 };
+enum {
+    STEPS_MAX = 1000,
+    EXIT_CHAIN = 1,
+    EXIT_ENOUGH = 99, /* of steps between commands: done, and not all input was wanted */
+    EXIT_NOT_FOUND = 127,
+    EXIT_SIGPIPE = 128 + SIGPIPE, /* as a shell says it of its last command */
+};
 
 int hd_chain_steps(const Hdw__RunnerChain *chain, struct hd_arena *arena, struct hd_steps *ret)
 {
@@ -31,6 +37,9 @@ int hd_chain_steps(const Hdw__RunnerChain *chain, struct hd_arena *arena, struct
     for (size_t i = 0; i < count; i++) {
         const Hdw__RunnerStep *s = chain->step[i];
         ret->items[i] = (struct hd_step){.op = s->op, .args = s->arg, .arg_count = s->n_arg};
+        if (s->n_arg == 0 && strcmp(s->op, "exec") == 0) {
+            return hd_fail(-EINVAL, "a step without its command");
+        }
     }
     return 0;
 }
@@ -120,7 +129,7 @@ static int write_record(void *ctx, const uint8_t *record, size_t size)
     return ok ? 0 : -errno;
 }
 
-/* Steps between commands: stdin to stdout. A reader that has enough is no failure. */
+/* Steps between commands: stdin to stdout. A reader that has enough is no failure. An exit code. */
 static int run_steps(const struct hd_step *steps, size_t count)
 {
     struct hd_chain *chain;
@@ -136,6 +145,7 @@ static int run_steps(const struct hd_step *steps, size_t count)
         size_t size = (size_t)n - (line[n - 1] == '\n');
         got = hd_chain_push(chain, (uint8_t *)line, size);
     }
+    bool enough = got == 1;
     if (got >= 0) {
         got = hd_chain_finish(chain);
     }
@@ -148,7 +158,7 @@ static int run_steps(const struct hd_step *steps, size_t count)
         fprintf(stderr, "%s\n", hd_fail_describe(got));
         return EXIT_CHAIN;
     }
-    return 0;
+    return enough || got == -EPIPE ? EXIT_ENOUGH : 0;
 }
 
 static int run_command(const struct hd_step *s, struct hd_arena *arena)
@@ -182,6 +192,7 @@ struct segment {
     size_t count;
     bool process;
     pid_t pid;
+    int status; /* as waitpid gives it */
 };
 
 static size_t cut(const struct hd_steps *steps, struct segment *out)
@@ -243,23 +254,37 @@ static bool is_grep(const struct segment *s)
     return false;
 }
 
-static bool went_well(const struct segment *s, bool last, int status)
+/* The segment behind it, if any, went well. Who writes to one that has enough may end as it likes.
+ */
+static bool went_well(const struct segment *s, bool last, bool enough)
 {
-    if (WIFSIGNALED(status)) {
-        return WTERMSIG(status) == SIGPIPE && !last;
+    if (enough) {
+        return true;
     }
-    int code = WEXITSTATUS(status);
-    return code == 0 || (code == 1 && is_grep(s));
+    if (WIFSIGNALED(s->status)) {
+        return WTERMSIG(s->status) == SIGPIPE && !last;
+    }
+    int code = WEXITSTATUS(s->status);
+    return code == 0 || (code == EXIT_ENOUGH && !s->process) || (code == EXIT_SIGPIPE && !last) ||
+           (code == 1 && is_grep(s));
 }
 
-static int wait_all(const struct segment *s, size_t count)
+static bool has_enough(const struct segment *s)
+{
+    return !s->process && WIFEXITED(s->status) && WEXITSTATUS(s->status) == EXIT_ENOUGH;
+}
+
+static int wait_all(struct segment *s, size_t count)
 {
     int worst = 0;
     for (size_t i = 0; i < count; i++) {
-        int status = 0;
-        while (s[i].pid > 0 && waitpid(s[i].pid, &status, 0) < 0 && errno == EINTR) {
+        while (s[i].pid > 0 && waitpid(s[i].pid, &s[i].status, 0) < 0 && errno == EINTR) {
         }
-        if (went_well(&s[i], i + 1 == count, status)) {
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool last = i + 1 == count;
+        int status = s[i].status;
+        if (went_well(&s[i], last, !last && has_enough(&s[i + 1]))) {
             continue;
         }
         const char *name = s[i].process ? s[i].steps->args[0] : s[i].steps->op;

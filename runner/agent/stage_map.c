@@ -3,13 +3,18 @@
  * into the shuffle or into the part file. See agent.h, runner/ops/chain.h, runner/ops/wide.h.
  */
 #include "fs/base/error.h"
+#include "fs/base/map.h"
+#include "fs/base/prng.h"
 #include "runner/agent/split_reader.h"
 #include "runner/core/step.h"
 #include "runner/ops/chain.h"
+#include "runner/ops/record.h"
 #include "runner/ops/sorter.h"
 #include "runner/ops/wide.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
 
 struct stage_map {
     struct hd_attempt *t;
@@ -43,6 +48,9 @@ static int push_lines(struct stage_map *m, struct hd_chain *c, const uint8_t *da
         size_t n = lf != NULL ? (size_t)(lf - data) - at : size - at;
         if (lf == NULL || m->rest.size > 0) {
             got = hd_buf_add(&m->rest, data + at, n);
+            if (got == -HD_E_TOO_LARGE) {
+                return hd_fail(got, "a line of input is longer than %d bytes", HD_RECORD_MAX_BYTES);
+            }
             if (got == 0 && lf != NULL) {
                 got = hd_chain_push(c, m->rest.data, m->rest.size);
                 hd_buf_clear(&m->rest);
@@ -87,17 +95,46 @@ static int run_chain(struct stage_map *m, struct hd_split_reader *r, const struc
     return got;
 }
 
+/*
+ * sample draws for each split anew, and otherwise: by its place in what the input names, so that
+ * the same pipeline over the same files gives the same, wherever its folders are.
+ */
+static int seed_samples(struct stage_map *m, const Hdw__RunnerSplit *split, struct hd_steps *steps)
+{
+    const char *input = m->t->job->setup->spec->input[split->input];
+    size_t size = strlen(input);
+    const char *place = strncmp(split->path, input, size) == 0 ? split->path + size : split->path;
+    uint64_t mix = hd_hash_bytes(place, strlen(place)) + split->start * 31 + split->input;
+    for (size_t i = 0; i < steps->count; i++) {
+        struct hd_step *s = &steps->items[i];
+        if (strcmp(s->op, "sample") != 0 || s->arg_count != 2) {
+            continue;
+        }
+        char **args = HD_ARENA_ARRAY(&m->t->arena, char *, 2);
+        struct hd_prng prng = {strtoull(s->args[1], NULL, 10) ^ mix};
+        char *seed = hd_arena_printf(&m->t->arena, "%" PRIu64, hd_prng_next(&prng));
+        if (args == NULL || seed == NULL) {
+            return -ENOMEM;
+        }
+        args[0] = s->args[0];
+        args[1] = seed;
+        s->args = args;
+    }
+    return 0;
+}
+
 static int map_split(struct stage_map *m, const Hdw__RunnerSplit *split)
 {
     const Hdw__RunnerJobSpec *spec = m->t->job->setup->spec;
     struct hd_split_reader r;
     struct hd_steps steps;
-    if (split->input >= spec->n_input_chain) {
+    if (split->input >= spec->n_input_chain || split->input >= spec->n_input) {
         return hd_fail(-EINVAL, "the job has no input %u", split->input);
     }
     const Hdw__RunnerChain *chain = spec->input_chain[split->input];
     m->tag = chain->tag;
     int err = hd_chain_steps(chain, &m->t->arena, &steps);
+    err = err == 0 ? seed_samples(m, split, &steps) : err;
     if (err < 0) {
         return err;
     }
@@ -128,6 +165,7 @@ int hd_stage_map(struct hd_attempt *t, struct hd_sorter *sorter, struct hd_outpu
     const Hdw__RunnerJobSpec *spec = t->job->setup->spec;
     struct stage_map m = {.t = t, .sorter = sorter, .output = output};
     int err = 0;
+    hd_buf_init(&m.rest, HD_RECORD_MAX_BYTES);
     if (sorter != NULL) {
         m.op = step_of(spec->wide);
         const struct hd_wide_options o = {.op = &m.op, .map = t->work->key->index};

@@ -69,10 +69,17 @@ int hd_cmd_operation(int argc, char **argv); /* map, filter, sort ...: one opera
 struct hd_follow {
     bool quiet; /* no progress, and of the end only a failure */
     bool kill_on_interrupt;
-    void (*on_interrupt)(void); /* after that; or NULL */
 };
 /* Shows the job's progress until it ends. The exit code. */
 int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o);
+/*
+ * From now on INT and TERM, and HUP when there is a `then`, kill the job that is followed, wait a
+ * little for its end, call then (or NULL) on a thread of its own, and exit. Once a program, before
+ * it has threads. Calls behind the first change nothing.
+ */
+void hd_catch_interrupts(struct hd_cli *c, void (*then)(void));
+/* An interrupt that comes while a job is handed in waits for its id. */
+void hd_interrupt_submitting(bool now);
 /* "4.2 GB". */
 const char *hd_size_text(uint64_t bytes, char out[32]);
 /* The line under "job <id> <name>": maps, local/rack/any, reduces. */

@@ -7,13 +7,25 @@
 #include "runner/cli/cli.h"
 #include "runner/lib/call.h"
 #include "runner/lib/json.h"
+#include "runner/lib/names.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 200, RETRY_MAX = 150, PLAIN_MS = 1000, WATCH_MS = -1 };
+enum {
+    RETRY_MS = 200,
+    RETRY_MAX = 150,
+    PLAIN_MS = 1000,
+    WATCH_MS = -1,
+    KILL_MS = 5000,
+    SUBMIT_WAIT_S = 10,
+    END_MS = 50,
+    END_TRIES = 100,
+};
 
 const char *hd_size_text(uint64_t bytes, char out[32])
 {
@@ -160,46 +172,131 @@ static void show(struct screen *v, const Hdw__RunnerJobStatus *s)
 
 /* ---- interrupts: a thread waits for the signal, kills the job and ends the program ---- */
 
-struct interrupt {
-    struct hd_cli *cli;
-    const char *job;
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct hd_cli *cli; /* NULL: nothing is caught */
+    char job[HD_JOB_ID_BYTES];
+    bool submitting;
+    bool caught; /* its thread ends the program; nobody else does */
     void (*then)(void);
-};
+} interrupt = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static void *interrupt_main(void *arg)
+static void set_job(const char *job)
 {
-    struct interrupt *i = arg;
+    pthread_mutex_lock(&interrupt.lock);
+    snprintf(interrupt.job, sizeof(interrupt.job), "%s", job);
+    interrupt.submitting = false;
+    pthread_cond_broadcast(&interrupt.changed);
+    pthread_mutex_unlock(&interrupt.lock);
+}
+
+/* The end of a job that an interrupt killed is not for this thread to judge. */
+static void yield_to_interrupt(void)
+{
+    pthread_mutex_lock(&interrupt.lock);
+    bool caught = interrupt.caught;
+    pthread_mutex_unlock(&interrupt.lock);
+    while (caught) {
+        pause();
+    }
+}
+
+void hd_interrupt_submitting(bool now)
+{
+    pthread_mutex_lock(&interrupt.lock);
+    interrupt.submitting = now;
+    pthread_cond_broadcast(&interrupt.changed);
+    pthread_mutex_unlock(&interrupt.lock);
+}
+
+/* The job that is followed, or "". One that is being handed in is waited for. */
+static void interrupted_job(char job[HD_JOB_ID_BYTES])
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SUBMIT_WAIT_S;
+    int rc = 0;
+    pthread_mutex_lock(&interrupt.lock);
+    interrupt.caught = true;
+    while (interrupt.submitting && rc == 0) {
+        rc = pthread_cond_timedwait(&interrupt.changed, &interrupt.lock, &until);
+    }
+    memcpy(job, interrupt.job, HD_JOB_ID_BYTES);
+    pthread_mutex_unlock(&interrupt.lock);
+}
+
+/* What a killed job still writes should not come behind what is tidied up after it. */
+static void await_end(const char *job)
+{
+    for (int i = 0; i < END_TRIES; i++) {
+        HD_AUTO(hd_arena_done) struct hd_arena arena;
+        Hdw__WatchRequest request = HDW__WATCH_REQUEST__INIT;
+        Hdw__WatchResponse *response;
+        hd_arena_init(&arena, 0);
+        request.job = (char *)(uintptr_t)job;
+        if (hd_runner_call(interrupt.cli->manager, "watch", &request,
+                           &hdw__watch_response__descriptor, KILL_MS, &arena, &response) < 0 ||
+            hd_job_state_final(response->status->state)) {
+            return;
+        }
+        hd_clock_sleep_ms(END_MS);
+    }
+}
+
+static void kill_job(const char *job)
+{
     HD_AUTO(hd_arena_done) struct hd_arena arena;
-    sigset_t set;
-    int sig;
-    hd_arena_init(&arena, 0);
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigwait(&set, &sig);
     Hdw__KillJobRequest request = HDW__KILL_JOB_REQUEST__INIT;
     Hdw__KillJobResponse *response;
-    request.job = (char *)(uintptr_t)i->job;
-    int err = hd_runner_call(i->cli->manager, "killJob", &request,
-                             &hdw__kill_job_response__descriptor, 5000, &arena, &response);
-    fprintf(stderr, "\nrunner: interrupted, job %s %s\n", i->job,
+    hd_arena_init(&arena, 0);
+    request.job = (char *)(uintptr_t)job;
+    int err = hd_runner_call(interrupt.cli->manager, "killJob", &request,
+                             &hdw__kill_job_response__descriptor, KILL_MS, &arena, &response);
+    fprintf(stderr, "\nrunner: interrupted, job %s %s\n", job,
             err == 0 ? "killed" : "could not be killed");
-    if (i->then != NULL) {
-        i->then();
+    if (err == 0 && interrupt.then != NULL) {
+        await_end(job);
+    }
+}
+
+static void *interrupt_main(void *signals)
+{
+    char job[HD_JOB_ID_BYTES];
+    int sig;
+    sigwait(signals, &sig);
+    interrupted_job(job);
+    if (job[0] != '\0') {
+        kill_job(job);
+    } else {
+        fprintf(stderr, "\nrunner: interrupted\n");
+    }
+    if (interrupt.then != NULL) {
+        interrupt.then();
     }
     _exit(HD_EXIT_INTERRUPTED);
 }
 
-static void catch_interrupts(struct interrupt *i)
+void hd_catch_interrupts(struct hd_cli *c, void (*then)(void))
 {
+    static sigset_t signals; /* outlives this call: the thread has it */
     pthread_t thread;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (pthread_create(&thread, NULL, interrupt_main, i) == 0) {
+    if (interrupt.cli != NULL) {
+        return;
+    }
+    interrupt.cli = c;
+    interrupt.then = then;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    if (then != NULL) {
+        sigaddset(&signals, SIGHUP);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (pthread_create(&thread, NULL, interrupt_main, &signals) == 0) {
         pthread_detach(thread);
+    } else {
+        pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     }
 }
 
@@ -222,20 +319,12 @@ static int watch(struct hd_cli *c, const char *job, uint64_t seen, struct hd_are
     return err;
 }
 
-int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o)
+static int follow(struct hd_cli *c, const char *job, const struct hd_follow *o)
 {
-    static struct interrupt interrupt; /* outlives this call: its thread has it */
     struct screen v = {.terminal = isatty(STDERR_FILENO) == 1, .plain_ms = hd_clock_mono_ms().v};
     HD_AUTO(hd_arena_done) struct hd_arena arena;
     uint64_t seen = 0;
     hd_arena_init(&arena, 0);
-    if (o->kill_on_interrupt) {
-        bool caught = interrupt.cli != NULL; /* by the job before this one */
-        interrupt = (struct interrupt){.cli = c, .job = job, .then = o->on_interrupt};
-        if (!caught) {
-            catch_interrupts(&interrupt);
-        }
-    }
     for (;;) {
         Hdw__WatchResponse *response;
         hd_arena_reset(&arena);
@@ -258,4 +347,18 @@ int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o)
             return s->state == HDW__RUNNER_JOB_STATE__JOB_SUCCEEDED ? HD_EXIT_OK : HD_EXIT_FAILED;
         }
     }
+}
+
+int hd_follow_job(struct hd_cli *c, const char *job, const struct hd_follow *o)
+{
+    if (o->kill_on_interrupt) {
+        hd_catch_interrupts(c, NULL);
+        set_job(job);
+    }
+    int rc = follow(c, job, o);
+    if (o->kill_on_interrupt) {
+        yield_to_interrupt();
+        set_job("");
+    }
+    return rc;
 }

@@ -7,6 +7,7 @@
 #include "fs/os/file.h"
 #include "runner/cli/cli.h"
 #include "runner/core/stages.h"
+#include "runner/ops/chain.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -98,6 +99,33 @@ static int parse(struct pipe *p, int argc, char **argv, const char *text, const 
     return 0;
 }
 
+/* Words of steps that only the step understands: patterns, numbers of fields. */
+static int check_steps(const struct hd_steps *steps)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < steps->count; i++) {
+        struct hd_chain *chain = NULL;
+        if (strcmp(steps->items[i].op, "exec") != 0) {
+            err = hd_chain_new(&steps->items[i], 1, NULL, NULL, &chain);
+            hd_chain_free(err == 0 ? chain : NULL);
+        }
+    }
+    return err;
+}
+
+static int check_stages(const struct pipe *p)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < p->stages.count; i++) {
+        const struct hd_stage *s = &p->stages.items[i];
+        for (size_t k = 0; err == 0 && k < s->flow_count; k++) {
+            err = check_steps(&s->flows[k].steps);
+        }
+        err = err == 0 ? check_steps(&s->after) : err;
+    }
+    return err;
+}
+
 /* Text to stages. A bad one: where, what, exit 3. */
 static int make(struct pipe *p, const char *text, bool pipeline)
 {
@@ -109,6 +137,10 @@ static int make(struct pipe *p, const char *text, bool pipeline)
     if (err == -EINVAL) {
         fprintf(stderr, "%s:%" PRIu32 ":%" PRIu32 ": %s\n", p->origin, p->script.error.line,
                 p->script.error.column, p->script.error.text);
+        return HD_EXIT_BAD_CONF;
+    }
+    if (err == 0 && (err = check_stages(p)) < 0) {
+        fprintf(stderr, "%s: %s\n", p->origin, hd_fail_describe(err));
         return HD_EXIT_BAD_CONF;
     }
     if (err < 0) {
@@ -179,8 +211,12 @@ static int job_file(int argc, char **argv, const char *text, const char *help,
     }
     char *path = rc == 0 ? argv[optind] : NULL;
     if (rc == 0) { /* options may follow the file */
+        int left = argc - optind;
         struct pipe more;
-        rc = parse(&more, argc - optind, argv + optind, text, help);
+        rc = parse(&more, left, argv + optind, text, help);
+        if (rc == 0 && optind != left) {
+            rc = usage("one file", text);
+        }
         for (size_t i = 0; i < more.param_count && p.param_count < PARAMS_MAX; i++) {
             p.params[p.param_count++] = more.params[i];
         }

@@ -10,6 +10,8 @@
 #include "runner/lib/call.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,13 +25,25 @@ struct run {
     char folder[PATH_BYTES];
 };
 
-static struct run *interrupted; /* the run that an interrupt ends */
+static struct run *under_way; /* under the lock; NULL: nothing is left to remove */
+static pthread_mutex_t under_way_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* At the end of the run, or from the thread that ends the program. */
 static void remove_folder(void)
 {
-    if (interrupted != NULL) {
-        (void)hd_fs_delete(interrupted->fs, interrupted->folder, true);
+    pthread_mutex_lock(&under_way_lock);
+    if (under_way != NULL) {
+        (void)hd_fs_delete(under_way->fs, under_way->folder, true);
     }
+    under_way = NULL;
+    pthread_mutex_unlock(&under_way_lock);
+}
+
+static void begin(struct run *r)
+{
+    pthread_mutex_lock(&under_way_lock);
+    under_way = r;
+    pthread_mutex_unlock(&under_way_lock);
 }
 
 static char *stage_path(const struct run *r, uint32_t stage, struct hd_arena *arena)
@@ -164,6 +178,9 @@ static int build_spec(const struct run *r, uint32_t index, Hdw__RunnerJobSpec *s
         spec->reduces = s->reduces;
         rc = spec->wide != NULL && spec->output_chain != NULL ? 0 : HD_EXIT_FAILED;
     }
+    if (rc == 0 && s->end == HD_STAGE_SAVE && s->replace) {
+        rc = add_property(spec, "howdah.output.replace", "true", arena);
+    }
     if (rc == 0 && s->wide.op != NULL && strcmp(s->wide.op, "sortByKey") == 0) {
         rc = add_order(&s->wide, spec, arena);
     }
@@ -176,22 +193,18 @@ static int run_stage(const struct run *r, uint32_t index)
     Hdw__RunnerJobSpec spec = HDW__RUNNER_JOB_SPEC__INIT;
     Hdw__SubmitRequest request = HDW__SUBMIT_REQUEST__INIT;
     Hdw__SubmitResponse *response;
-    const struct hd_stage *s = &r->stages->items[index];
     hd_arena_init(&arena, 0);
     int rc = build_spec(r, index, &spec, &arena);
     if (rc != 0) {
         return rc;
     }
-    if (s->end == HD_STAGE_SAVE && s->replace) {
-        int gone = hd_fs_delete(r->fs, spec.output, true);
-        if (gone < 0 && gone != -ENOENT) {
-            hd_cli_say("%s: %s", spec.output, hd_fail_describe(gone));
-            return hd_cli_exit_code(gone);
-        }
-    }
     request.spec = &spec;
+    hd_interrupt_submitting(true);
     int err = hd_runner_call(r->cli->manager, "submit", &request, &hdw__submit_response__descriptor,
                              SUBMIT_MS, &arena, &response);
+    if (err < 0 || response->status == NULL) {
+        hd_interrupt_submitting(false);
+    }
     if (err < 0) {
         hd_cli_say("manager at %s: %s", r->cli->settings.manager_address, hd_fail_describe(err));
         return hd_cli_exit_code(err);
@@ -202,8 +215,7 @@ static int run_stage(const struct run *r, uint32_t index)
     }
     char *id = hd_arena_str(&arena, response->status->id);
     bool quiet = r->o->quiet || !isatty(STDERR_FILENO);
-    struct hd_follow follow = {
-        .kill_on_interrupt = true, .quiet = quiet, .on_interrupt = remove_folder};
+    struct hd_follow follow = {.kill_on_interrupt = true, .quiet = quiet};
     return id != NULL ? hd_follow_job(r->cli, id, &follow) : HD_EXIT_FAILED;
 }
 
@@ -220,7 +232,9 @@ static int print_file(const struct run *r, const char *path, uint8_t *buf)
     uint64_t at = 0;
     while (err == 0 && (n = hd_file_pread(f, buf, COPY_BYTES, at)) > 0) {
         at += (uint64_t)n;
-        err = fwrite(buf, 1, (size_t)n, stdout) == (size_t)n ? 0 : -EPIPE;
+        err = fwrite(buf, 1, (size_t)n, stdout) == (size_t)n
+                  ? 0
+                  : hd_fail_errno(errno, "standard output");
     }
     (void)hd_file_close(f);
     return n < 0 ? (int)n : err;
@@ -250,10 +264,36 @@ static int print_stage(const struct run *r, uint32_t index)
     return err < 0 ? err : HD_MIN(got, 0);
 }
 
+/* An output that stands in the way is told before anything is begun. */
+static int check_outputs(const struct run *r)
+{
+    for (size_t i = 0; i < r->stages->count; i++) {
+        HD_AUTO(hd_arena_done) struct hd_arena arena;
+        const struct hd_stage *s = &r->stages->items[i];
+        struct hd_stat st;
+        hd_arena_init(&arena, 0);
+        if (s->end != HD_STAGE_SAVE || s->replace) {
+            continue;
+        }
+        const char *path = hd_cli_path(r->cli, s->path, &arena);
+        if (path == NULL) {
+            return HD_EXIT_IO;
+        }
+        if (hd_fs_stat(r->fs, path, &st) == 0) { /* errors are the manager's to tell */
+            hd_stat_done(&st);
+            hd_cli_say("Output directory %s%s already exists", hd_fs_uri(r->fs), path);
+            return HD_EXIT_OUTPUT_EXISTS;
+        }
+    }
+    return 0;
+}
+
 int hd_stages_run(struct hd_cli *c, const struct hd_stages *stages, const struct hd_stage_run *o)
 {
     struct run r = {.cli = c, .stages = stages, .o = o};
     char id[HD_UUID_TEXT_BYTES];
+    signal(SIGPIPE, SIG_IGN); /* whoever reads our output may go, not without our tidying up */
+    hd_catch_interrupts(c, remove_folder);
     int err = hd_runner_fs_open(&c->settings, "runner", true, &r.fs);
     struct hd_fs *fs = r.fs;
     if (err == 0) {
@@ -266,8 +306,8 @@ int hd_stages_run(struct hd_cli *c, const struct hd_stages *stages, const struct
     }
     hd_random_uuid(id);
     snprintf(r.folder, sizeof(r.folder), "/user/%.200s/.runner/%s", c->user, id);
-    interrupted = &r;
-    int rc = 0;
+    int rc = check_outputs(&r);
+    begin(&r);
     for (uint32_t i = 0; rc == 0 && i < stages->count; i++) {
         rc = run_stage(&r, i);
         err = rc == 0 && stages->items[i].end == HD_STAGE_COLLECT ? print_stage(&r, i) : 0;
@@ -281,7 +321,6 @@ int hd_stages_run(struct hd_cli *c, const struct hd_stages *stages, const struct
         rc = HD_EXIT_IO;
     }
     remove_folder();
-    interrupted = NULL;
     hd_fs_close(fs);
     return rc;
 }
