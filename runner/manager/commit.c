@@ -1,8 +1,11 @@
 /*
  * The end of a job on the cluster, on a worker thread. The staging directory is complete, _SUCCESS
- * included, before one rename makes it the output: whoever looks sees nothing or everything.
+ * included, before one rename makes it the output: whoever looks sees nothing or everything. What
+ * it replaces is set aside by a rename just before, and removed after; put back when there is no
+ * after.
  */
 #include "fs/base/error.h"
+#include "fs/os/log.h"
 #include "runner/manager/manager.h"
 
 #include <errno.h>
@@ -36,6 +39,73 @@ static int remove_leftovers(struct hd_fs *fs, const char *staging)
     return got;
 }
 
+static void put_back(struct hd_mjob *job, struct hd_fs *fs)
+{
+    int err = hd_fs_rename(fs, job->replaced, job->spec->output, false);
+    if (err < 0 && err != -ENOENT) {
+        hd_log_warn("what was set aside stays there", "job=%s path=%s error=\"%s\"", job->id,
+                    job->replaced, hd_fail_describe(err));
+    }
+}
+
+static void drop_replaced(struct hd_mjob *job, struct hd_fs *fs)
+{
+    int err = hd_fs_delete(fs, job->replaced, true);
+    if (err < 0) {
+        hd_log_warn("what was replaced cannot be removed", "job=%s path=%s error=\"%s\"", job->id,
+                    job->replaced, hd_fail_describe(err));
+    }
+}
+
+void hd_commit_tidy(struct hd_mjob *job, struct hd_fs *fs)
+{
+    if (job->replaced == NULL) {
+        return;
+    }
+    if (job->committed) {
+        drop_replaced(job, fs);
+    } else {
+        put_back(job, fs);
+    }
+}
+
+/* What stands where the output belongs moves away. 0 when nothing does. */
+static int set_aside(struct hd_mjob *job, struct hd_fs *fs)
+{
+    int err = hd_fs_rename(fs, job->spec->output, job->replaced, false);
+    return err == -ENOENT ? 0 : err;
+}
+
+/* Did the rename that was answered with an error, or by nobody, happen all the same? */
+static bool is_ours(const struct hd_mjob *job, struct hd_fs *fs)
+{
+    struct hd_stat st;
+    if (hd_fs_stat(fs, job->spec->output, &st) < 0) {
+        return false;
+    }
+    bool ours = st.ino == job->staging_ino;
+    hd_stat_done(&st);
+    return ours;
+}
+
+static int make_output(struct hd_mjob *job, struct hd_fs *fs)
+{
+    int err = job->replaced != NULL ? set_aside(job, fs) : 0;
+    if (err < 0) {
+        return err;
+    }
+    err = hd_fs_rename(fs, job->staging, job->spec->output, false);
+    if (err < 0) {
+        char sentence[HD_FAIL_TEXT_BYTES];
+        snprintf(sentence, sizeof(sentence), "%s", hd_fail_describe(err));
+        err = is_ours(job, fs) ? 0 : hd_fail(err, "%s", sentence);
+    }
+    if (err == 0 && job->replaced != NULL) {
+        drop_replaced(job, fs);
+    }
+    return err; /* what was set aside is put back by hd_abort_job */
+}
+
 int hd_commit_job(struct hd_mjob *job)
 {
     struct hd_manager *m = job->manager;
@@ -61,7 +131,7 @@ int hd_commit_job(struct hd_mjob *job)
             err = hd_file_close(success);
         }
     }
-    return err == 0 ? hd_fs_rename(strict, job->staging, job->spec->output, false) : err;
+    return err == 0 ? make_output(job, strict) : err;
 }
 
 void hd_abort_job(struct hd_mjob *job)
@@ -69,5 +139,6 @@ void hd_abort_job(struct hd_mjob *job)
     struct hd_fs *fs;
     if (hd_fs_as(job->manager->fs, job->user, &fs) == 0) {
         (void)hd_fs_delete(fs, job->staging, true);
+        hd_commit_tidy(job, fs);
     }
 }

@@ -39,6 +39,7 @@ static void save_fn(struct hd_work *w)
     } else if (s->end) {
         hd_record_path(w->manager, s->job, path);
         (void)unlink(path);
+        hd_upload_drop(w->manager, s->job); /* not before: a record without its files is no job */
     }
     free(s->data);
 }

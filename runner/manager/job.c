@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 1, EXIT_IO = 5, PUSH_MS = 100, REDUCES_MAX = 100000 };
 
@@ -76,6 +77,7 @@ void hd_mjob_free(struct hd_mjob *job)
 static void next_id(struct hd_manager *m, char out[HD_JOB_ID_BYTES])
 {
     char today[9];
+    char path[HD_MANAGER_PATH_BYTES];
     time_t now = (time_t)(hd_clock_wall_ms().v / 1000);
     struct tm tm;
     localtime_r(&now, &tm);
@@ -84,16 +86,29 @@ static void next_id(struct hd_manager *m, char out[HD_JOB_ID_BYTES])
         memcpy(m->today, today, sizeof(today));
         m->today_number = 0;
     }
-    snprintf(out, HD_JOB_ID_BYTES, "%s-%04u", m->today, ++m->today_number);
+    do { /* a clock that was set back comes to days that have jobs */
+        snprintf(out, HD_JOB_ID_BYTES, "%s-%04u", m->today, ++m->today_number);
+        snprintf(path, sizeof(path), "%s/jobs/%s", m->dir, out);
+    } while (access(path, F_OK) == 0);
 }
 
-/* OUTPUT's hidden sibling, one for each life: "/a/.out.staging-<job>.1". */
-static char *staging_of(struct hd_mjob *job)
+/*
+ * Hidden siblings of the output: "/a/.out.staging-<job>.1", one for each life, and for what is
+ * replaced "/a/.out.replaced-<job>".
+ */
+static int name_siblings(struct hd_mjob *job)
 {
     const char *output = job->spec->output;
     const char *slash = strrchr(output, '/');
-    return hd_arena_printf(&job->arena, "%.*s/.%s.staging-%s.%u", (int)(slash - output), output,
-                           slash + 1, job->id, job->lives);
+    int folder = (int)(slash - output);
+    job->staging = hd_arena_printf(&job->arena, "%.*s/.%s.staging-%s.%u", folder, output, slash + 1,
+                                   job->id, job->lives);
+    if (job->staging == NULL || !hd_props_bool(&job->props, "howdah.output.replace", false)) {
+        return job->staging != NULL ? 0 : -ENOMEM;
+    }
+    job->replaced =
+        hd_arena_printf(&job->arena, "%.*s/.%s.replaced-%s", folder, output, slash + 1, job->id);
+    return job->replaced != NULL ? 0 : -ENOMEM;
 }
 
 static int read_spec(struct hd_mjob *job)
@@ -113,6 +128,14 @@ static int read_spec(struct hd_mjob *job)
         }
     }
     bool pipeline = spec->n_input_chain > 0;
+    if (err == 0 && !pipeline && (spec->wide != NULL || spec->output_chain != NULL)) {
+        err = hd_fail(-EINVAL, "a wide operation without chains for the inputs");
+    }
+    for (size_t i = 0; err == 0 && i < spec->n_input_chain; i++) {
+        if (spec->input_chain[i]->tag > UINT8_MAX) {
+            err = hd_fail(-EINVAL, "data set %u: at most %d", spec->input_chain[i]->tag, UINT8_MAX);
+        }
+    }
     if (err == 0 && pipeline &&
         (spec->n_input_chain != spec->n_input || (spec->wide != NULL) != (spec->reduces > 0))) {
         err = hd_fail(-EINVAL, "a stage has a chain for each input, and reduces when it is wide");
@@ -180,8 +203,8 @@ static int fresh_job(struct hd_manager *m, const Hdw__SubmitRequest *request, co
     }
     struct hd_mjob *job = *ret;
     next_id(m, job->id);
-    job->staging = staging_of(job);
-    err = job->staging != NULL ? hd_upload_claim(job) : -ENOMEM;
+    err = name_siblings(job);
+    err = err == 0 ? hd_upload_claim(job) : err;
     if (err < 0) {
         hd_record_forget(job);
         hd_mjob_free(job);
@@ -308,7 +331,6 @@ static void finish(struct hd_mjob *job, Hdw__RunnerJobState state)
     job->elapsed_ms = hd_clock_mono_ms().v - job->submitted_ms;
     job->state = state;
     end_attempts(job);
-    hd_upload_drop(job);
     m->jobs_running--;
     m->jobs_ended[state]++;
     m->jobs_kept++;
@@ -327,7 +349,13 @@ static void set_failure(struct hd_mjob *job, const char *why)
 
 static void abort_work(struct hd_work *w)
 {
-    hd_abort_job(HD_CONTAINER(w, struct job_work, work)->job);
+    struct hd_mjob *job = HD_CONTAINER(w, struct job_work, work)->job;
+    int err = hd_record_end(job);
+    if (err < 0) {
+        hd_log_warn("the end of a job cannot be written down", "job=%s error=\"%s\"", job->id,
+                    hd_fail_describe(err));
+    }
+    hd_abort_job(job);
 }
 
 static void abort_done(struct hd_work *w)
@@ -337,7 +365,7 @@ static void abort_done(struct hd_work *w)
     free(jw);
 }
 
-/* Removes the staging directory, then ends the job. */
+/* Writes down that it ends so, removes the staging directory, then ends the job. */
 static void start_abort(struct hd_mjob *job, Hdw__RunnerJobState end)
 {
     struct job_work *jw = calloc(1, sizeof(*jw));
@@ -569,6 +597,17 @@ void hd_mjob_submit(struct hd_manager *m, struct hd_rpc_call *call)
     }
 }
 
+/* The life before had failed or was killed: that stays so. */
+static void resume_end(struct hd_mjob *job, const Hdw__RunnerJobRecord *record)
+{
+    job->staging = job->stale_staging;
+    set_failure(job, record->failure != NULL ? record->failure : "");
+    job->manager->jobs_running++;
+    start_abort(job, record->end == HDW__RUNNER_JOB_STATE__JOB_KILLED
+                         ? HDW__RUNNER_JOB_STATE__JOB_KILLED
+                         : HDW__RUNNER_JOB_STATE__JOB_FAILED);
+}
+
 int hd_mjob_resume(struct hd_manager *m, const char *id, const Hdw__RunnerJobRecord *record)
 {
     struct hd_mjob *job;
@@ -582,10 +621,12 @@ int hd_mjob_resume(struct hd_manager *m, const char *id, const Hdw__RunnerJobRec
     job->submitted_wall_ms = (int64_t)record->submitted_ms;
     job->stale_ino = record->staging_ino;
     job->stale_staging = hd_arena_str(&job->arena, record->staging);
-    job->staging = staging_of(job);
-    err = job->staging == NULL || job->stale_staging == NULL ? -ENOMEM : hd_upload_look(job);
-    if (err == 0) {
-        err = start_planning(job, NULL);
+    err = job->stale_staging != NULL ? name_siblings(job) : -ENOMEM;
+    if (err == 0 && record->has_end) {
+        resume_end(job, record);
+    } else if (err == 0) {
+        err = hd_upload_look(job);
+        err = err == 0 ? start_planning(job, NULL) : err;
     }
     if (err < 0) {
         hd_mjob_free(job);

@@ -95,6 +95,7 @@ struct hd_mjob {
     char *staging;
     uint32_t lives;       /* managers that have begun it, this one included */
     uint64_t staging_ino; /* the directory that becomes the output */
+    char *replaced;       /* where what it replaces is set aside; NULL: it replaces nothing */
     char *stale_staging;  /* of the life before; NULL: none */
     uint64_t stale_ino;   /* if the output is this, the life before had committed */
     bool committed;       /* found so while planning */
@@ -259,6 +260,8 @@ void hd_plan_job(struct hd_mjob *job, struct hd_plan_result *ret);
 /* ---- commit.c: on a worker ---- */
 int hd_commit_job(struct hd_mjob *job);
 void hd_abort_job(struct hd_mjob *job);
+/* The life before may have ended while it replaced the output: that is put back, or goes. */
+void hd_commit_tidy(struct hd_mjob *job, struct hd_fs *fs);
 
 /* ---- uploads.c ---- */
 void hd_upload_put(struct hd_manager *m, struct hd_rpc_call *call);
@@ -267,10 +270,11 @@ void hd_upload_fetch(struct hd_manager *m, struct hd_rpc_call *call);
 int hd_upload_claim(struct hd_mjob *job);
 int hd_upload_look(struct hd_mjob *job); /* those that it has claimed before */
 int hd_upload_sync(struct hd_mjob *job); /* makes them durable; on a worker */
-void hd_upload_drop(struct hd_mjob *job);
+void hd_upload_drop(const struct hd_manager *m, const char *job); /* its end is on disk */
 
 /* ---- record.c: jobs/<job>/job.record, there as long as the job is not at its end ---- */
 int hd_record_write(struct hd_mjob *job); /* durable; on a worker, when the job is planned */
+int hd_record_end(struct hd_mjob *job);   /* the same, when it failed or was killed */
 void hd_record_path(const struct hd_manager *m, const char *job, char out[HD_MANAGER_PATH_BYTES]);
 /* Nothing is left of a job that was refused. */
 void hd_record_forget(struct hd_mjob *job);

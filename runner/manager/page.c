@@ -15,6 +15,7 @@
 enum {
     JOBS_SHOWN = 100,
     LANES_MAX = 200, /* of the picture */
+    TASKS_SHOWN = 2000,
     PICTURE_WIDTH = 1000,
     LANE_HEIGHT = 12,
 };
@@ -317,10 +318,15 @@ static void job_page(const struct hd_mjob *job, struct hd_buf *b)
     (void)hd_buf_addf(b, "<h2>Tasks</h2><div class=\"wide\"><table><tr><th>task</th><th>state</th>"
                          "<th class=\"n\">attempts</th><th>on</th><th class=\"n\">time</th>"
                          "<th>input, or what went wrong</th></tr>\n");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < HD_MIN(count, (size_t)TASKS_SHOWN); i++) {
         task_row(b, tasks[i]);
     }
-    (void)hd_buf_addf(b, "</table></div>%s", tail);
+    (void)hd_buf_addf(b, "</table></div>\n");
+    if (count > TASKS_SHOWN) {
+        (void)hd_buf_addf(b, "<p>and %zu more: <code>runner show %s</code></p>\n",
+                          count - TASKS_SHOWN, s->id);
+    }
+    (void)hd_buf_addf(b, "%s", tail);
 }
 
 /* ---- /metrics ---- */

@@ -417,6 +417,9 @@ static int check_output(struct planner *p)
     int err = hd_fs_stat(p->fs, output, &st);
     if (err == 0) {
         hd_stat_done(&st);
+        if (p->job->replaced != NULL) {
+            return 0;
+        }
         return refuse(p, EXIT_OUTPUT_EXISTS, "Output directory %s%s already exists",
                       hd_fs_uri(p->fs), output);
     }
@@ -455,6 +458,7 @@ static int clear_former_life(struct planner *p)
     if (err < 0 && err != -ENOENT) {
         return refuse_error(p, err, job->spec->output);
     }
+    hd_commit_tidy(job, p->fs);
     err = job->committed ? 0 : hd_fs_delete(p->fs, job->stale_staging, true);
     return err < 0 ? refuse_error(p, err, job->stale_staging) : 0;
 }

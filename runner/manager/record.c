@@ -20,7 +20,7 @@ void hd_record_path(const struct hd_manager *m, const char *job, char out[HD_MAN
     snprintf(out, HD_MANAGER_PATH_BYTES, "%s/jobs/%s/job.record", m->dir, job);
 }
 
-int hd_record_write(struct hd_mjob *job)
+static int write_record(struct hd_mjob *job, bool ends)
 {
     char path[HD_MANAGER_PATH_BYTES];
     Hdw__RunnerJobRecord r = HDW__RUNNER_JOB_RECORD__INIT;
@@ -31,6 +31,9 @@ int hd_record_write(struct hd_mjob *job)
     r.lives = job->lives;
     r.staging = job->staging;
     r.staging_ino = job->staging_ino;
+    r.has_end = ends;
+    r.end = ends ? job->end_state : HDW__RUNNER_JOB_STATE__JOB_PLANNING;
+    r.failure = ends ? job->failure : NULL;
     size_t size = hdw__runner_job_record__get_packed_size(&r);
     int err = hd_buf_reserve(&b, CRC_BYTES + size);
     if (err < 0) {
@@ -43,11 +46,21 @@ int hd_record_write(struct hd_mjob *job)
     if (err == 0) {
         err = hd_dir_sync_parent(path);
     }
-    if (err == 0) {
+    if (err == 0 && !ends) {
         err = hd_upload_sync(job);
     }
     hd_record_path(job->manager, job->id, path);
     return err == 0 ? hd_file_replace(path, b.data, b.size, 0600) : err;
+}
+
+int hd_record_write(struct hd_mjob *job)
+{
+    return write_record(job, false);
+}
+
+int hd_record_end(struct hd_mjob *job)
+{
+    return write_record(job, true);
 }
 
 void hd_record_forget(struct hd_mjob *job)

@@ -63,9 +63,10 @@ static void claimed_path(const struct hd_mjob *job, size_t index, char out[HD_MA
     snprintf(out, HD_MANAGER_PATH_BYTES, "%s/jobs/%s/files/%zu", job->manager->dir, job->id, index);
 }
 
-static void claimed_dir(const struct hd_mjob *job, char out[HD_MANAGER_PATH_BYTES])
+static void claimed_dir(const struct hd_manager *m, const char *job,
+                        char out[HD_MANAGER_PATH_BYTES])
 {
-    snprintf(out, HD_MANAGER_PATH_BYTES, "%s/jobs/%s/files", job->manager->dir, job->id);
+    snprintf(out, HD_MANAGER_PATH_BYTES, "%s/jobs/%s/files", m->dir, job);
 }
 
 int hd_upload_look(struct hd_mjob *job)
@@ -102,7 +103,7 @@ int hd_upload_claim(struct hd_mjob *job)
         if (!job->spec->file[i]->has_upload) {
             continue;
         }
-        claimed_dir(job, to);
+        claimed_dir(job->manager, job->id, to);
         int err = made ? 0 : hd_dir_make(to, 0700);
         if (err < 0) {
             return err;
@@ -132,14 +133,14 @@ int hd_upload_sync(struct hd_mjob *job)
         }
         any = true;
     }
-    claimed_dir(job, path);
+    claimed_dir(job->manager, job->id, path);
     return any ? hd_dir_sync(path) : 0;
 }
 
-void hd_upload_drop(struct hd_mjob *job)
+void hd_upload_drop(const struct hd_manager *m, const char *job)
 {
     char path[HD_MANAGER_PATH_BYTES];
-    claimed_dir(job, path);
+    claimed_dir(m, job, path);
     (void)hd_dir_remove(path);
 }
 
