@@ -30,11 +30,18 @@ void hd_blocks_unref(struct hd_blocks *b)
     }
 }
 
-/* The readable length of a block being written, from the first holder that answers. */
+/*
+ * The readable length of a block being written, from the first holder that has all its writer told
+ * meta of. When every holder answers and none has it, a power cut took the end, which was flushed
+ * and not synced: what the longest has. While one is silent it may have the rest.
+ */
 static int visible_length(struct hd_fs *fs, Hdw__LocatedBlock *lb, uint64_t *ret)
 {
     int err = 0;
     size_t unknown = 0;
+    size_t answers = 0;
+    uint64_t longest = 0;
+    uint64_t told = lb->b->num_bytes;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < lb->n_locs; i++) {
             const Hdw__DatanodeID *id = lb->locs[i]->id;
@@ -47,24 +54,30 @@ static int visible_length(struct hd_fs *fs, Hdw__LocatedBlock *lb, uint64_t *ret
                 HDW__GET_REPLICA_VISIBLE_LENGTH_REQUEST__INIT;
             request.block = lb->b;
             Hdw__GetReplicaVisibleLengthResponse *response;
-            err = hd_call_node(fs, id->ip_addr, (int)id->ipc_port, HD_CLIENT_DATANODE_PROTOCOL,
-                               "getReplicaVisibleLength", &request.base,
-                               &hdw__get_replica_visible_length_response__descriptor, &arena,
-                               pass == 0 ? VISIBLE_TIMEOUT_MS : VISIBLE_AGAIN_TIMEOUT_MS,
-                               (ProtobufCMessage **)(void *)&response);
-            if (err == 0) {
-                *ret = HD_MAX(response->length, lb->b->num_bytes);
+            int e = hd_call_node(fs, id->ip_addr, (int)id->ipc_port, HD_CLIENT_DATANODE_PROTOCOL,
+                                 "getReplicaVisibleLength", &request.base,
+                                 &hdw__get_replica_visible_length_response__descriptor, &arena,
+                                 pass == 0 ? VISIBLE_TIMEOUT_MS : VISIBLE_AGAIN_TIMEOUT_MS,
+                                 (ProtobufCMessage **)(void *)&response);
+            if (e == 0 && response->length >= told) {
+                *ret = response->length;
                 return 0;
             }
+            if (e == 0) {
+                longest = HD_MAX(longest, response->length);
+                answers++;
+                continue;
+            }
+            err = e;
             unknown += err == -HD_E_REPLICA_NOT_FOUND;
             if (hd_rpc_is_connection_error(err)) {
                 hd_session_node_failed(fs->session, id->datanode_uuid);
             }
         }
     }
-    *ret = lb->b->num_bytes;
+    *ret = answers + unknown == lb->n_locs && answers > 0 ? longest : told;
     /* No node has heard of the block and no flush was told: its chain is being set up. */
-    return unknown == lb->n_locs && *ret == 0 ? 0 : err;
+    return answers > 0 || (unknown == lb->n_locs && told == 0) ? 0 : err;
 }
 
 static int by_offset(const void *a, const void *b)

@@ -13,6 +13,7 @@
 #include "fs/wire/packet.h"
 #include "tests/support/rpc_peer.h"
 
+#include "client_datanode.pb-c.h"
 #include "client_namenode.pb-c.h"
 #include "howdah.pb-c.h"
 
@@ -56,6 +57,10 @@ struct straw_cluster {
     atomic_int recoveries;
     atomic_int reports; /* of bad replicas */
     char reported[8];   /* the last one's node */
+    atomic_bool open;   /* the file is being written, and its writer told of */
+    atomic_ulong told;  /* so many bytes */
+    atomic_int asked;   /* for visible lengths: the nodes answer in turn */
+    atomic_int silent;  /* number of the one that does not, from 1 */
 };
 
 /* ---- data nodes ---- */
@@ -156,6 +161,12 @@ static inline bool straw_serve_read(struct straw_node *n, struct hd_stream *s,
         hd_clock_sleep_ms(5);
     }
     Hdw__BlockOpResponse r = HDW__BLOCK_OP_RESPONSE__INIT;
+    if (op->offset + op->len > n->size) {
+        r.status = HDW__STATUS__STATUS_ERROR;
+        r.message = (char *)(uintptr_t) "Offset and length don't match block";
+        (void)hd_stream_write_message(s, &r.base);
+        return false;
+    }
     Hdw__Checksum checksum = HDW__CHECKSUM__INIT;
     Hdw__ReadOpChecksumInfo info = HDW__READ_OP_CHECKSUM_INFO__INIT;
     checksum.type = HDW__CHECKSUM_TYPE__CHECKSUM_CRC32C;
@@ -324,7 +335,26 @@ static inline void straw_reply_locations(struct straw_cluster *c, struct hd_rpc_
     l.n_blocks = 1;
     l.blocks = &b;
     l.is_last_block_complete = true;
+    if (c->open) {
+        b->b->num_bytes = c->told;
+        l.file_length = 0;
+        l.last_block = b;
+        l.under_construction = true;
+        l.is_last_block_complete = false;
+    }
     r.locations = &l;
+    hd_rpc_reply(call, &r.base, 0);
+}
+
+static inline void straw_reply_visible(struct straw_cluster *c, struct hd_rpc_call *call)
+{
+    Hdw__GetReplicaVisibleLengthResponse r = HDW__GET_REPLICA_VISIBLE_LENGTH_RESPONSE__INIT;
+    int number = c->asked++ % STRAW_NODES;
+    if (number + 1 == c->silent) {
+        hd_rpc_reply_error(call, -HD_E_IO, "not now");
+        return;
+    }
+    r.length = c->nodes[number]->size;
     hd_rpc_reply(call, &r.base, 0);
 }
 
@@ -386,6 +416,8 @@ static inline void straw_on_call(void *ctx, struct hd_rpc_call *call)
         hd_rpc_reply(call, &r.base, 0);
     } else if (strcmp(m, "getBlockLocations") == 0) {
         straw_reply_locations(c, call);
+    } else if (strcmp(m, "getReplicaVisibleLength") == 0) {
+        straw_reply_visible(c, call);
     } else if (strcmp(m, "reportBadBlocks") == 0) {
         straw_take_report(c, call);
     } else {

@@ -96,8 +96,65 @@ ATF_TC_BODY(where_every_replica_is_rotten_none_is_reported, tc)
     straw_stop(&c, fs);
 }
 
+/* An open file of which the writer told SIZE bytes; the nodes have so many of them. */
+static struct hd_file *open_unfinished(struct straw_cluster *c, struct hd_fs *fs,
+                                       const size_t *have)
+{
+    struct hd_file *f;
+    fill(c);
+    for (int n = 0; n < STRAW_NODES; n++) {
+        c->nodes[n]->size = have[n];
+    }
+    c->told = SIZE;
+    c->open = true;
+    ATF_REQUIRE_EQ(hd_file_open(fs, "/f", &f), 0);
+    return f;
+}
+
+ATF_TC_WITHOUT_HEAD(what_is_left_of_a_lost_end_is_read);
+ATF_TC_BODY(what_is_left_of_a_lost_end_is_read, tc)
+{
+    struct straw_cluster c;
+    struct hd_fs *fs = straw_start(&c);
+    uint8_t out[2 * PIECE];
+    struct hd_file *f = open_unfinished(&c, fs, (const size_t[]){90000, 100000, 100000});
+    check_read(f, &c, 0);
+    ATF_CHECK_EQ(hd_file_pread(f, out, sizeof(out), 100000 - PIECE), PIECE);
+    ATF_CHECK_EQ(memcmp(out, c.nodes[1]->data + 100000 - PIECE, PIECE), 0);
+    ATF_CHECK_EQ(hd_file_pread(f, out, sizeof(out), 100000), 0);
+    ATF_CHECK_EQ(hd_file_close(f), 0);
+    straw_stop(&c, fs);
+}
+
+ATF_TC_WITHOUT_HEAD(one_replica_that_has_the_told_end_is_enough);
+ATF_TC_BODY(one_replica_that_has_the_told_end_is_enough, tc)
+{
+    struct straw_cluster c;
+    struct hd_fs *fs = straw_start(&c);
+    struct hd_file *f = open_unfinished(&c, fs, (const size_t[]){90000, 0, SIZE});
+    check_read(f, &c, SIZE - PIECE);
+    check_read(f, &c, 0);
+    ATF_CHECK_EQ(hd_file_close(f), 0);
+    straw_stop(&c, fs);
+}
+
+ATF_TC_WITHOUT_HEAD(an_end_that_a_silent_node_may_have_is_not_cut_off);
+ATF_TC_BODY(an_end_that_a_silent_node_may_have_is_not_cut_off, tc)
+{
+    struct straw_cluster c;
+    struct hd_fs *fs = straw_start(&c);
+    c.silent = 3;
+    struct hd_file *f = open_unfinished(&c, fs, (const size_t[]){90000, 90000, SIZE});
+    check_read(f, &c, SIZE - PIECE);
+    ATF_CHECK_EQ(hd_file_close(f), 0);
+    straw_stop(&c, fs);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, what_is_left_of_a_lost_end_is_read);
+    ATF_TP_ADD_TC(tp, one_replica_that_has_the_told_end_is_enough);
+    ATF_TP_ADD_TC(tp, an_end_that_a_silent_node_may_have_is_not_cut_off);
     ATF_TP_ADD_TC(tp, a_hanging_node_costs_a_fraction_of_a_second_once);
     ATF_TP_ADD_TC(tp, the_first_answer_wins_where_all_are_slow);
     ATF_TP_ADD_TC(tp, a_rotten_replica_is_reported_beside_a_good_one);
