@@ -25,12 +25,18 @@ static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage
     struct hd_call_mark mark;
     uint64_t tag = 0;
     int64_t state_id = 0;
+    int64_t began_ms = hd_clock_mono_ms().v;
+    if (hd_leave_given_up(&s->leave)) {
+        return hd_fail(-HD_E_CLOSED, "%s: not asked, no meta answers any more", args->method);
+    }
     args->ret_tag = &tag;
+    args->timeout_ms = hd_leave_timeout_ms(&s->leave, args->timeout_ms);
     hd_failover_begin(s, &mark);
     int err = hd_rpc_call(fs->rpc, args, ret, &state_id);
     hd_failover_end(s, &mark);
-    bool silent = hd_rpc_is_connection_error(err) || err == -HD_E_STANDBY;
+    bool silent = hd_rpc_is_connection_error(err) || err == -HD_E_STANDBY || err == -HD_E_FENCED;
     hd_failover_note_answer(&s->failover, !silent);
+    hd_leave_note(&s->leave, !silent, began_ms);
     if (state_id > 0) {
         hd_failover_note(&s->failover, tag, state_id);
     }
@@ -74,7 +80,7 @@ int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
         int err = try_call(fs, &args, ret);
         enum hd_retry_kind kind =
             hd_retry_kind_of(err, hd_rpc_is_connection_error(err), s->retry_safe_mode);
-        if (kind == HD_RETRY_NO || budget_ms < 0) {
+        if (kind == HD_RETRY_NO || budget_ms < 0 || hd_leave_given_up(&s->leave)) {
             return err;
         }
         bool elsewhere = kind == HD_RETRY_SAME && hd_failover_ask(s, true, switches);

@@ -47,6 +47,14 @@ int hd_fs_open(const struct hd_fs_options *options, struct hd_fs **ret);
 void hd_fs_close(struct hd_fs *fs); /* takes NULL; all files of it must be closed */
 
 /*
+ * The program is about to end: from now on a meta that answers nothing for patience_ms is given up,
+ * and so is every call to it, under way or to come; the error is the one of its last try. As long
+ * as it answers nothing changes. Returns at once, and is to be called again every now and then
+ * until the program ends: each time it cuts off what has waited too long. Any thread.
+ */
+void hd_fs_leave(struct hd_fs *fs, int patience_ms);
+
+/*
  * The same file system as another user (cached; borrowed from fs, lives as long as it). Data
  * connections and server defaults are shared.
  */

@@ -101,7 +101,7 @@ static int next_round(struct hd_reader *r, struct hd_attempts *a, int err)
         a->begun = true;
     }
     int64_t pause = hd_retry_next(&a->retry, now);
-    if (pause < 0) {
+    if (pause < 0 || hd_leave_given_up(&r->fs->session->leave)) {
         return err;
     }
     hd_clock_sleep_ms(pause);

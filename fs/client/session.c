@@ -175,6 +175,9 @@ static int fs_new(struct hd_session *s, const char *user, struct hd_fs **ret)
 
 static void session_free(struct hd_session *s)
 {
+    if (hd_leave_given_up(&s->leave)) {
+        hd_leave_cut(s); /* the lease may be renewed just now */
+    }
     hd_lease_stop(s);
     hd_failover_done(&s->failover);
     struct hd_list *node;

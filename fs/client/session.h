@@ -12,6 +12,7 @@
 #include "fs/client/core/patience.h"
 #include "fs/client/failover.h"
 #include "fs/client/howdah.h"
+#include "fs/client/leave.h"
 #include "fs/client/local_cache.h"
 #include "fs/client/transfer.h"
 #include "fs/net/rpc_client.h"
@@ -40,6 +41,7 @@ struct hd_session {
 
     atomic_int server_kind;      /* enum hd_server_kind */
     struct hd_failover failover; /* own lock */
+    struct hd_leave leave;       /* no lock */
     Hdw__OpenSessionRequest open_session;
     Hdw__GetClusterRequest get_cluster;
     struct hd_rpc_hello hello; /* either of them */

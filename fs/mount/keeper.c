@@ -9,19 +9,11 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { TICK_MS = 1000, DIRTY_AT_ONCE = 256, READ_AHEAD_KIB = 4096, TRIM_MS = 10000 };
-
-/* Ends libfuse's loop when a blocking call returns with EINTR. */
-static void on_wake(int signal)
-{
-    (void)signal;
-}
 
 static void send_waiting(struct hd_mount *m)
 {
@@ -41,30 +33,6 @@ static void send_waiting(struct hd_mount *m)
     }
 }
 
-/* After a lazy unmount the kernel goes on for those who have files open; we do not. */
-static void end_loop(struct hd_keeper *k)
-{
-    fuse_session_exit(k->mount->session);
-    pthread_kill(k->loop_thread, SIGUSR1);
-}
-
-static void on_signal(struct hd_keeper *k)
-{
-    struct signalfd_siginfo info;
-    if (read(k->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info) ||
-        info.ssi_signo == SIGHUP) {
-        return;
-    }
-    hd_daemon_notify("STOPPING=1");
-    int rc = hd_device_unmount(k->device);
-    if (rc < 0) {
-        hd_log_error("unmount failed", "text=\"%s\"", hd_fail_describe(rc));
-    }
-    if (rc != 0) {
-        end_loop(k);
-    }
-}
-
 static void *keep(void *arg)
 {
     struct hd_keeper *k = arg;
@@ -73,10 +41,9 @@ static void *keep(void *arg)
     int64_t next_watchdog = 0;
     int64_t next_trim = 0;
     while (!atomic_load(&k->stopping)) {
-        struct pollfd fds[] = {{.fd = k->signal_fd, .events = POLLIN},
-                               {.fd = k->wake_fd, .events = POLLIN}};
-        (void)poll(fds, HD_ARRAY_COUNT(fds), TICK_MS);
-        if ((fds[1].revents & POLLIN) != 0) {
+        struct pollfd wake = {.fd = k->wake_fd, .events = POLLIN};
+        (void)poll(&wake, 1, TICK_MS);
+        if ((wake.revents & POLLIN) != 0) {
             uint64_t count;
             (void)!read(k->wake_fd, &count, sizeof(count));
         }
@@ -84,9 +51,6 @@ static void *keep(void *arg)
             told = true;
             hd_device_read_ahead(k->device, READ_AHEAD_KIB);
             hd_daemon_notify("READY=1");
-        }
-        if ((fds[0].revents & POLLIN) != 0) {
-            on_signal(k);
         }
         send_waiting(k->mount);
         if (hd_clock_mono_ms().v >= next_trim) {
@@ -109,18 +73,14 @@ static void wake(struct hd_keeper *k)
     (void)!write(k->wake_fd, &one, sizeof(one));
 }
 
-int hd_keeper_start(struct hd_keeper *k, struct hd_mount *m, struct hd_device *d, int signal_fd)
+int hd_keeper_start(struct hd_keeper *k, struct hd_mount *m, struct hd_device *d)
 {
     k->mount = m;
     k->device = d;
-    k->signal_fd = signal_fd;
-    k->loop_thread = pthread_self();
     k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (k->wake_fd < 0) {
         return hd_fail_errno(errno, "eventfd");
     }
-    struct sigaction sa = {.sa_handler = on_wake};
-    sigaction(SIGUSR1, &sa, NULL);
     int rc = pthread_create(&k->thread, NULL, keep, k);
     if (rc != 0) {
         close(k->wake_fd);

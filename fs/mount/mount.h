@@ -4,7 +4,8 @@
  *   options.c      command line and configuration
  *   session.c      the life of the mount
  *   device.c       /dev/fuse and the mount point
- *   keeper.c       the thread that sends waiting bytes, and signals
+ *   keeper.c       the thread that sends waiting bytes
+ *   stopper.c      the thread that ends the mount on a signal
  *   init_reply.c   FUSE_INIT, completed for passthrough
  *   inode_table.c  inodes the kernel knows
  *   users.c        names and numbers of users and groups

@@ -4,6 +4,7 @@
 #include "fs/mount/keeper.h"
 #include "fs/mount/mount.h"
 #include "fs/mount/stage.h"
+#include "fs/mount/stopper.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
 #include "fs/os/daemon.h"
@@ -28,10 +29,11 @@ struct session {
     struct hd_mount mount;
     struct hd_device device;
     struct hd_keeper keeper;
+    struct hd_stopper stopper;
     const struct hd_session_hooks *hooks;
 };
 
-static int open_cluster(const struct hd_mount_options *o, struct hd_fs **ret, uint64_t *ret_root_id)
+static int open_cluster(const struct hd_mount_options *o, struct hd_fs **ret)
 {
     const struct hd_fs_options fo = {
         .uri = o->uri,
@@ -45,23 +47,19 @@ static int open_cluster(const struct hd_mount_options *o, struct hd_fs **ret, ui
         .socket_path = o->socket_path,
         .host_name = o->host_name,
     };
+    return hd_fs_open(&fo, ret);
+}
+
+/* The first call: it waits for meta as long as any. */
+static int find_root(struct hd_fs *fs, const struct hd_mount_options *o, uint64_t *ret_root_id)
+{
     HD_AUTO(hd_stat_done) struct hd_stat st = {0};
-    struct hd_fs *fs = NULL;
-    int rc = hd_fs_open(&fo, &fs);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = hd_fs_stat(fs, o->cluster_dir, &st);
+    int rc = hd_fs_stat(fs, o->cluster_dir, &st);
     if (rc == 0 && st.type != HD_TYPE_DIR) {
         rc = hd_fail(-ENOTDIR, "%s%s is not a directory", o->uri, o->cluster_dir);
     }
-    if (rc < 0) {
-        hd_fs_close(fs);
-        return rc;
-    }
-    *ret = fs;
     *ret_root_id = st.ino;
-    return 0;
+    return rc;
 }
 
 static void on_ready(void *arg)
@@ -75,14 +73,21 @@ static void on_ready(void *arg)
     hd_log_info("mounted", "uri=%s dir=%s path=%s", o->uri, o->cluster_dir, s->device.path);
 }
 
-static int init_mount(struct hd_mount *m, const struct hd_mount_options *o)
+static int init_mount(struct session *s, const struct hd_mount_options *o, int signal_fd)
 {
+    struct hd_mount *m = &s->mount;
     uint64_t root_id = 0;
     m->options = o;
     hd_buffers_init(&m->buffers, HD_MOUNT_IO_BYTES);
     m->attr_timeout_s = (double)o->attr_timeout_ms / 1000;
     m->entry_timeout_s = (double)o->entry_timeout_ms / 1000;
-    int rc = open_cluster(o, &m->fs, &root_id);
+    int rc = open_cluster(o, &m->fs);
+    if (rc == 0) {
+        rc = hd_stopper_start(&s->stopper, m->fs, signal_fd);
+    }
+    if (rc == 0) {
+        rc = find_root(m->fs, o, &root_id);
+    }
     if (rc == 0) {
         rc = hd_users_new(&hd_users_system, &m->users);
     }
@@ -137,7 +142,7 @@ static int serve(struct session *s)
     return 0;
 }
 
-static int run(struct session *s, int signal_fd)
+static int run(struct session *s)
 {
     const struct hd_mount_options *o = s->mount.options;
     int rc = hd_device_open(&s->device, o, &hd_mount_operations, &s->mount);
@@ -147,14 +152,17 @@ static int run(struct session *s, int signal_fd)
     s->mount.session = s->device.session;
     s->mount.ready = on_ready;
     s->mount.ready_arg = s;
-    rc = hd_keeper_start(&s->keeper, &s->mount, &s->device, signal_fd);
+    rc = hd_keeper_start(&s->keeper, &s->mount, &s->device);
     if (rc == 0) {
+        hd_stopper_serve(&s->stopper, &s->device);
         rc = serve(s);
+        hd_stopper_served(&s->stopper);
         hd_daemon_notify("STOPPING=1");
         finish_writers(&s->mount);
         hd_keeper_stop(&s->keeper);
         hd_log_info("unmounted", "path=%s", s->device.path);
     }
+    hd_stopper_stop(&s->stopper);
     hd_device_close(&s->device);
     return rc;
 }
@@ -182,11 +190,12 @@ int hd_session_run(const struct hd_mount_options *o, const struct hd_session_hoo
     set_limits();
     int rc = hd_daemon_signals(&signal_fd);
     if (rc == 0) {
-        rc = init_mount(&s->mount, o);
+        rc = init_mount(s, o, signal_fd);
     }
     if (rc == 0) {
-        rc = run(s, signal_fd);
+        rc = run(s);
     }
+    hd_stopper_stop(&s->stopper);
     done_mount(&s->mount);
     if (signal_fd >= 0) {
         close(signal_fd);
@@ -203,8 +212,9 @@ int hd_session_check(const struct hd_mount_options *o)
     if (stat(o->path, &st) < 0 && errno != ENOTCONN) {
         return hd_fail_errno(errno, "%s", o->path);
     }
-    int rc = open_cluster(o, &fs, &root_id);
+    int rc = open_cluster(o, &fs);
     if (rc == 0) {
+        rc = find_root(fs, o, &root_id);
         hd_fs_close(fs);
     }
     return rc;

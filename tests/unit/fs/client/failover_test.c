@@ -338,6 +338,82 @@ ATF_TC_BODY(what_was_shipped_in_time_is_not_lost, tc)
     test_server_stop(&b.server);
 }
 
+/* What a program does that ends while meta does not answer: it leaves, and a call is over soon. */
+static void *leave(void *ctx)
+{
+    struct hd_fs *fs = ctx;
+    for (int i = 0; i < 12; i++) {
+        hd_clock_sleep_ms(100);
+        hd_fs_leave(fs, 500);
+    }
+    return NULL;
+}
+
+static void check_left(struct hd_fs *fs)
+{
+    pthread_t thread;
+    int64_t began = hd_clock_mono_ms().v;
+    ATF_REQUIRE_EQ(pthread_create(&thread, NULL, leave, fs), 0);
+    ATF_CHECK(hd_fs_delete(fs, "/x", false) < 0);
+    int64_t took = hd_clock_mono_ms().v - began;
+    ATF_CHECK_MSG(took >= 500 && took < 1200, "%lld ms", (long long)took);
+    pthread_join(thread, NULL);
+    began = hd_clock_mono_ms().v;
+    ATF_CHECK(hd_fs_delete(fs, "/y", false) < 0);
+    ATF_CHECK(hd_clock_mono_ms().v - began < 100);
+    hd_fs_close(fs);
+    ATF_CHECK(hd_clock_mono_ms().v - began < 1000);
+}
+
+ATF_TC_WITHOUT_HEAD(who_leaves_does_not_wait_for_a_meta_that_is_gone);
+ATF_TC_BODY(who_leaves_does_not_wait_for_a_meta_that_is_gone, tc)
+{
+    struct meta a, b;
+    meta_start(&a, true, 1, protocols);
+    meta_start(&b, false, 1, protocols); /* and the other is a standby */
+    struct hd_fs *fs = open_fs(&a, &b, true);
+    check_delete(fs);
+    test_server_stop(&a.server);
+    check_left(fs);
+    test_server_stop(&b.server);
+}
+
+ATF_TC_WITHOUT_HEAD(who_leaves_does_not_wait_for_a_meta_that_says_nothing);
+ATF_TC_BODY(who_leaves_does_not_wait_for_a_meta_that_says_nothing, tc)
+{
+    for (int greeted = 0; greeted < 2; greeted++) {
+        struct meta a;
+        meta_start(&a, true, 1, protocols);
+        struct hd_fs *fs = open_fs(&a, NULL, true);
+        if (greeted == 1) {
+            check_delete(fs);
+        }
+        a.deaf = true;
+        check_left(fs);
+        test_server_stop(&a.server);
+    }
+}
+
+ATF_TC_WITHOUT_HEAD(who_leaves_a_meta_that_answers_may_take_its_time);
+ATF_TC_BODY(who_leaves_a_meta_that_answers_may_take_its_time, tc)
+{
+    struct meta a;
+    meta_start(&a, true, 1, protocols);
+    struct hd_fs *fs = open_fs(&a, NULL, true);
+    pthread_t thread;
+    ATF_REQUIRE_EQ(pthread_create(&thread, NULL, leave, fs), 0);
+    int64_t until_ms = hd_clock_mono_ms().v + 1500;
+    while (hd_clock_mono_ms().v < until_ms) {
+        check_delete(fs);
+        hd_clock_sleep_ms(5);
+    }
+    pthread_join(thread, NULL);
+    hd_clock_sleep_ms(700); /* silence is no absence when nobody asks */
+    check_delete(fs);
+    hd_fs_close(fs);
+    test_server_stop(&a.server);
+}
+
 ATF_TC_WITHOUT_HEAD(a_uri_may_list_metas);
 ATF_TC_BODY(a_uri_may_list_metas, tc)
 {
@@ -368,6 +444,9 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, another_cluster_at_a_known_address_is_not_followed);
     ATF_TP_ADD_TC(tp, what_got_lost_is_told_once_to_each_point_of_view);
     ATF_TP_ADD_TC(tp, what_was_shipped_in_time_is_not_lost);
+    ATF_TP_ADD_TC(tp, who_leaves_does_not_wait_for_a_meta_that_is_gone);
+    ATF_TP_ADD_TC(tp, who_leaves_does_not_wait_for_a_meta_that_says_nothing);
+    ATF_TP_ADD_TC(tp, who_leaves_a_meta_that_answers_may_take_its_time);
     ATF_TP_ADD_TC(tp, a_uri_may_list_metas);
     return atf_no_error();
 }
