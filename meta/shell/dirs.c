@@ -74,8 +74,16 @@ static int look(struct hd_dir *e)
     }
     e->noted = err == 0;
     err = hd_store_peek(e->path, &e->version);
-    if (err == 0 || err == -ENOENT) {
-        e->state = err == 0 ? HD_DIR_OLD : HD_DIR_NEW;
+    if (err == -ENOENT) {
+        err = hd_dir_sync_parent(e->path); /* its name is to be as durable as what comes into it */
+        e->state = HD_DIR_NEW;
+        if (err < 0 && err != -EACCES) {
+            set_state(e, HD_DIR_FAILED, err);
+        }
+        return 0;
+    }
+    if (err == 0) {
+        e->state = HD_DIR_OLD;
         return 0;
     }
     set_state(e, HD_DIR_DAMAGED, err);

@@ -22,7 +22,9 @@ int hd_role_peek(const char *dirs, struct hd_version *ret)
     for (size_t i = 0; i < count; i++) {
         struct hd_version v;
         int err = hd_version_read(list[i], &v);
-        if (err == 0 && (result < 0 || v.epoch > ret->epoch)) {
+        if (err == 0 && result == 0 && v.epoch == ret->epoch) {
+            ret->incomplete = ret->incomplete || v.incomplete; /* one may have missed the news */
+        } else if (err == 0 && (result < 0 || v.epoch > ret->epoch)) {
             *ret = v;
             result = 0;
         } else if (err < 0 && err != -ENOENT && result == -ENOENT) {

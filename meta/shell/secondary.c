@@ -92,6 +92,7 @@ static void promotion_over(void *ctx)
     if (p->err < 0) {
         hd_log_error("not promoted", "reason=\"%s\"", p->text);
         hd_rpc_reply_error(p->promote, p->err, p->text);
+        atomic_store(&p->s.keep_store, false);
     } else {
         Hdw__PromoteResponse r = HDW__PROMOTE_RESPONSE__INIT;
         r.epoch = p->epoch;
@@ -138,6 +139,7 @@ static void promote(struct process *p, struct hd_rpc_call *call)
     atomic_store(&p->s.keep_store, true);
     int err = hd_meta_thread_start(&p->promoter, "promote", run_promotion, p);
     if (err < 0) {
+        atomic_store(&p->s.keep_store, false);
         hd_rpc_reply_error(call, -HD_E_RETRIABLE, hd_fail_describe(err));
         return;
     }

@@ -54,7 +54,7 @@ struct hd_secondary_replay {
 struct hd_secondary {
     const struct hd_meta_conf *conf;
     atomic_bool stopping;
-    atomic_bool keep_store; /* it is left open when the tail ends: for a primary */
+    atomic_bool keep_store; /* promotion under way: it is left open when the tail ends */
     pthread_t tail;
     bool tail_runs;
 

@@ -203,6 +203,11 @@ static int open_store(struct hd_secondary *s)
     }
     if (err == 0) {
         err = hd_witness_list_load_any(s->conf->dir, &s->witnesses);
+        if (err == -HD_E_CORRUPT) {
+            hd_log_warn("list of witnesses is damaged, asking for it again", "reason=\"%s\"",
+                        hd_fail_describe(err));
+            err = 0;
+        }
     }
     if (err == 0) {
         err = hd_edit_log_start(s->store.log, (struct hd_txid){s->store.applied.v + 1});
@@ -321,8 +326,8 @@ static int take_exposed(struct hd_secondary *s, bool exposed)
 static int take_witnesses(struct hd_secondary *s, const Hdw__FetchEditsResponse *r)
 {
     struct hd_witness_list l = {0};
-    if (!r->has_witnesses_version) {
-        return 0;
+    if (!r->has_witnesses_version || atomic_load(&s->keep_store)) {
+        return 0; /* a promotion asks those it found: two lists on, no majority of them would do */
     }
     for (size_t i = 0; i < r->n_witnesses; i++) {
         (void)hd_witness_list_note(&l, r->witnesses[i]->uuid, r->witnesses[i]->address);

@@ -88,12 +88,14 @@ int hd_witness_list_load_any(const char *dirs, struct hd_witness_list *ret)
     char list[HD_DIRS_MAX][HD_DIR_PATH_BYTES];
     size_t count;
     int err = hd_dirs_split(dirs, list, &count);
+    int bad = 0;
     *ret = (struct hd_witness_list){0};
     for (size_t i = 0; err == 0 && i < count; i++) {
         struct hd_witness_list l;
         err = hd_witness_list_load(list[i], &l);
-        if (err == -HD_E_CORRUPT && count > 1) {
-            err = 0; /* the other directories have it */
+        if (err == -HD_E_CORRUPT) {
+            bad = err; /* the other directories may have it */
+            err = 0;
             continue;
         }
         struct hd_witness_list *drop = l.version > ret->version ? ret : &l;
@@ -101,6 +103,9 @@ int hd_witness_list_load_any(const char *dirs, struct hd_witness_list *ret)
             hd_witness_list_done(drop);
             *ret = drop == ret ? l : *ret;
         }
+    }
+    if (err == 0 && bad < 0 && ret->version == 0) {
+        return hd_fail(bad, "%s: the list of witnesses is damaged", dirs); /* not: there are none */
     }
     return err;
 }
@@ -146,7 +151,8 @@ static void remove_at(struct hd_witness_list *l, uint32_t i)
 bool hd_witness_list_note(struct hd_witness_list *l, const char *uuid, const char *address)
 {
     if (reserve(l) < 0 || strlen(uuid) >= HD_WITNESS_TEXT_BYTES || uuid[0] == '\0' ||
-        strpbrk(uuid, " \n") != NULL || strlen(address) >= HD_WITNESS_TEXT_BYTES) {
+        strpbrk(uuid, " \t\r\n\v\f") != NULL || strcmp(uuid, "version") == 0 ||
+        strlen(address) >= HD_WITNESS_TEXT_BYTES) {
         return false;
     }
     uint64_t before = l->version;
