@@ -100,6 +100,51 @@ a_killed_manager_changes_no_byte_body() {
 }
 a_killed_manager_changes_no_byte_cleanup() { cluster_cleanup; }
 
+atf_test_case a_manager_that_dies_late_changes_no_end cleanup
+a_manager_that_dies_late_changes_no_end_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+a_manager_that_dies_late_changes_no_end_body() {
+    cluster_up
+    seq 10 >"$M/in"
+    running() { # until there is a job: its id
+        until_true 20 sh -c "runner ps --json | jq -e '[.[] | select(.state == \"running\")] | length == 1'" >&2
+        runner ps --json | jq -r '.[0].id'
+    }
+    restart() {
+        kill -9 "$(pid_of manager)"
+        "$@"
+        howdah up --dir "$D" >up.log 2>&1 || { cat up.log; atf_fail "up after the kill"; }
+        until_true 60 sh -c "runner ps --json | jq -e 'length == 0'"
+    }
+    # A job that was killed, of which the history could not be written.
+    runner streaming -files /bin/true -input /in -output /killed -mapper 'sleep 20' 2>job &
+    pid=$!
+    id=$(running)
+    dir=$(find "$D" -type d -path "*/jobs/$id")
+    mkdir "$dir/job.json"
+    runner kill "$id"
+    wait $pid && atf_fail "a killed job succeeded"
+    test -e "$dir/job.record" && test -e "$dir/files" || atf_fail "a record went before the history came"
+    restart rmdir "$dir/job.json"
+    same "$(runner history --json | jq -r '.[0].id + " " + .[0].state')" "$id killed"
+    runner show "$id" | grep -q 'killed by' || atf_fail "not told why"
+    test ! -e "$M/killed" || atf_fail "a killed job ran again"
+    test ! -e "$dir/files" && test ! -e "$dir/job.record" || atf_fail "left in $dir: $(ls "$dir")"
+    # A manager that died between the two renames of a commit that replaces.
+    mkdir "$M/out" && echo old >"$M/out/part-00000"
+    runner pipe 'read /out | map "sh -c \"sleep 3; cat\"" | save /out if-exists=replace' 2>job &
+    pid=$!
+    id=$(running)
+    restart mv "$M/out" "$M/.out.replaced-$id"
+    wait $pid || { cat job; atf_fail "the job that went on failed"; }
+    same "$(cat "$M"/out/part-*)" old
+    test -e "$M/out/_SUCCESS" || atf_fail "not replaced"
+    same "$(ls -A "$M" | grep -v user | xargs)" "in out" "nothing else is left"
+}
+a_manager_that_dies_late_changes_no_end_cleanup() { cluster_cleanup; }
+
 atf_test_case hadoop_lines_run_and_why_explains cleanup
 hadoop_lines_run_and_why_explains_head() {
     atf_set require.user root
@@ -290,6 +335,7 @@ atf_init_test_cases() {
     atf_add_test_case failures_have_their_exit_codes
     atf_add_test_case a_killed_agent_changes_no_byte
     atf_add_test_case a_killed_manager_changes_no_byte
+    atf_add_test_case a_manager_that_dies_late_changes_no_end
     atf_add_test_case hadoop_lines_run_and_why_explains
     atf_add_test_case the_status_page_tells_jobs_tasks_and_nodes
 }

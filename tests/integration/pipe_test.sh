@@ -82,7 +82,105 @@ JOB
 }
 job_files_are_checked_before_they_run_cleanup() { cluster_cleanup; }
 
+atf_test_case odd_records_are_records_too cleanup
+odd_records_are_records_too_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+odd_records_are_records_too_body() {
+    cluster_up
+    make_tables
+    mkdir "$M/j/none" "$M/j/many"
+    : >"$M/j/empty"
+    printf 'b\0x\n\nb\0x\n\t\nlast' >"$M/j/odd" # NUL, empty, an empty key, no line end
+    printf 'b\0x\n\nb\0x\n\t\nlast\n' | sort >want
+    is_same 'read /j/odd' && is_same 'read /j/odd | map cat' && is_same 'read /j/odd | sortByKey | reduce cat'
+    atf_check -e ignore runner pipe 'read /j/odd | sortByKey | map cat | filter cat | save /j/o2'
+    cat "$M"/j/o2/part-* | sort | cmp - want || atf_fail "saved and read again"
+    printf 'b\0x\n\n\t\nlast\n' | sort >want && is_same 'read /j/odd | distinct' && is_same 'read /j/odd | distinct | map cat'
+    for input in /j/empty /j/none '/j/rows | grep nowhere' '/j/rows | map "grep nowhere"' '/j/empty | map cat' '/j/none | sort | map cat'; do
+        same "$(runner pipe "read $input | count")" 0 "count of read $input"
+        same "$(runner pipe "read $input | distinct | sort | map cat")" "" "read $input"
+        same "$(runner pipe "read $input | take 3")" ""
+    done
+    head -c 3000000 /dev/zero | tr '\0' z >"$M/j/long"
+    same "$(runner pipe 'read /j/long | map cat | distinct | tokens' | wc -c)" 3000001
+    for i in $(seq 200); do echo "$i" >"$M/j/many/$i"; done
+    n=$(runner pipe 'read /j/many | sample 0.5' | wc -l)
+    [ "$n" -gt 50 ] && [ "$n" -lt 150 ] || atf_fail "sample 0.5 of 200 files with a line each gave $n"
+    yes same | head -300000 >"$M/j/yes"
+    same "$(runner pipe 'read /j/yes | sort | map cat | count')" 300000
+    same "$(runner pipe 'read /j/yes | sort | reduce "uniq -c"' | awk '{s += $1} END {print s, $2}')" "300000 same"
+    # A command whose reader has enough: a shell says 141, others complain and exit 1.
+    for i in 1 2 3 4 5 6; do cat rows; done >"$M/j/big"
+    same "$(runner pipe 'read /j/big | map "cat | cat" | take 5')" "$(head -5 rows)"
+    printf '#!/usr/bin/perl\n$SIG{PIPE} = "IGNORE"; while (<>) {print or exit 3}\n' >stubborn && chmod 755 stubborn
+    same "$(runner pipe "read /j/big | map $PWD/stubborn | take 5")" "$(head -5 rows)"
+    same "$(runner pipe 'read /j/big | map "sed s/^//" | map "head -5"' | head -5)" "$(head -5 rows)"
+    atf_check -s exit:1 -e match:'exit 3' runner pipe 'read /j/rows | map "sh -c \"cat; exit 3\"" | map cat'
+}
+odd_records_are_records_too_cleanup() { cluster_cleanup; }
+
+atf_test_case replacing_waits_for_the_commit cleanup
+replacing_waits_for_the_commit_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+replacing_waits_for_the_commit_body() {
+    cluster_up
+    mkdir -p "$M/j/out" && echo old >"$M/j/out/part-00000" && seq 3 >"$M/j/in"
+    atf_check -s exit:1 -e not-empty runner pipe 'read /j/in | map false | save /j/out if-exists=replace'
+    same "$(cat "$M/j/out/part-00000")" old "after a job that failed"
+    atf_check -s exit:5 -e not-empty runner pipe 'read /j/nowhere | save /j/out if-exists=replace'
+    same "$(cat "$M/j/out/part-00000")" old "after a job that could not begin"
+    atf_check -s exit:4 -e match:'already exists' runner pipe 'read /j/in | map cat | save /j/out'
+    atf_check -e ignore runner pipe 'read /j/out | map "sed s/^/very./" | save /j/out if-exists=replace' # its own input
+    same "$(cat "$M"/j/out/part-*)" very.old
+    atf_check -e ignore runner pipe 'read /j/in | distinct | save /j/out parts=2 if-exists=replace'
+    same "$(cat "$M"/j/out/part-* | sort | xargs)" "1 2 3"
+    atf_check -e ignore runner pipe 'read /j/in | save /j/new if-exists=replace' # nothing to replace
+    same "$(cd "$M/j" && ls -A | xargs)" "in new out" "nothing else is left"
+    # The second output stands there: nothing of the first is begun.
+    printf 'read /j/in\nsave /j/first\nread /j/in\nsave /j/out\n' >two.job
+    atf_check -s exit:4 -e match:'/j/out.*already exists' runner run two.job
+    test ! -e "$M/j/first" || atf_fail "begun although the second output exists"
+}
+replacing_waits_for_the_commit_cleanup() { cluster_cleanup; }
+
+atf_test_case an_end_in_the_middle_leaves_nothing cleanup
+an_end_in_the_middle_leaves_nothing_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+an_end_in_the_middle_leaves_nothing_body() {
+    cluster_up
+    make_tables
+    left() { same "$(ls -A "$M/user/root/.runner")" "" "$1"; }
+    for i in 1 2 3 4 5 6; do cat rows; done >"$M/j/big"
+    runner pipe 'read /j/big' | head -1 >first
+    same "$(cat first)" "$(head -1 rows)"
+    left "after a reader that had enough"
+    for sig in INT TERM HUP; do
+        setsid env --default-signal=INT runner pipe 'read /j/rows | countByKey | map "sleep 30" | distinct | count' >out 2>err &
+        pid=$!
+        until_true 20 sh -c "runner ps --json | jq -e '[.[] | select(.state == \"running\")] | length == 1'"
+        sleep 1
+        kill -$sig "$pid"
+        code=0
+        wait "$pid" || code=$?
+        same "$code" 6 "exit code after $sig: $(cat err)"
+        left "after $sig"
+        until_true 10 sh -c "runner ps --json | jq -e 'length == 0'"
+    done
+    atf_check -s exit:1 -e not-empty runner pipe 'read /j/rows | countByKey | distinct | map false'
+    left "after a failure"
+}
+an_end_in_the_middle_leaves_nothing_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case odd_records_are_records_too
+    atf_add_test_case replacing_waits_for_the_commit
+    atf_add_test_case an_end_in_the_middle_leaves_nothing
     atf_add_test_case operations_equal_the_shells
     atf_add_test_case job_files_are_checked_before_they_run
 }
