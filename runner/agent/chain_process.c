@@ -49,10 +49,28 @@ static bool is_process(const struct hd_step *s)
     return strcmp(s->op, "exec") == 0;
 }
 
+/*
+ * Counted repetitions and references to groups can take a pattern all memory and all time: such a
+ * grep is not run within the agent, where they would be everybody's.
+ */
+static bool is_heavy(const struct hd_step *s)
+{
+    const char *pattern = s->arg_count > 0 ? s->args[s->arg_count - 1] : "";
+    if (strcmp(s->op, "grep") != 0) {
+        return false;
+    }
+    for (const char *c = pattern; *c != '\0'; c++) {
+        if (*c == '{' || (*c == '\\' && c[1] >= '0' && c[1] <= '9')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool hd_steps_have_process(const struct hd_steps *steps)
 {
     for (size_t i = 0; i < steps->count; i++) {
-        if (is_process(&steps->items[i])) {
+        if (is_process(&steps->items[i]) || is_heavy(&steps->items[i])) {
             return true;
         }
     }

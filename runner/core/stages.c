@@ -473,6 +473,9 @@ static int plan_action(struct planner *p, const struct hd_node *n)
     struct hd_stage *s = err == 0 ? own_stage(p, n, &r) : NULL;
     bool other_parts =
         s != NULL && parts != 0 && s->reduces != HD_STAGE_AUTO && s->reduces != parts;
+    if (other_parts && strcmp(s->wide.op, "sortByKey") == 0) {
+        return fail(p, n, "parts: the order of sortByKey would be lost; it gives one part");
+    }
     if (s != NULL && !other_parts) {
         for (size_t i = 0; err == 0 && i < r.flows[0].steps.count; i++) {
             err = add_step(p, &s->after, r.flows[0].steps.items[i]);

@@ -22,6 +22,8 @@ operations_equal_the_shells_body() {
     cluster_up
     make_tables
     grep abcde rows | sort >want && is_same 'read /j/rows | filter grep abcde'
+    grep -E '([0-9])\1\1' rows | sort >want && is_same 'read /j/rows | grep -E "([0-9])\\1\\1"'
+    grep 'a\{1\}b' rows | sort >want && is_same "read /j/rows | grep 'a\\{1\\}b' | filter grep ."
     grep -iE 'ABC|xyz' rows | sort >want && is_same 'read /j/rows | grep -iE "ABC|xyz"'
     cut -f2 rows | sort -u >want && is_same 'read /j/rows | map "cut -f2" | distinct | collect'
     cut -f2 rows | rev | grep c | sort >want && is_same 'read /j/rows | fields 2 | map rev | grep c | map cat'

@@ -119,6 +119,7 @@ ATF_TC_BODY(bad_arguments_are_refused_with_a_place, tc)
         "join /a /b how=both",
         "join /a /b /c",
         "read /a | reduceByKey sum 2",
+        "read /a | sort | map cat | save /b parts=3",
     };
     for (size_t i = 0; i < HD_ARRAY_COUNT(bad); i++) {
         struct planned p = plan(bad[i]);
