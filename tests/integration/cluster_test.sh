@@ -68,6 +68,35 @@ down_leaves_another_clusters_mount_cleanup() {
     cluster_cleanup
 }
 
+atf_test_case down_waits_for_no_meta_that_is_gone cleanup
+down_waits_for_no_meta_that_is_gone_head() {
+    atf_set require.user root
+    atf_set require.progs jq
+}
+down_waits_for_no_meta_that_is_gone_body() {
+    cluster_up
+    for how in KILL STOP; do
+        howdah up --dir "$D" || atf_fail "up"
+        pids=$(status | jq -r '.daemons[].pid')
+        echo begun >"$M/closed" || atf_fail "write"
+        sleep 30 >"$M/open" & # in use, with a writer to be finished
+        holder=$!
+        kill "-$how" "$(pid_of meta)" "$(pid_of secondary)"
+        (echo more >"$M/new") 2>/dev/null & # a call under way
+        sleep 0.5
+        begin=$(date +%s)
+        howdah down --dir "$D" || atf_fail "down"
+        took=$(($(date +%s) - begin))
+        kill "$holder"
+        [ "$took" -le 8 ] || atf_fail "down took $took s after SIG$how"
+        ! mountpoint -q "$M" || atf_fail "still mounted"
+        for pid in $pids; do
+            ! alive "$pid" || atf_fail "pid $pid is still there"
+        done
+    done
+}
+down_waits_for_no_meta_that_is_gone_cleanup() { cluster_cleanup; }
+
 atf_test_case commands_say_where_they_looked
 commands_say_where_they_looked_body() {
     unset HOWDAH_CONF
@@ -80,5 +109,6 @@ atf_init_test_cases() {
     atf_add_test_case up_and_down
     atf_add_test_case up_brings_back_what_was_killed
     atf_add_test_case down_leaves_another_clusters_mount
+    atf_add_test_case down_waits_for_no_meta_that_is_gone
     atf_add_test_case commands_say_where_they_looked
 }
