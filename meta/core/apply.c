@@ -122,6 +122,7 @@ static void end_open(struct hd_ns *ns, struct hd_inode *file)
     struct hd_open_file *f = open_file_of(ns, file);
     hd_map_remove(&ns->open, file->ino.v);
     hd_leases_remove(&ns->leases, f);
+    hd_ns_set_chain(f, NULL, 0);
     free(f->machine);
     free(f->early);
     free(f);
@@ -287,6 +288,7 @@ static void add_block(struct hd_ns *ns, const Hdm__AddBlock *op)
     ns->view.counters = true;
     take_stamp(ns, op->block->gs);
     hd_ns_new_block(ns, file, op->block);
+    hd_ns_set_chain(open_file_of(ns, file), op->chain, op->n_chain);
     charge_space(ns, file, before);
     touch(ns, file);
 }
@@ -302,6 +304,7 @@ static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
     f->recovery_gs.v = 0;
     f->truncating = false;
     f->early_count = 0;
+    hd_ns_set_chain(f, NULL, 0);
     charge_space(ns, file, before);
     touch(ns, file);
 }
@@ -322,6 +325,9 @@ static void update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__
     int64_t before = space_of(ns, file);
     struct hd_blk *b = hd_file_last_block(file);
     hd_assert(b != NULL && b->id.v == op->block->id && b->state == HD_BLOCK_OPEN);
+    if (b->gs.v != op->block->gs) { /* who is not in the new chain has nothing that counts */
+        hd_ns_set_chain(f, op->chain, op->n_chain);
+    }
     b->gs.v = op->block->gs;
     b->size_bytes = op->block->size;
     take_stamp(ns, op->block->gs);

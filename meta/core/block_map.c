@@ -72,6 +72,14 @@ static void count_storage(struct hd_storage *s, uint8_t before, uint8_t after)
     }
 }
 
+/* One more has an open block: a recovery that is under way has not asked it. */
+static void note_holder(struct hd_meta *m, const struct hd_blk *b)
+{
+    if (b->state == HD_BLOCK_OPEN) {
+        hd_ns_open_file(&m->ns, b->file)->grown = true;
+    }
+}
+
 void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, uint8_t state)
 {
     struct hd_storage *s = hd_nodes_storage(&m->nodes, storage);
@@ -84,6 +92,7 @@ void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, u
         r->slot = hd_replica_list_add(&s->replicas, b);
     } else if (r == NULL) {
         r = add_replica(m, b, storage);
+        note_holder(m, b);
     }
     count_storage(s, r->state, state);
     r->state = state;

@@ -89,6 +89,8 @@ static void store_open(const struct hd_ns *ns, const struct hd_inode *i, Hdm__Op
     o->recovery_gs = f->recovery_gs.v;
     o->has_truncate_size = f->truncating;
     o->truncate_size = f->truncate_size_bytes;
+    o->n_chain = f->chain_count;
+    o->chain = f->chain;
 }
 
 static void store_xattrs(const struct hd_xattrs *x, struct hd_arena *a, Hdm__Inode *m)
@@ -261,6 +263,7 @@ static void load_open(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenFile 
     f->recovery_gs.v = o->has_recovery_gs ? o->recovery_gs : 0;
     f->truncating = o->has_truncate_size;
     f->truncate_size_bytes = o->truncate_size;
+    hd_ns_set_chain(f, o->chain, o->n_chain);
     struct hd_blk *last = hd_file_last_block(i);
     if (last != NULL) {
         last->state = o->committed ? HD_BLOCK_COMMITTED : HD_BLOCK_OPEN;

@@ -38,10 +38,13 @@ struct hd_open_file {
     struct hd_genstamp recovery_gs; /* 0: the last block is not under recovery */
     bool truncating;
     uint64_t truncate_size_bytes; /* of the last block */
+    char **chain;         /* heap, owned: uuids of the nodes that may have the last block's end */
+    uint32_t chain_count; /* 0: not known */
     /* Not durable: */
     struct hd_mono_ms recovery_sent; /* when a node was told; 0: not yet */
     struct hd_txid recovery_after;   /* not before this is durable: replicas change by it */
     uint32_t recovery_tries;
+    bool grown;             /* a node told of a replica after the recovery was ordered without it */
     uint16_t recovery_node; /* the one that was told: earlier orders to others are void */
     struct hd_early_report *early; /* heap, owned */
     uint32_t early_count;

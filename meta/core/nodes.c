@@ -132,7 +132,7 @@ bool hd_node_has_reported(const struct hd_meta *m, const struct hd_node *node)
     return node->storage_count > 0 && node->report == NULL;
 }
 
-static bool may_hold_more(const struct hd_meta *m, const struct hd_node *node)
+bool hd_node_may_hold_more(const struct hd_meta *m, const struct hd_node *node)
 {
     if (node->state == HD_NODE_DEAD) {
         return hd_node_in_maintenance(node) || !hd_meta_past(m, node->heard, m->o.lease_hard_ms);
@@ -147,7 +147,7 @@ bool hd_nodes_may_return(const struct hd_meta *m)
         return true; /* after a start it is not known whom to expect */
     }
     for (uint32_t i = 0; i < m->nodes.count; i++) {
-        if (may_hold_more(m, m->nodes.all[i])) {
+        if (hd_node_may_hold_more(m, m->nodes.all[i])) {
             return true;
         }
     }

@@ -175,6 +175,9 @@ Hdw__DatanodeInfo *hd_node_info(struct hd_meta *m, struct hd_node *node);
 /* Has it told all it has since it registered? */
 bool hd_node_has_reported(const struct hd_meta *m, const struct hd_node *node);
 
+/* May it hold replicas that it has not told of, or be dead and come back with them? */
+bool hd_node_may_hold_more(const struct hd_meta *m, const struct hd_node *node);
+
 /* May a node that is away, or has not reported yet, hold replicas that nobody told of? */
 bool hd_nodes_may_return(const struct hd_meta *m);
 

@@ -39,6 +39,7 @@ void hd_blk_free(struct hd_blk *b)
 static void open_file_free(struct hd_ns *ns, struct hd_open_file *f)
 {
     hd_leases_remove(&ns->leases, f);
+    hd_ns_set_chain(f, NULL, 0);
     free(f->machine);
     free(f->early);
     free(f);
@@ -312,6 +313,19 @@ void hd_ns_open(struct hd_ns *ns, struct hd_inode *file, const char *holder, con
     int err = hd_map_put(&ns->open, file->ino.v, f);
     hd_assert(err == 0);
     file->flags |= HD_INODE_OPEN;
+}
+
+void hd_ns_set_chain(struct hd_open_file *f, char *const *uuids, size_t count)
+{
+    for (uint32_t i = 0; i < f->chain_count; i++) {
+        free(f->chain[i]);
+    }
+    free(f->chain);
+    f->chain = count > 0 ? hd_mem_new(sizeof(*f->chain) * count) : NULL;
+    f->chain_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        f->chain[i] = hd_mem_str(uuids[i], strlen(uuids[i]));
+    }
 }
 
 static struct hd_xattr *find_xattr(struct hd_xattrs *x, uint32_t space, const char *name)

@@ -40,6 +40,7 @@ void hd_send_recovery(struct hd_meta *m, struct hd_open_file *f)
     struct hd_node *primary = b != NULL ? choose_primary(m, b, f->recovery_tries) : NULL;
     f->recovery_sent = m->now;
     f->recovery_after = m->ns.txid;
+    f->grown = false;
     if (primary == NULL) {
         return; /* tried again when its nodes are back */
     }
@@ -60,10 +61,31 @@ static void start_recovery(struct hd_meta *m, struct hd_inode *file)
 }
 
 /*
+ * May somebody bring more of the open block than those that are here? Not when each node that it
+ * was given to has told what it has since it registered.
+ */
+static bool chain_may_return(const struct hd_meta *m, const struct hd_open_file *f)
+{
+    bool all_told = f->chain_count > 0;
+    for (uint32_t i = 0; i < f->chain_count; i++) {
+        const struct hd_node *node = hd_nodes_find(&m->nodes, f->chain[i]);
+        all_told = all_told && node != NULL && !hd_node_may_hold_more(m, node);
+    }
+    return !all_told && hd_nodes_may_return(m);
+}
+
+/* May somebody have more of the block than those that the recovery under way has asked? */
+static bool may_be_more(const struct hd_meta *m, const struct hd_open_file *f)
+{
+    return f->grown || chain_may_return(m, f);
+}
+
+/*
  * All that is known of the block was stopped, and fewer nodes have it than wrote it: a node without
  * power may have lost what was flushed, and one that is away may have it.
  */
-static bool may_be_longer_elsewhere(struct hd_meta *m, struct hd_blk *b)
+static bool may_be_longer_elsewhere(struct hd_meta *m, const struct hd_open_file *f,
+                                    struct hd_blk *b)
 {
     const struct hd_replica *r = hd_blk_replicas(b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
@@ -71,7 +93,7 @@ static bool may_be_longer_elsewhere(struct hd_meta *m, struct hd_blk *b)
             return false;
         }
     }
-    return b->replica_count > 0 && b->replica_count < hd_blk_expected(b) && hd_nodes_may_return(m);
+    return b->replica_count > 0 && b->replica_count < hd_blk_expected(b) && chain_may_return(m, f);
 }
 
 int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_text)
@@ -100,7 +122,7 @@ int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_
         hd_close_file(m, file);
         return 1;
     }
-    if (!f->truncating && may_be_longer_elsewhere(m, last)) {
+    if (!f->truncating && may_be_longer_elsewhere(m, f, last)) {
         return 0;
     }
     bool under_way = f->recovery_gs.v != 0 && f->recovery_sent.v != 0 &&
@@ -463,13 +485,13 @@ static int check_synchronization(struct hd_call *c, const Hdw__CommitBlockSynchr
             (unsigned long long)q->new_gen_stamp, (unsigned long long)f->recovery_gs.v,
             hd_block_name(c, b->id, b->gs));
     }
-    if (q->delete_block && b->size_bytes > 0 && hd_nodes_may_return(c->m)) {
+    if (q->delete_block && b->size_bytes > 0 && may_be_more(c->m, f)) {
         return hd_call_fail(c, -HD_E_IO,
                             "Block %s had %llu bytes: it is not deleted while nodes are away",
                             hd_block_name(c, b->id, b->gs), (unsigned long long)b->size_bytes);
     }
     if (!q->delete_block && !f->truncating && q->new_length < b->size_bytes &&
-        hd_nodes_may_return(c->m)) {
+        may_be_more(c->m, f)) {
         return hd_call_fail(c, -HD_E_IO,
                             "Block recovery of %s to %llu bytes: %llu were told before, and nodes "
                             "are away that may have them",

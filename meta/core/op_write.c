@@ -70,6 +70,16 @@ static int check_pool(struct hd_call *c, const Hdw__ExtendedBlock *b)
 
 /* ---- sizes ---- */
 
+/* The nodes of these storages, for a record; their strings live as long as the nodes. */
+static char **chain_uuids(struct hd_call *c, const uint16_t *storages, size_t count)
+{
+    char **uuids = HD_TURN_ARRAY(c->m, char *, count);
+    for (size_t i = 0; i < count; i++) {
+        uuids[i] = hd_nodes_of_storage(&c->m->nodes, storages[i])->uuid;
+    }
+    return uuids;
+}
+
 static void update_last(struct hd_meta *m, struct hd_inode *file, struct hd_genstamp gs,
                         uint64_t size_bytes, bool commit)
 {
@@ -325,6 +335,8 @@ int hd_op_add_block(struct hd_call *c)
     stored.gs = c->ns->next_gs;
     op.ino = file->ino.v;
     op.block = &stored;
+    op.n_chain = count;
+    op.chain = chain_uuids(c, storages, count);
     HD_COMMIT(c->m, add_block, ADD_BLOCK, &op);
     struct hd_blk *b = hd_file_last_block(file);
     hd_block_map_chain(c->m, b, (struct hd_genstamp){0}, storages, count);
@@ -543,8 +555,18 @@ int hd_op_update_pipeline(struct hd_call *c)
     uint16_t *storages = HD_TURN_ARRAY(c->m, uint16_t, q->n_new_nodes);
     size_t count = chain_storages(c, q->new_nodes, q->n_new_nodes, q->storage_i_ds,
                                   q->n_storage_i_ds, storages);
-    update_last(c->m, b->file, (struct hd_genstamp){fresh->generation_stamp}, fresh->num_bytes,
-                false);
+    Hdm__StoredBlock stored = HDM__STORED_BLOCK__INIT;
+    Hdm__UpdateBlock op = HDM__UPDATE_BLOCK__INIT;
+    stored.id = b->id.v;
+    stored.gs = fresh->generation_stamp;
+    stored.size = fresh->num_bytes;
+    op.ino = b->file->ino.v;
+    op.block = &stored;
+    if (count == q->n_new_nodes && count <= HD_REPLICATION_MAX) {
+        op.n_chain = count;
+        op.chain = chain_uuids(c, storages, count);
+    }
+    HD_COMMIT(c->m, update_block, UPDATE_BLOCK, &op);
     hd_block_map_chain(c->m, b, old_gs, storages, count);
     return hd_call_done(
         c, &HD_MSG(c->m, Hdw__UpdatePipelineResponse, hdw__update_pipeline_response)->base);

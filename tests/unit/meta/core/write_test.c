@@ -318,8 +318,8 @@ static Hdw__RecoveringBlock *find_recovery(struct world *w, int *ret_node)
     return NULL;
 }
 
-static struct answer *synchronize(struct world *w, int node, const Hdw__RecoveringBlock *r,
-                                  uint64_t length, bool delete_block)
+static struct answer *try_synchronize(struct world *w, int node, const Hdw__RecoveringBlock *r,
+                                      uint64_t length, bool delete_block)
 {
     Hdw__CommitBlockSynchronizationRequest q = HDW__COMMIT_BLOCK_SYNCHRONIZATION_REQUEST__INIT;
     char *storages[] = {S("DS-1"), S("DS-2"), S("DS-3")};
@@ -337,7 +337,16 @@ static struct answer *synchronize(struct world *w, int node, const Hdw__Recoveri
     q.n_new_taragets = q.n_new_target_storages = delete_block ? 0 : 3;
     q.new_taragets = targets;
     q.new_target_storages = storages;
-    return node_send(w, node, "commitBlockSynchronization", &q);
+    return world_answer(
+        w, world_send(w, DATANODE_PROTOCOL, "commitBlockSynchronization", &q, node_conn(node)));
+}
+
+static struct answer *synchronize(struct world *w, int node, const Hdw__RecoveringBlock *r,
+                                  uint64_t length, bool delete_block)
+{
+    struct answer *a = try_synchronize(w, node, r, length, delete_block);
+    ATF_REQUIRE_MSG(a != NULL && a->err == 0, "%s", a != NULL ? a->text : "not answered");
+    return a;
 }
 
 ATF_TC_WITHOUT_HEAD(truncate_inside_a_block_goes_through_recovery);
@@ -552,6 +561,121 @@ ATF_TC_BODY(stopped_replicas_wait_for_a_node_that_is_away, tc)
     node_report_as(&w, 3, HDW__REPLICA_STATE__REPLICA_RBW, replica, 1);
     ATF_CHECK(!recover_lease(&w, "/f"));
     ATF_CHECK(find_recovery(&w, &node) != NULL);
+    world_done(&w);
+}
+
+static bool is_closed(struct world *w, const char *path)
+{
+    return CALL(w, "isFileClosed", IsFileClosed, is_file_closed, .src = S(path))->result;
+}
+
+/* An open file of one block; its writer told of 100 bytes, and meta was started again. */
+static Hdw__ExtendedBlock *lose_power(struct world *w)
+{
+    three_nodes(w);
+    do_create(w, "/f", "gone");
+    Hdw__LocatedBlock *l = do_add_block(w, "/f", "gone", NULL);
+    CALL(w, "fsync", Fsync, fsync, .src = S("/f"), .client = S("gone"),
+         .has_last_block_length = true, .last_block_length = 100);
+    world_restart(w);
+    world_check(w);
+    return l->b;
+}
+
+static void report_stopped(struct world *w, int n, const Hdw__ExtendedBlock *b, uint64_t size)
+{
+    const uint64_t replica[][3] = {{b->block_id, size, b->generation_stamp}};
+    node_register(w, n);
+    node_beat(w, n);
+    node_report_as(w, n, HDW__REPLICA_STATE__REPLICA_RWR, replica, 1);
+}
+
+ATF_TC_WITHOUT_HEAD(an_end_that_no_node_of_the_chain_has_is_not_waited_for);
+ATF_TC_BODY(an_end_that_no_node_of_the_chain_has_is_not_waited_for, tc)
+{
+    struct world w;
+    int node = 0;
+    Hdw__ExtendedBlock *b = lose_power(&w);
+    for (int n = 1; n <= 3; n++) {
+        report_stopped(&w, n, b, 60);
+    }
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    Hdw__RecoveringBlock *r = find_recovery(&w, &node);
+    ATF_REQUIRE(r != NULL);
+    synchronize(&w, node, r, 60, false);
+    ATF_CHECK(is_closed(&w, "/f"));
+    ATF_CHECK_EQ(do_stat(&w, "/f")->length, 60);
+    world_check(&w);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(an_end_that_a_node_of_the_chain_may_bring_is_waited_for);
+ATF_TC_BODY(an_end_that_a_node_of_the_chain_may_bring_is_waited_for, tc)
+{
+    struct world w;
+    int node = 0;
+    Hdw__ExtendedBlock *b = lose_power(&w);
+    const uint64_t replica[][3] = {{b->block_id, 60, b->generation_stamp}};
+    report_stopped(&w, 1, b, 60);
+    node_register(&w, 2);
+    node_report_as(&w, 2, HDW__REPLICA_STATE__REPLICA_RBW, replica, 1);
+    node_register(&w, 3); /* and tells nothing yet */
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    Hdw__RecoveringBlock *r = find_recovery(&w, &node);
+    ATF_REQUIRE(r != NULL);
+    ATF_CHECK_EQ(try_synchronize(&w, node, r, 60, false)->err, -HD_E_IO);
+    report_stopped(&w, 3, b, 100); /* the recovery that was ordered knows nothing of this one */
+    ATF_CHECK_EQ(try_synchronize(&w, node, r, 60, false)->err, -HD_E_IO);
+    ATF_CHECK_EQ(try_synchronize(&w, node, r, 0, true)->err, -HD_E_IO);
+    ATF_CHECK(!is_closed(&w, "/f"));
+    r = NULL;
+    for (int i = 0; i < 10 && r == NULL; i++) {
+        world_pass(&w, 1000);
+        recover_lease(&w, "/f");
+        r = find_recovery(&w, &node);
+    }
+    ATF_REQUIRE(r != NULL); /* with all three */
+    ATF_CHECK_EQ(r->block->n_locs, 3);
+    synchronize(&w, node, r, 100, false);
+    ATF_CHECK(is_closed(&w, "/f"));
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_node_that_left_the_chain_is_not_waited_for);
+ATF_TC_BODY(a_node_that_left_the_chain_is_not_waited_for, tc)
+{
+    struct world w;
+    int node = 0;
+    three_nodes(&w);
+    do_create(&w, "/f", "gone");
+    Hdw__ExtendedBlock *b = do_add_block(&w, "/f", "gone", NULL)->b;
+    Hdw__LocatedBlock *next = CALL(&w, "updateBlockForPipeline", UpdateBlockForPipeline,
+                                   update_block_for_pipeline, .block = b, .client_name = S("gone"))
+                                  ->block;
+    struct registration g[2];
+    Hdw__DatanodeID *nodes[2];
+    char *storages[] = {S("DS-1"), S("DS-2")};
+    for (int i = 0; i < 2; i++) {
+        registration_init(&g[i], i + 1);
+        nodes[i] = &g[i].id;
+    }
+    next->b->num_bytes = 100;
+    CALL(&w, "updatePipeline", UpdatePipeline, update_pipeline, .client_name = S("gone"),
+         .old_block = b, .new_block = next->b, .n_new_nodes = 2, .new_nodes = nodes,
+         .n_storage_i_ds = 2, .storage_i_ds = storages);
+    world_check(&w);
+    world_restart(&w);
+    report_stopped(&w, 1, next->b, 60);
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    ATF_CHECK(find_recovery(&w, &node) == NULL); /* the second is */
+    report_stopped(&w, 2, next->b, 60);
+    ATF_CHECK(!recover_lease(&w, "/f"));
+    Hdw__RecoveringBlock *r = find_recovery(&w, &node);
+    ATF_REQUIRE(r != NULL);
+    ATF_CHECK_EQ(r->block->n_locs, 2);
+    node_register(&w, 3);
+    synchronize(&w, node, r, 60, false);
+    ATF_CHECK(is_closed(&w, "/f"));
     world_done(&w);
 }
 
@@ -869,6 +993,9 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, mkdirs_is_answered_again_after_a_restart);
     ATF_TP_ADD_TC(tp, a_replica_that_a_recovery_left_out_goes);
     ATF_TP_ADD_TC(tp, stopped_replicas_wait_for_a_node_that_is_away);
+    ATF_TP_ADD_TC(tp, an_end_that_no_node_of_the_chain_has_is_not_waited_for);
+    ATF_TP_ADD_TC(tp, an_end_that_a_node_of_the_chain_may_bring_is_waited_for);
+    ATF_TP_ADD_TC(tp, a_node_that_left_the_chain_is_not_waited_for);
     ATF_TP_ADD_TC(tp, what_a_failed_directory_received_does_not_count);
     ATF_TP_ADD_TC(tp, what_a_client_has_seen_is_durable);
     ATF_TP_ADD_TC(tp, unfinished_replicas_of_a_closed_block_are_finished);
