@@ -351,7 +351,9 @@ static int run_stat(struct hd_sh *sh, struct hd_sh_args *args)
 static bool may_access(struct hd_sh *sh, const struct hd_sh_item *item, Hdw__FsAction action)
 {
     HD_AUTO(hd_meta_call_done) struct hd_meta_call meta = {0};
-    int rc = hd_meta_call_init(&meta, hd_fs_uri(sh->fs) + 7, hd_fs_user(sh->fs), ACCESS_TIMEOUT_MS);
+    char address[HD_META_TEXT_BYTES];
+    hd_fs_meta(sh->fs, address);
+    int rc = hd_meta_call_init(&meta, address, hd_fs_user(sh->fs), ACCESS_TIMEOUT_MS);
     if (rc == 0) {
         rc = hd_meta_check_access(&meta, item->path, action);
     }

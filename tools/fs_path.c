@@ -61,12 +61,25 @@ static void normalize(char *path)
     *out = '\0';
 }
 
+/* Where several metas are named, with commas, each alone names the file system too. */
+static bool names_one_of(const char *list, const char *authority, size_t size)
+{
+    for (size_t n; *list != '\0'; list += n + (list[n] == ',')) {
+        n = strcspn(list, ",");
+        if (n == size && strncmp(list, authority, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int hd_sh_path_of_uri(const struct hd_sh *sh, const char *arg, const char **ret)
 {
     const char *authority = arg + 7;
     size_t size = strcspn(authority, "/");
     const char *ours = hd_fs_uri(sh->fs) + 7;
-    bool same = size == 0 || (strlen(ours) == size && strncmp(ours, authority, size) == 0);
+    bool same = size == 0 || (strlen(ours) == size && strncmp(ours, authority, size) == 0) ||
+                names_one_of(ours, authority, size);
     if (!same) {
         return hd_fail(-EINVAL, "Wrong FS: %s, expected: %s (name another file system with -fs)",
                        arg, hd_fs_uri(sh->fs));

@@ -17,7 +17,8 @@
 #include <string.h>
 
 static const struct hd_command *const commands[] = {
-    &hd_cmd_up, &hd_cmd_down, &hd_cmd_status, &hd_cmd_fs, &hd_cmd_admin, &hd_cmd_fsck, &hd_cmd_balancer, &hd_cmd_drill,
+    &hd_cmd_up,    &hd_cmd_down, &hd_cmd_status,   &hd_cmd_fs,
+    &hd_cmd_admin, &hd_cmd_fsck, &hd_cmd_balancer, &hd_cmd_drill,
 };
 
 static void print_help(FILE *out)

@@ -53,6 +53,11 @@ every_verb_body() {
     atf_check -s exit:1 -e match:"ls: .*/none.: No such file or directory" howdah fs -ls /none
     atf_check -s exit:1 -e match:"rm: .*/sh.: Is a directory" howdah fs -rm /sh
     atf_check -s exit:255 -e match:'Unknown command' howdah fs -nosuchverb
+    uri=$(fs_uri) # one of two metas, the other of which is not there
+    both=hdfs://127.0.0.1:1,${uri#hdfs://}
+    h -fs "$both" -test -w /sh
+    h -fs "$both" -ls "$uri/sh" | grep -q "$uri/sh/z" || atf_fail "a path that names one meta of two"
+    atf_check -s exit:1 -e match:'Wrong FS' howdah fs -fs "$both" -ls hdfs://127.0.0.1:2/sh
     h -rm -r /sh
     atf_check -s exit:1 howdah fs -test -e /sh
 }
