@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,6 +77,8 @@ bool hd_steps_have_process(const struct hd_steps *steps)
     }
     return false;
 }
+
+static const rlim_t steps_memory_bytes = (rlim_t)4 << 30; /* of steps between commands */
 
 char *hd_chain_command(const struct hd_steps *steps, struct hd_arena *arena)
 {
@@ -246,6 +249,10 @@ static int start(struct segment *s, int in, int out, int unused, struct hd_arena
         }
         if (out > 2) {
             close(out);
+        }
+        if (!s->process) {
+            const struct rlimit limit = {steps_memory_bytes, steps_memory_bytes};
+            (void)setrlimit(RLIMIT_AS, &limit); /* a pattern may want more than there is */
         }
         _exit(s->process ? run_command(s->steps, arena) : run_steps(s->steps, s->count));
     }

@@ -104,9 +104,11 @@ static int check_steps(const struct hd_steps *steps)
 {
     int err = 0;
     for (size_t i = 0; err == 0 && i < steps->count; i++) {
+        const struct hd_step *s = &steps->items[i];
         struct hd_chain *chain = NULL;
-        if (strcmp(steps->items[i].op, "exec") != 0) {
-            err = hd_chain_new(&steps->items[i], 1, NULL, NULL, &chain);
+        bool heavy = strcmp(s->op, "grep") == 0 && strchr(s->args[s->arg_count - 1], '{') != NULL;
+        if (strcmp(s->op, "exec") != 0 && !heavy) { /* such a pattern may want all memory */
+            err = hd_chain_new(s, 1, NULL, NULL, &chain);
             hd_chain_free(err == 0 ? chain : NULL);
         }
     }

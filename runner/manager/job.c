@@ -111,6 +111,23 @@ static int name_siblings(struct hd_mjob *job)
     return job->replaced != NULL ? 0 : -ENOMEM;
 }
 
+/* "/a/b": no empty names, no "." and "..": its siblings are named after its last one. */
+static bool is_output_path(const char *path)
+{
+    while (*path == '/') {
+        size_t size = strcspn(path + 1, "/");
+        bool dots = size <= 2 && strspn(path + 1, ".") >= size;
+        if (dots) { /* empty is of dots alone, too */
+            return false;
+        }
+        path += 1 + size;
+        if (*path == '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int read_spec(struct hd_mjob *job)
 {
     const Hdw__RunnerJobSpec *spec = job->spec;
@@ -119,7 +136,7 @@ static int read_spec(struct hd_mjob *job)
     for (size_t i = 0; err == 0 && i < spec->n_property; i++) {
         err = hd_props_set(&job->props, spec->property[i]->name, spec->property[i]->value);
     }
-    if (err == 0 && (spec->output[0] != '/' || spec->output[1] == '\0')) {
+    if (err == 0 && !is_output_path(spec->output)) {
         err = hd_fail(-EINVAL, "%s: not a path for an output directory", spec->output);
     }
     for (size_t i = 0; err == 0 && i < spec->n_input; i++) {
