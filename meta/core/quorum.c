@@ -3,8 +3,9 @@
 #include "fs/base/prelude.h"
 
 enum {
-    RETRY_MS = 200,   /* between two rounds without a majority */
-    JOIN_TXIDS = 4096 /* a secondary that is at most so far behind is waited for again */
+    RETRY_MS = 200,    /* between two rounds without a majority */
+    CONFIRM_MS = 1000, /* between two looks of one that acknowledges alone */
+    JOIN_TXIDS = 4096  /* a secondary that is at most so far behind is waited for again */
 };
 
 /* --- rounds --- */
@@ -58,6 +59,7 @@ static void begin_round(struct hd_quorum *q, enum hd_quorum_round round, int64_t
     q->asked = q->witnesses;
     q->accepted = q->answered = 0;
     q->retry_ms = now_ms + RETRY_MS;
+    q->confirm_ms = now_ms + CONFIRM_MS;
     if (round == HD_QUORUM_EXPOSE) {
         q->covered = false; /* some may have it from now on */
     }
@@ -82,6 +84,9 @@ static enum hd_quorum_round wanted(const struct hd_quorum *q, int64_t now_ms)
         break;
     case HD_QUORUM_ALONE:
     case HD_QUORUM_EXPOSED:
+        if (now_ms >= q->confirm_ms) {
+            return HD_QUORUM_CONFIRM;
+        }
         break;
     case HD_QUORUM_FENCED:
         return HD_QUORUM_NO_ROUND;
@@ -127,7 +132,8 @@ void hd_quorum_durable(struct hd_quorum *q, struct hd_txid own, struct hd_mono_m
 
 static void check_step(struct hd_quorum *q, int64_t now_ms)
 {
-    if (q->state == HD_QUORUM_EXPOSED && q->o.both && q->round == HD_QUORUM_NO_ROUND &&
+    bool free = q->round == HD_QUORUM_NO_ROUND || q->round == HD_QUORUM_CONFIRM;
+    if (q->state == HD_QUORUM_EXPOSED && q->o.both && free &&
         q->own.v - HD_MIN(q->own.v, q->secondary.v) <= JOIN_TXIDS) {
         q->state = HD_QUORUM_BOTH; /* nothing is acknowledged alone any more */
         q->join = q->committed;

@@ -18,6 +18,9 @@
  * epoch, which one that knows "exposed" does not. The two majorities share a witness, which accepts
  * only one of the two: that is the whole argument.
  *
+ * A promotion by force takes the epoch from one that acknowledges alone, and nobody need tell it:
+ * in ALONE and EXPOSED it asks the witnesses every second.
+ *
  * Requests to witnesses carry a serial that only grows, so that a late one changes nothing.
  */
 #ifndef HD_META_CORE_QUORUM_H
@@ -70,6 +73,7 @@ struct hd_quorum {
     uint32_t witnesses;
     int64_t waiting_ms; /* since when answers wait for the secondary, or it is away */
     int64_t retry_ms;   /* no new round before */
+    int64_t confirm_ms; /* ALONE, EXPOSED: when the witnesses are asked whether it is still so */
 };
 
 /* `own`: the last txid of the log at start; with sync = both nothing of it is committed yet. */

@@ -425,8 +425,9 @@ bool hd_ha_has_news(const struct hd_ha *h)
 
 void hd_ha_fetch_answer(struct hd_ha *h, Hdw__FetchEditsResponse *r)
 {
-    r->has_epoch = r->has_exposed = true;
+    r->has_epoch = true;
     r->epoch = h->q.o.epoch;
+    r->has_exposed = h->q.state != HD_QUORUM_FENCED; /* then we do not know any more */
     r->exposed = exposed_to_secondary(h);
     if (h->peer_version != offered_version(h)) {
         const struct hd_witness_list *l = h->next.version != 0 ? &h->next : &h->agreed;

@@ -172,6 +172,10 @@ sync_primary_waits_for_nobody_body() {
     howdah fs -mkdir /x || atf_fail "mkdir"
     kill -CONT "$(pid_of secondary)"
     atf_check -s not-exit:0 -e match:--force howdah admin promote --yes
+    # by force, with the primary alive: it finds out by itself
+    howdah admin promote --yes --force || atf_fail "force"
+    until_true 10 grep -q "another meta has been promoted" "$D/log/meta.log"
+    until_true 10 active_is secondary
 }
 sync_primary_waits_for_nobody_cleanup() { cluster_cleanup; }
 

@@ -46,8 +46,28 @@ ATF_TC_BODY(without_sync_both_the_own_disk_is_enough, tc)
     ATF_CHECK_EQ(q.committed.v, 5);
     hd_quorum_durable(&q, tx(9), at(1));
     ATF_CHECK_EQ(q.committed.v, 9);
-    hd_quorum_tick(&q, at(100000));
+}
+
+ATF_TC_WITHOUT_HEAD(one_that_acknowledges_alone_asks_whether_it_may);
+ATF_TC_BODY(one_that_acknowledges_alone_asks_whether_it_may, tc)
+{
+    struct hd_quorum q;
+    begin(&q, false, 5, 3);
+    hd_quorum_tick(&q, at(0));
+    ATF_CHECK_EQ(q.round, HD_QUORUM_CONFIRM);
+    hd_quorum_durable(&q, tx(6), at(1));
+    ATF_CHECK_EQ_MSG(q.committed.v, 6, "it does not wait for the answers");
+    accept_by(&q, 2, 10);
     ATF_CHECK_EQ(q.round, HD_QUORUM_NO_ROUND);
+    hd_quorum_tick(&q, at(999));
+    ATF_CHECK_EQ(q.round, HD_QUORUM_NO_ROUND);
+    hd_quorum_tick(&q, at(1000));
+    ATF_CHECK_EQ(q.round, HD_QUORUM_CONFIRM);
+    hd_quorum_answer(&q,
+                     &(struct hd_quorum_answer){
+                         .serial = q.serial, .answered = true, .epoch = 2, .owner = OWNER + 1},
+                     at(1001));
+    ATF_CHECK_EQ_MSG(q.state, HD_QUORUM_FENCED, "the other one was promoted by force");
 }
 
 ATF_TC_WITHOUT_HEAD(both_have_to_have_it);
@@ -421,6 +441,7 @@ static bool a_step(struct world *w, enum event e, uint64_t *serial)
     } else if (e == A_TICKS) {
         w->a.waiting_ms -= 10 * TIMEOUT_MS;
         w->a.retry_ms -= 10 * TIMEOUT_MS;
+        w->a.confirm_ms -= 10 * TIMEOUT_MS;
         hd_quorum_tick(&w->a, at(0));
     } else if (e == A_DIES) {
         w->a_alive = w->b_connected = false;
@@ -530,6 +551,7 @@ ATF_TC_BODY(no_order_of_events_loses_what_was_acknowledged, tc)
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, without_sync_both_the_own_disk_is_enough);
+    ATF_TP_ADD_TC(tp, one_that_acknowledges_alone_asks_whether_it_may);
     ATF_TP_ADD_TC(tp, both_have_to_have_it);
     ATF_TP_ADD_TC(tp, a_lost_secondary_is_left_when_a_majority_knows);
     ATF_TP_ADD_TC(tp, a_silent_secondary_is_left_after_the_timeout);
