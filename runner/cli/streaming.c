@@ -225,8 +225,15 @@ static int submit(struct hd_cli *c, const struct hd_streaming_options *o, struct
         return rc;
     }
     request.spec = &spec;
+    if (!o->background) {
+        hd_catch_interrupts(c, NULL);
+        hd_interrupt_submitting(true);
+    }
     int err = hd_runner_call(c->manager, "submit", &request, &hdw__submit_response__descriptor,
                              600000, arena, &response);
+    if (err < 0 || response->status == NULL) {
+        hd_interrupt_submitting(false);
+    }
     if (err < 0) {
         hd_cli_say("manager at %s: %s", c->settings.manager_address, hd_fail_describe(err));
         return hd_cli_exit_code(err);
