@@ -34,6 +34,7 @@ struct ports {
     int fds[HD_NODES_MAX * 4 + 8];
     size_t count;
     int next_spare;
+    bool spare_only;
 };
 
 static void ports_done(struct ports *p)
@@ -77,7 +78,7 @@ static int first_spare(const char *dir)
 /* wanted if it is free (0: no wish), else a spare one; 0 when nothing is free. */
 static int choose_port(struct ports *p, int wanted)
 {
-    if (wanted != 0 && try_port(p, wanted)) {
+    if (wanted != 0 && !p->spare_only && try_port(p, wanted)) {
         return wanted;
     }
     for (int tried = 0; tried < SPARE_PORTS; tried++) {
@@ -200,6 +201,7 @@ int hd_cluster_init(const struct hd_cluster_plan *plan)
                        plan->dir);
     }
     ports->next_spare = first_spare(plan->dir);
+    ports->spare_only = plan->spare_ports;
     int rc = hd_dir_make(plan->dir, 0755);
     if (rc == 0) {
         rc = write_conf_text(&text, ports, plan);

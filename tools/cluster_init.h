@@ -8,7 +8,8 @@ struct hd_cluster_plan {
     const char *dir;   /* absolute */
     const char *mount; /* absolute, or NULL: none */
     int nodes;
-    int cores; /* shared out among the agents as slots */
+    int cores;        /* shared out among the agents as slots */
+    bool spare_ports; /* none of HDFS's own */
 };
 
 /*

@@ -28,7 +28,8 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: howdah up [--dir DIR] [--nodes N] [--mount PATH] [--no-mount] [--foreground]\n\n"
+    "usage: howdah up [--dir DIR] [--nodes N] [--mount PATH] [--no-mount] [--spare-ports]\n"
+    "                 [--foreground]\n\n"
     "Starts a cluster on this machine, with everything it keeps under DIR, and returns when it "
     "can\n"
     "be used. Run again it starts only what is not running, with the same data, ports and "
@@ -37,6 +38,7 @@ static const char usage[] =
     "  --nodes N     data nodes of a new cluster (default 3)\n"
     "  --mount PATH  where it is mounted (default DIR/mnt)\n"
     "  --no-mount    start no mount this time\n"
+    "  --spare-ports a new cluster takes none of HDFS's own ports, but ones nobody expects\n"
     "  --foreground  stay, and stop all on SIGINT or SIGTERM\n";
 
 enum {
@@ -52,6 +54,7 @@ struct up {
     char mount[HD_PATH_BYTES]; /* "" when --mount was not given */
     int nodes;                 /* 0 when --nodes was not given */
     bool no_mount;
+    bool spare_ports;
     bool foreground;
 };
 
@@ -118,6 +121,7 @@ static int take_options(const struct hd_command *self, int argc, char **argv, st
         {"nodes", &nodes, NULL},
         {"mount", &mount, NULL},
         {"no-mount", NULL, &up->no_mount},
+        {"spare-ports", NULL, &up->spare_ports},
         {"foreground", NULL, &up->foreground},
         {0},
     };
@@ -195,6 +199,7 @@ static int make_cluster(const struct up *up)
         .mount = up->mount[0] != '\0' ? up->mount : mount,
         .nodes = up->nodes != 0 ? up->nodes : DEFAULT_NODES,
         .cores = cores > 0 ? (int)HD_MIN(cores, 4096) : 1,
+        .spare_ports = up->spare_ports,
     };
     return hd_cluster_init(&plan);
 }

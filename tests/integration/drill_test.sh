@@ -10,7 +10,7 @@ needs() {
 
 drill_cluster() { # NODES: without a mount, so that nobody needs to be root
     cluster_env
-    howdah up --dir "$D" --nodes "$1" --no-mount >up.log 2>&1 || {
+    howdah up --dir "$D" --nodes "$1" --no-mount --spare-ports >up.log 2>&1 || {
         cat up.log
         tail -n 20 "$D"/log/*.log
         atf_fail "howdah up failed"
