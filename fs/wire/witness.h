@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* No cluster is promoted so often: what says more is nonsense, and believed by nobody. */
+#define HD_EPOCH_MAX ((uint64_t)1 << 40)
+
 struct hd_witness {
     uint64_t epoch;  /* 0: it was never asked */
     uint64_t owner;  /* the primary of that epoch: a number it drew when it claimed it */

@@ -191,7 +191,7 @@ static void fence(struct hd_quorum *q, uint64_t epoch)
 
 void hd_quorum_epoch_seen(struct hd_quorum *q, uint64_t epoch)
 {
-    if (epoch > q->o.epoch) {
+    if (epoch > q->o.epoch && epoch <= HD_EPOCH_MAX) {
         fence(q, epoch);
     }
 }

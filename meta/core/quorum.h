@@ -101,7 +101,7 @@ struct hd_quorum_answer {
     uint64_t stored_serial; /* in that epoch */
 };
 void hd_quorum_answer(struct hd_quorum *q, const struct hd_quorum_answer *a, struct hd_mono_ms now);
-/* Somebody (a data node, the secondary) knows this epoch. */
+/* Somebody (a data node, the secondary) knows this epoch; one above HD_EPOCH_MAX is nonsense. */
 void hd_quorum_epoch_seen(struct hd_quorum *q, uint64_t epoch);
 /*
  * The secondary has records of our own epoch that we do not have. It is given only what is durable

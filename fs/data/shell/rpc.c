@@ -8,6 +8,7 @@
 #include "fs/net/loop.h"
 #include "fs/net/rpc_server.h"
 #include "fs/os/clock.h"
+#include "fs/wire/witness.h"
 
 #include "client_datanode.pb-c.h"
 #include "howdah.pb-c.h"
@@ -297,8 +298,19 @@ static void witness_answer(struct job *j)
     hd_rpc_reply(j->call, &r.base, 0);
 }
 
+/* Who is primary is said by metas, which run as the data nodes' user or as root. */
 static void witness(struct hd_data *d, struct hd_rpc_call *call, const ProtobufCMessage *m)
 {
+    const Hdw__WitnessRequest *q = (const Hdw__WitnessRequest *)m;
+    bool trusted = strcmp(call->user, d->options.user) == 0 || strcmp(call->user, "root") == 0;
+    if (!trusted && !q->ask_only) {
+        hd_rpc_reply_error(call, -EACCES, "only the superuser tells a witness anything");
+        return;
+    }
+    if (q->epoch > HD_EPOCH_MAX) {
+        hd_rpc_reply_error(call, -EINVAL, "no epoch is that high");
+        return;
+    }
     run_job(d, call, m, witness_work, witness_answer);
 }
 

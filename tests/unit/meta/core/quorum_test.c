@@ -211,6 +211,18 @@ ATF_TC_BODY(a_higher_epoch_ends_it, tc)
     ATF_CHECK_EQ(q.round, HD_QUORUM_NO_ROUND);
 }
 
+ATF_TC_WITHOUT_HEAD(an_epoch_that_cannot_be_ends_nothing);
+ATF_TC_BODY(an_epoch_that_cannot_be_ends_nothing, tc)
+{
+    struct hd_quorum q;
+    begin(&q, true, 5, 3);
+    hd_quorum_epoch_seen(&q, HD_EPOCH_MAX + 1);
+    hd_quorum_epoch_seen(&q, UINT64_MAX);
+    ATF_CHECK(q.state != HD_QUORUM_FENCED);
+    hd_quorum_epoch_seen(&q, HD_EPOCH_MAX);
+    ATF_CHECK_EQ(q.state, HD_QUORUM_FENCED);
+}
+
 ATF_TC_WITHOUT_HEAD(a_round_without_a_majority_is_tried_again);
 ATF_TC_BODY(a_round_without_a_majority_is_tried_again, tc)
 {
@@ -560,6 +572,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_secondary_that_started_over_has_nothing);
     ATF_TP_ADD_TC(tp, an_older_directory_acknowledges_nothing);
     ATF_TP_ADD_TC(tp, a_higher_epoch_ends_it);
+    ATF_TP_ADD_TC(tp, an_epoch_that_cannot_be_ends_nothing);
     ATF_TP_ADD_TC(tp, a_round_without_a_majority_is_tried_again);
     ATF_TP_ADD_TC(tp, a_clock_that_went_back_costs_one_more_round);
     ATF_TP_ADD_TC(tp, doubt_ends_with_a_majority_or_the_secondary);
