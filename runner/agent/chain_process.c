@@ -78,8 +78,6 @@ bool hd_steps_have_process(const struct hd_steps *steps)
     return false;
 }
 
-static const rlim_t steps_memory_bytes = (rlim_t)4 << 30; /* of steps between commands */
-
 char *hd_chain_command(const struct hd_steps *steps, struct hd_arena *arena)
 {
     Hdw__RunnerChain chain = HDW__RUNNER_CHAIN__INIT;
@@ -230,6 +228,15 @@ static size_t cut(const struct hd_steps *steps, struct segment *out)
     return count;
 }
 
+/* A pattern may want more than there is. AddressSanitizer alone maps terabytes. */
+static void limit_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    const rlim_t bytes = (rlim_t)4 << 30;
+    (void)setrlimit(RLIMIT_AS, &(struct rlimit){bytes, bytes});
+#endif
+}
+
 /* Starts a segment between two descriptors, which it takes. */
 static int start(struct segment *s, int in, int out, int unused, struct hd_arena *arena)
 {
@@ -251,8 +258,7 @@ static int start(struct segment *s, int in, int out, int unused, struct hd_arena
             close(out);
         }
         if (!s->process) {
-            const struct rlimit limit = {steps_memory_bytes, steps_memory_bytes};
-            (void)setrlimit(RLIMIT_AS, &limit); /* a pattern may want more than there is */
+            limit_memory();
         }
         _exit(s->process ? run_command(s->steps, arena) : run_steps(s->steps, s->count));
     }
