@@ -1,6 +1,7 @@
 /* Threads that outlive their asker: see crowd.h. */
 #include "fs/client/crowd.h"
 #include "fs/base/assert.h"
+#include "fs/os/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -64,12 +65,8 @@ int hd_crowd_start(void *ctx, size_t count, int (*work)(void *ctx, size_t i), st
         free(ctx);
         return -ENOMEM;
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->one_ended, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    hd_clock_cond_init(&c->one_ended);
     c->work = work;
     c->ctx = ctx;
     c->count = count;

@@ -28,13 +28,9 @@ static void wait_until(struct hd_failover *f, int64_t until_ms)
 
 void hd_failover_init(struct hd_failover *f)
 {
-    pthread_condattr_t monotonic;
     *f = (struct hd_failover){.life_number = 1};
     pthread_mutex_init(&f->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    hd_clock_cond_init(&f->changed);
     hd_list_init(&f->calls);
     atomic_init(&f->life_tag, f->life_number);
 }

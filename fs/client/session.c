@@ -243,11 +243,7 @@ int hd_fs_open(const struct hd_fs_options *options, struct hd_fs **ret)
         return -ENOMEM;
     }
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->lease_wake, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&s->lease_wake);
     hd_list_init(&s->users);
     hd_list_init(&s->writers);
     hd_failover_init(&s->failover);

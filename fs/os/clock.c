@@ -35,6 +35,15 @@ void hd_clock_sleep_ms(int64_t ms)
     }
 }
 
+void hd_clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
 void hd_random_bytes(void *out, size_t size)
 {
     uint8_t *p = out;

@@ -257,7 +257,6 @@ static void *run_syncer(void *ctx)
 int hd_log_thread_start(const struct hd_log_thread_options *options, struct hd_log_thread **ret)
 {
     struct hd_log_thread *t = calloc(1, sizeof(*t));
-    pthread_condattr_t attr;
     if (t == NULL) {
         return -ENOMEM;
     }
@@ -265,11 +264,8 @@ int hd_log_thread_start(const struct hd_log_thread_options *options, struct hd_l
     t->written = t->durable = t->last = hd_edit_log_last(options->log);
     pthread_mutex_init(&t->io, NULL);
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->to_write, &attr);
-    pthread_cond_init(&t->to_sync, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&t->to_write);
+    hd_clock_cond_init(&t->to_sync);
     int err = hd_meta_thread_start(&t->writer, "log-write", run_writer, t);
     if (err < 0) {
         free(t);

@@ -7,6 +7,7 @@
 #include "fs/base/error.h"
 #include "fs/net/loop.h"
 #include "fs/net/rpc_server.h"
+#include "fs/os/clock.h"
 #include "fs/os/daemon.h"
 #include "fs/os/log.h"
 
@@ -249,11 +250,8 @@ int hd_secondary_run(const struct hd_meta_conf *conf, int signal_fd, struct hd_s
     p.s.conf = conf;
     p.s.store.lock_fd = -1;
     *ret_next = HD_META_END;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&p.s.lock, NULL);
-    pthread_cond_init(&p.s.stop_cond, &attr);
+    hd_clock_cond_init(&p.s.stop_cond);
     int err = hd_primary_link_open(&p.s.link, conf);
     if (err == 0) {
         err = hd_primary_link_open(&p.s.checkpoint.link, conf);

@@ -616,12 +616,8 @@ int hd_control_start(struct hd_data *d, struct hd_control **ret)
     own_ip(d, listens_on);
     /* Before meta tells. */
     snprintf(c->ip, sizeof(c->ip), "%s", listens_on[0] != '\0' ? listens_on : "127.0.0.1");
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&c->changed);
     /* Nodes on one machine may differ in nothing but the address: meta is to see it. */
     snprintf(c->addresses[0], HD_ADDR_TEXT_BYTES, "%s", d->options.meta_address);
     snprintf(c->addresses[1], HD_ADDR_TEXT_BYTES, "%s", d->options.secondary_address);

@@ -90,12 +90,8 @@ int hd_disk_watch_start(struct hd_data *d, struct hd_disk_watch **ret)
     if (w == NULL) {
         return -ENOMEM;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&w->changed);
     w->data = d;
     w->count = hd_store_volume_count(d->store);
     int err = 0;

@@ -318,13 +318,9 @@ int hd_reporter_start(struct hd_data *d, struct hd_reporter **ret)
     if (r == NULL) {
         return -ENOMEM;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->changed, &attr);
-    pthread_cond_init(&r->sent_some, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&r->changed);
+    hd_clock_cond_init(&r->sent_some);
     r->data = d;
     *ret = r; /* before the thread: it finds it through d */
     int err = hd_data_thread(&r->thread, false, reporter_main, r);

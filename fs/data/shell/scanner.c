@@ -251,12 +251,8 @@ int hd_scanner_new(struct hd_data *d, struct hd_scanner **ret)
     if (s == NULL) {
         return -ENOMEM;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&s->changed);
     s->data = d;
     s->limits = (struct hd_scan_limits){.rate_bytes = d->options.scan_rate_bytes,
                                         .period_ms = (uint64_t)d->options.scan_period_ms};

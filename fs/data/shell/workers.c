@@ -2,6 +2,7 @@
 #include "fs/data/shell/workers.h"
 #include "fs/base/list.h"
 #include "fs/data/shell/data.h"
+#include "fs/os/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,12 +34,8 @@ int hd_workers_new(int threads_max, int waiting_max, struct hd_workers **ret)
     if (w == NULL) {
         return -ENOMEM;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&w->changed);
     hd_list_init(&w->waiting);
     w->threads_max = threads_max;
     w->waiting_max = waiting_max;

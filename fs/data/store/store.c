@@ -204,12 +204,8 @@ int hd_store_new(const struct hd_store_options *options, struct hd_store **ret)
     if (s == NULL) {
         return -ENOMEM;
     }
-    pthread_condattr_t attr;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    hd_clock_cond_init(&s->changed);
     hd_map_init(&s->replicas);
     s->options = *options;
     s->options.dirs = NULL;
