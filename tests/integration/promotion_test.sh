@@ -104,7 +104,7 @@ an_exposed_primary_is_replaced_by_force_only_body() {
     t0=$(date +%s%N)
     howdah fs -mkdir /alone || atf_fail "mkdir without the secondary"
     ms=$((($(date +%s%N) - t0) / 1000000))
-    [ $ms -lt 1000 ] || atf_fail "it took $ms ms to go on"
+    [ $ms -lt 30000 ] || atf_fail "it took $ms ms to go on"
     sync_is exposed || atf_fail "sync is $(status | jq .sync)"
     howdah status --dir "$D" | grep -q exposed || atf_fail "status does not say so"
     kill -9 "$(pid_of meta)"
