@@ -49,6 +49,9 @@ int hd_field_next(struct hd_slice *in, struct hd_field *ret)
     if (err < 0) {
         return err;
     }
+    if (tag > UINT32_MAX) { /* not the tag that its low bits would make it */
+        return hd_fail(-HD_E_BAD_MESSAGE, "Protocol message contained an invalid tag (too large).");
+    }
     ret->tag = (uint32_t)tag;
     if (ret->tag >> 3 == 0) {
         return hd_fail(-HD_E_BAD_MESSAGE, "Protocol message contained an invalid tag (zero).");
