@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 enum {
     SMALL_FILE_BYTES = 65536,
+    EXEC_TIMEOUT_MS = 10000,
     EXEC_FAILED = 127,
     KILLED_MS = 2000, /* for those that got SIGKILL */
     STUCK_MS = 100,   /* for a child that may be in a call the kernel does not break off */
@@ -133,7 +135,9 @@ static HD_NORETURN void become(const char *program, const char *const argv[], ch
         _exit(EXEC_FAILED);
     }
     umask(022);
-    close_range(3, ~0U, 0);
+    if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) { /* at exec: see begun in hd_process_start */
+        close_range(3, ~0U, 0);
+    }
     execve(program, (char *const *)argv, env);
     _exit(EXEC_FAILED);
 }
@@ -197,14 +201,27 @@ int hd_process_start(const struct hd_cluster *c, const struct hd_member *m,
     if (env == NULL) {
         return -ENOMEM;
     }
+    /* Until exec the child looks like us, and nobody would find it: its end of the pipe closes
+     * then. */
+    HD_AUTO(hd_fd_done) int begun = -1;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        free(env);
+        return hd_fail_errno(errno, "pipe");
+    }
+    begun = ends[0];
     pid_t pid = fork();
     if (pid == 0) {
         become(program, argv, env, log_fd);
     }
     int e = errno;
     free(env);
+    close(ends[1]);
     if (pid < 0) {
         return hd_fail_errno(e, "fork");
+    }
+    struct pollfd exec_done = {.fd = begun, .events = POLLIN};
+    while (poll(&exec_done, 1, EXEC_TIMEOUT_MS) < 0 && errno == EINTR) {
     }
     *ret_pid = pid;
     return write_pid_file(c, m, pid);

@@ -184,8 +184,9 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 1))'
 
 atf_test_case a_dead_disk_costs_its_own_replicas_only cleanup
 a_dead_disk_costs_its_own_replicas_only_head() {
-    needs
+    atf_set require.user root
     atf_set require.progs "jq python3 mkfs.ext4 losetup"
+    atf_set timeout 200
 }
 a_dead_disk_costs_its_own_replicas_only_body() {
     cluster_up
