@@ -183,6 +183,8 @@ int hd_file_append(struct hd_fs *fs, const char *path, struct hd_file **ret)
     err = call_append(w, &response);
     if (err == 0) {
         err = adopt_status(w, response->stat);
+        w->unsynced_blocks =
+            true; /* who wrote what is there may not have synced it: fsync is of files */
     }
     bool partial = err == 0 && response->block != NULL && response->block->n_locs > 0;
     if (err == 0 && response->block != NULL) {

@@ -100,7 +100,7 @@ struct hd_writer {
     Hdw__ExtendedBlock previous;
     char pool[256];
     uint64_t told_bytes;   /* of the current block, told to meta by fsync */
-    bool unsynced_blocks;  /* finished without fsync */
+    bool unsynced_blocks;  /* finished without fsync, as far as known */
     size_t excluded_count; /* nodes not to be offered again */
     Hdw__DatanodeInfo *excluded[HD_WRITER_EXCLUDED_MAX]; /* heap, owned */
 };
