@@ -390,13 +390,13 @@ static int sync_node(struct hd_mount *m, struct hd_handle *h)
     char path[HD_INODE_PATH_BYTES];
     pthread_mutex_lock(&n->io);
     bool staged = n->stage != NULL;
-    bool enough = staged && !n->unsynced; /* what is being written is all there is to do */
     uint32_t version = atomic_load(&n->version);
-    int rc = hd_stage_flush(m, n, true);
+    int rc = hd_stage_flush(m, n, true); /* what others wrote before into the file too */
+    n->unsynced = n->unsynced && !(staged && rc == 0);
     int earlier = hd_handle_take_error(h);
     pthread_mutex_unlock(&n->io);
     rc = rc < 0 ? rc : earlier;
-    if (rc < 0 || enough) {
+    if (rc < 0 || staged) {
         return rc < 0 ? rc : hd_handle_sync_names(h);
     }
     hd_inode_object(&m->inodes, n->ino, path);

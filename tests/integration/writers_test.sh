@@ -100,7 +100,35 @@ data_nodes_killed_in_turn_are_not_noticed_body() {
 }
 data_nodes_killed_in_turn_are_not_noticed_cleanup() { cluster_cleanup; }
 
+atf_test_case fsync_covers_what_was_there_before cleanup
+fsync_covers_what_was_there_before_head() {
+    atf_set require.user root
+    atf_set require.progs "jq python3 strace"
+}
+fsync_covers_what_was_there_before_body() {
+    cluster_up
+    head -c 3000000 /dev/urandom >f
+    howdah fs -D dfs.blocksize=1048576 -put f /f # closed, not synced
+    howdah fsck /f -files -blocks | grep -o 'blk_[0-9]*' | sort -u >blocks
+    same "$(wc -l <blocks)" 3
+    strace -f -y -e trace=fsync,fdatasync -o syncs -p "$(pid_of data-1)" 2>attached &
+    tracer=$!
+    until_true 10 grep -q attached attached
+    python3 - "$M/f" <<'PY' || atf_fail "append and fsync"
+import os, sys
+f = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+os.write(f, b"more")
+os.fsync(f)
+PY
+    kill "$tracer"
+    wait "$tracer"
+    grep -o 'blk_[0-9]*>) *= 0' syncs | grep -o 'blk_[0-9]*' | sort >synced
+    cmp synced blocks || atf_fail "each block once: $(cat synced)"
+}
+fsync_covers_what_was_there_before_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
+    atf_add_test_case fsync_covers_what_was_there_before
     atf_add_test_case data_nodes_killed_in_turn_are_not_noticed
     atf_add_test_case a_killed_writers_file_is_taken_over
     atf_add_test_case java_waits_for_a_killed_meta
