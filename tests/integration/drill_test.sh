@@ -140,7 +140,11 @@ END
     # shellcheck disable=SC2016
     not_held 'b=$(find "$D/data-2" -path "*finalized*" -name "blk_*" ! -name "*.meta" -size +8k | sort | tail -n 1) &&
         python3 "$D/../forge.py" "$b"'
-    jq -e '.wrong == 1 and .lost == 0' out.json >/dev/null || atf_fail "$(cat out.json)"
+    # Once with its node named, and again when a reader happened to be given that very copy.
+    jq -e '.wrong >= 1 and .lost == 0 and (.examples | any(test("blk_.* on .* has other bytes")))' out.json >/dev/null || {
+        cat out.json
+        atf_fail "the bad copy was not named"
+    }
 }
 a_bad_copy_behind_a_good_one_is_seen_cleanup() { cluster_cleanup; }
 
