@@ -101,6 +101,11 @@ int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_
     case HDM__INODE_TYPE__SYMLINK:
         s->symlinks++;
         break;
+    case HDM__INODE_TYPE__FIFO:
+    case HDM__INODE_TYPE__SOCKET:
+    case HDM__INODE_TYPE__CHARACTER_DEVICE:
+    case HDM__INODE_TYPE__BLOCK_DEVICE:
+    case HDM__INODE_TYPE__LINK:
     case _HDM__INODE_TYPE_IS_INT_SIZE:
         break;
     }

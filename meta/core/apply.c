@@ -566,6 +566,16 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
     case HDM__EDIT_RECORD__OP_NODE_ADMIN:
         set_node_admin(ns, r->node_admin);
         break;
+    case HDM__EDIT_RECORD__OP_MAKE_NODE:
+    case HDM__EDIT_RECORD__OP_MAKE_LINK:
+    case HDM__EDIT_RECORD__OP_PURGE_ORPHAN:
+    case HDM__EDIT_RECORD__OP_SET_ACL:
+    case HDM__EDIT_RECORD__OP_SET_CONTENT:
+    case HDM__EDIT_RECORD__OP_OPEN_BLOCK_AGAIN:
+    case HDM__EDIT_RECORD__OP_CLOSE_ONE_BLOCK:
+    case HDM__EDIT_RECORD__OP_RESIZE:
+    case HDM__EDIT_RECORD__OP_PUNCH:
+    case HDM__EDIT_RECORD__OP_SESSION:
     case HDM__EDIT_RECORD__OP__NOT_SET:
     case _HDM__EDIT_RECORD__OP__CASE_IS_INT_SIZE:
         hd_unreachable();

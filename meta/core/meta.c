@@ -34,6 +34,7 @@ enum {
 #define PROTOCOL_HA          "org.apache.hadoop.ha.HAServiceProtocol"
 #define PROTOCOL_MAPPINGS    "org.apache.hadoop.tools.GetUserMappingsProtocol"
 #define PROTOCOL_META        "howdah.MetaProtocol"
+#define PROTOCOL_POSIX       "howdah.PosixProtocol"
 #define PROTOCOL_RECONFIGURE "org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol"
 #define PROTOCOL_CALL_QUEUE  "org.apache.hadoop.ipc.RefreshCallQueueProtocol"
 #define PROTOCOL_AUTHORIZE   "org.apache.hadoop.security.authorize.RefreshAuthorizationPolicyProtocol"
