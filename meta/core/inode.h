@@ -12,13 +12,23 @@ enum hd_inode_type {
     HD_INODE_DIR = 1, /* the numbers of HdfsFileStatus.FileType */
     HD_INODE_FILE = 2,
     HD_INODE_SYMLINK = 3,
+    HD_INODE_FIFO = 4, /* from here on those of InodeType (record.proto) */
+    HD_INODE_SOCKET = 5,
+    HD_INODE_CHAR = 6,
+    HD_INODE_BLOCK = 7,
+    HD_INODE_LINK = 8, /* another name of a file; in directories only, never what a path leads to */
 };
 
 enum hd_inode_flag {
-    HD_INODE_OPEN = 1,   /* a file under construction: ns->open has its lease */
-    HD_INODE_XATTRS = 2, /* ns->xattrs has some */
-    HD_INODE_QUOTA = 4,  /* ns->quotas has one */
-    HD_INODE_DIRTY = 8,  /* its value of the view is to be written at the end of the step */
+    HD_INODE_OPEN = 1,      /* a file under construction: ns->open has its lease */
+    HD_INODE_XATTRS = 2,    /* ns->xattrs has some */
+    HD_INODE_QUOTA = 4,     /* ns->quotas has one */
+    HD_INODE_DIRTY = 8,     /* its value of the view is to be written at the end of the step */
+    HD_INODE_ACL = 16,      /* ns->acls has them */
+    HD_INODE_LINKED = 32,   /* it has more names: ns->links has them */
+    HD_INODE_ORPHAN = 64,   /* it has no name: in ns->orphans */
+    HD_INODE_CONTENT = 128, /* its bytes are kept in the metadata */
+    HD_INODE_KNOWN = 256,   /* a session may know it */
 };
 
 enum hd_block_state {
@@ -82,16 +92,18 @@ struct hd_inode {
         struct hd_inode *hash_next; /* of ns->dentries */
         uint64_t loading_parent;    /* while the view is loaded: the ino it says it is in */
     };
-    int64_t mtime_ms; /* wall */
-    int64_t atime_ms; /* wall; 0 of a directory */
-    uint32_t user;    /* numbers of ns->names */
+    int64_t mtime_ms; /* wall; and what is below the millisecond: mtime_part_ns */
+    int64_t atime_ms; /* wall; 0 of a directory that HDFS made */
+    int64_t ctime_ns; /* wall */
+    uint32_t mtime_part_ns, atime_part_ns;
+    uint32_t user; /* numbers of ns->names */
     uint32_t group;
-    uint16_t mode; /* 01777 bits */
+    uint16_t mode; /* 07777 bits */
     uint16_t replication;
-    uint8_t type;      /* enum hd_inode_type */
-    uint8_t flags;     /* enum hd_inode_flag */
-    uint8_t policy;    /* storage policy; 0: inherited */
-    uint8_t name_size; /* at most 255 */
+    uint16_t flags;      /* enum hd_inode_flag */
+    unsigned type : 4;   /* enum hd_inode_type */
+    unsigned policy : 4; /* storage policy; 0: inherited */
+    uint8_t name_size;   /* at most 255 */
     union {
         char few[HD_NAME_INLINE]; /* NUL behind it, as behind the other */
         char *many;               /* heap, owned, when name_size >= HD_NAME_INLINE */
@@ -99,7 +111,9 @@ struct hd_inode {
     union {
         struct hd_children children; /* of a directory */
         struct hd_file_body file;
-        char *target; /* of a symlink: heap, owned */
+        char *target;          /* of a symlink: heap, owned */
+        uint64_t rdev;         /* of a device */
+        struct hd_inode *link; /* of a LINK: the file; never a directory, never a LINK */
     } u;
 };
 
@@ -111,6 +125,17 @@ static inline bool hd_inode_is_dir(const struct hd_inode *i)
 static inline bool hd_inode_is_file(const struct hd_inode *i)
 {
     return i->type == HD_INODE_FILE;
+}
+
+static inline bool hd_inode_is_orphan(const struct hd_inode *i)
+{
+    return (i->flags & HD_INODE_ORPHAN) != 0;
+}
+
+/* What an entry of a directory leads to: the inode itself, or the file of a LINK. */
+static inline struct hd_inode *hd_inode_of_entry(struct hd_inode *entry)
+{
+    return entry != NULL && entry->type == HD_INODE_LINK ? entry->u.link : entry;
 }
 
 static inline bool hd_inode_is_open(const struct hd_inode *i)
@@ -138,6 +163,9 @@ uint64_t hd_file_size(const struct hd_inode *file);
 
 /* Bytes that count against a space quota: an open block counts whole, times the replication. */
 uint64_t hd_file_space(const struct hd_inode *file);
+
+/* Bytes that are stored, one copy of them: holes are none. */
+uint64_t hd_file_data(const struct hd_inode *file);
 
 struct hd_inode *hd_inode_new(struct hd_ino ino, enum hd_inode_type type, const char *name,
                               size_t name_size);
