@@ -4,12 +4,13 @@
  * Nothing here asks whether a change is allowed. What the record leaves to be derived (times of
  * parents, usage of quotas, what the view must be told) is derived here and nowhere else.
  */
-#include "meta/core/ns.h"
+#include "meta/core/acl.h"
+#include "meta/core/apply.h"
 #include "meta/core/mem.h"
 
 /* ---- what the view must be told ---- */
 
-static void touch(struct hd_ns *ns, struct hd_inode *i)
+void hd_apply_touch(struct hd_ns *ns, struct hd_inode *i)
 {
     if (!ns->view.on || (i->flags & HD_INODE_DIRTY) != 0) {
         return;
@@ -20,7 +21,7 @@ static void touch(struct hd_ns *ns, struct hd_inode *i)
     v->changed[v->changed_count++] = i->ino;
 }
 
-static void touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool there)
+void hd_apply_touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool there)
 {
     struct hd_view_changes *v = &ns->view;
     if (!v->on) {
@@ -37,7 +38,7 @@ static void touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool there)
     };
 }
 
-static void touch_gone(struct hd_ns *ns, struct hd_ino ino)
+void hd_apply_touch_gone(struct hd_ns *ns, struct hd_ino ino)
 {
     struct hd_view_changes *v = &ns->view;
     if (v->on) {
@@ -46,56 +47,18 @@ static void touch_gone(struct hd_ns *ns, struct hd_ino ino)
     }
 }
 
-/* ---- quotas ---- */
-
-/* Adds to every quota at or above `i`. */
-static void charge(struct hd_ns *ns, struct hd_inode *i, int64_t names, int64_t bytes)
-{
-    if (ns->quotas.count == 0 || (names == 0 && bytes == 0)) {
-        return;
-    }
-    for (; i != NULL; i = i->parent) {
-        struct hd_quota *q = hd_ns_quota(ns, i);
-        if (q != NULL) {
-            q->used_names += names;
-            q->used_bytes += bytes;
-        }
-    }
-}
-
-/* The space of a file before a change, to be compared with the one after. */
-static int64_t space_of(const struct hd_ns *ns, const struct hd_inode *file)
-{
-    return ns->quotas.count == 0 ? 0 : (int64_t)hd_file_space(file);
-}
-
-static void charge_space(struct hd_ns *ns, struct hd_inode *file, int64_t before)
-{
-    charge(ns, file, 0, space_of(ns, file) - before);
-}
-
-static void charge_subtree(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *i, int sign)
-{
-    if (ns->quotas.count == 0) {
-        return;
-    }
-    struct hd_usage_sum sum = hd_ns_usage(i);
-    charge(ns, parent, sign * (int64_t)(sum.files + sum.directories),
-           sign * (int64_t)sum.space_bytes);
-}
-
 /* ---- inodes come and go ---- */
 
-static struct hd_inode *inode_of(const struct hd_ns *ns, uint64_t ino)
+struct hd_inode *hd_apply_inode(const struct hd_ns *ns, uint64_t ino)
 {
     struct hd_inode *i = hd_ns_inode(ns, ino);
     hd_assert(i != NULL);
     return i;
 }
 
-static struct hd_inode *file_of(const struct hd_ns *ns, uint64_t ino)
+struct hd_inode *hd_apply_file(const struct hd_ns *ns, uint64_t ino)
 {
-    struct hd_inode *i = inode_of(ns, ino);
+    struct hd_inode *i = hd_apply_inode(ns, ino);
     hd_assert(hd_inode_is_file(i));
     return i;
 }
@@ -126,19 +89,7 @@ static void end_open(struct hd_ns *ns, struct hd_inode *file)
     free(f->machine);
     free(f->early);
     free(f);
-    file->flags &= (uint8_t)~HD_INODE_OPEN;
-}
-
-static void drop_xattrs(struct hd_ns *ns, struct hd_inode *i)
-{
-    struct hd_xattrs *x = hd_map_remove(&ns->xattrs, i->ino.v);
-    for (uint32_t n = 0; n < x->count; n++) {
-        free(x->items[n].name);
-        free(x->items[n].value);
-    }
-    free(x->items);
-    free(x);
-    i->flags &= (uint8_t)~HD_INODE_XATTRS;
+    file->flags &= (uint16_t)~HD_INODE_OPEN;
 }
 
 /* Frees one inode that is in no directory and has no children any more. */
@@ -152,31 +103,26 @@ static void drop_inode(struct hd_ns *ns, struct hd_inode *i)
             drop_block(ns, hd_file_pop_block(i));
         }
     }
-    if ((i->flags & HD_INODE_XATTRS) != 0) {
-        drop_xattrs(ns, i);
-    }
-    if ((i->flags & HD_INODE_QUOTA) != 0) {
-        free(hd_map_remove(&ns->quotas, i->ino.v));
-    }
+    hd_apply_drop_attrs(ns, i);
     if (hd_inode_is_dir(i)) {
         ns->directory_count--;
     } else {
         ns->file_count--;
     }
-    touch_gone(ns, i->ino);
+    hd_apply_touch_gone(ns, i->ino);
     hd_map_remove(&ns->inodes, i->ino.v);
     hd_inode_free(i);
 }
 
 static void unlink_inode(struct hd_ns *ns, struct hd_inode *i)
 {
-    touch_dentry(ns, i, false);
+    hd_apply_touch_dentry(ns, i, false);
     hd_ns_unlink(ns, i);
 }
 
 static void drop_tree(struct hd_ns *ns, struct hd_inode *top)
 {
-    charge_subtree(ns, top->parent, top, -1);
+    hd_quota_charge_tree(ns, top->parent, top, -1);
     size_t count = 0;
     size_t capacity = 0;
     struct hd_inode **all = NULL;
@@ -194,7 +140,7 @@ static void drop_tree(struct hd_ns *ns, struct hd_inode *top)
 static void touch_mtime(struct hd_ns *ns, struct hd_inode *i, const Hdm__EditRecord *r)
 {
     i->mtime_ms = r->wall_ms;
-    touch(ns, i);
+    hd_apply_touch(ns, i);
 }
 
 static struct hd_inode *add_inode(struct hd_ns *ns, const Hdm__EditRecord *r,
@@ -204,9 +150,9 @@ static struct hd_inode *add_inode(struct hd_ns *ns, const Hdm__EditRecord *r,
     ns->next_ino = n->ino + 1;
     ns->view.counters = true;
     if (n->has_replaces) {
-        drop_tree(ns, inode_of(ns, n->replaces));
+        drop_tree(ns, hd_apply_inode(ns, n->replaces));
     }
-    struct hd_inode *parent = inode_of(ns, n->parent);
+    struct hd_inode *parent = hd_apply_inode(ns, n->parent);
     struct hd_inode *i =
         hd_inode_new((struct hd_ino){n->ino}, type, (const char *)n->name.data, n->name.len);
     i->mode = (uint16_t)n->mode;
@@ -214,11 +160,13 @@ static struct hd_inode *add_inode(struct hd_ns *ns, const Hdm__EditRecord *r,
     i->group = hd_names_number(&ns->names, n->group);
     i->mtime_ms = r->wall_ms;
     i->atime_ms = type == HD_INODE_DIR ? 0 : r->wall_ms;
+    hd_acl_put(ns, i, false, n->acl, n->n_acl);
+    hd_acl_put(ns, i, true, n->default_acl, n->n_default_acl);
     hd_ns_register(ns, i);
     hd_ns_link(ns, parent, i);
-    charge(ns, parent, 1, 0);
-    touch(ns, i);
-    touch_dentry(ns, i, true);
+    hd_quota_charge(ns, parent, (struct hd_charge){.names = 1});
+    hd_apply_touch(ns, i);
+    hd_apply_touch_dentry(ns, i, true);
     touch_mtime(ns, parent, r);
     return i;
 }
@@ -242,7 +190,7 @@ static void make_symlink(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__
 
 static void delete_tree(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Delete *op)
 {
-    struct hd_inode *i = inode_of(ns, op->ino);
+    struct hd_inode *i = hd_apply_inode(ns, op->ino);
     struct hd_inode *parent = i->parent;
     hd_assert(parent != NULL);
     drop_tree(ns, i);
@@ -251,22 +199,22 @@ static void delete_tree(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__D
 
 static void rename_inode(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Rename *op)
 {
-    struct hd_inode *i = inode_of(ns, op->ino);
-    struct hd_inode *parent = inode_of(ns, op->parent);
+    struct hd_inode *i = hd_apply_inode(ns, op->ino);
+    struct hd_inode *parent = hd_apply_inode(ns, op->parent);
     struct hd_inode *old_parent = i->parent;
     hd_assert(old_parent != NULL && !hd_inode_is_within(parent, i));
     if (op->has_replaces) {
-        drop_tree(ns, inode_of(ns, op->replaces));
+        drop_tree(ns, hd_apply_inode(ns, op->replaces));
     }
     if (old_parent != parent) {
-        charge_subtree(ns, old_parent, i, -1);
-        charge_subtree(ns, parent, i, 1);
+        hd_quota_charge_tree(ns, old_parent, i, -1);
+        hd_quota_charge_tree(ns, parent, i, 1);
     }
     unlink_inode(ns, i);
     hd_inode_set_name(i, (const char *)op->name.data, op->name.len);
     hd_ns_link(ns, parent, i);
-    touch(ns, i);
-    touch_dentry(ns, i, true);
+    hd_apply_touch(ns, i);
+    hd_apply_touch_dentry(ns, i, true);
     touch_mtime(ns, old_parent, r);
     touch_mtime(ns, parent, r);
 }
@@ -281,23 +229,23 @@ static void take_stamp(struct hd_ns *ns, uint64_t gs)
 
 static void add_block(struct hd_ns *ns, const Hdm__AddBlock *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
-    int64_t before = space_of(ns, file);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
+    struct hd_charge before = hd_quota_of_content(ns, file);
     hd_assert(op->block->id >= ns->next_block);
     ns->next_block = op->block->id + 1;
     ns->view.counters = true;
     take_stamp(ns, op->block->gs);
     hd_ns_new_block(ns, file, op->block);
     hd_ns_set_chain(open_file_of(ns, file), op->chain, op->n_chain);
-    charge_space(ns, file, before);
-    touch(ns, file);
+    hd_quota_content_changed(ns, file, before);
+    hd_apply_touch(ns, file);
 }
 
 static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
     struct hd_open_file *f = open_file_of(ns, file);
-    int64_t before = space_of(ns, file);
+    struct hd_charge before = hd_quota_of_content(ns, file);
     struct hd_blk *b = hd_file_pop_block(file);
     hd_assert(b->id.v == op->block);
     drop_block(ns, b);
@@ -305,8 +253,8 @@ static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
     f->truncating = false;
     f->early_count = 0;
     hd_ns_set_chain(f, NULL, 0);
-    charge_space(ns, file, before);
-    touch(ns, file);
+    hd_quota_content_changed(ns, file, before);
+    hd_apply_touch(ns, file);
 }
 
 static void complete_file(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_inode *file)
@@ -320,9 +268,9 @@ static void complete_file(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_
 
 static void update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__UpdateBlock *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
     struct hd_open_file *f = open_file_of(ns, file);
-    int64_t before = space_of(ns, file);
+    struct hd_charge before = hd_quota_of_content(ns, file);
     struct hd_blk *b = hd_file_last_block(file);
     hd_assert(b != NULL && b->id.v == op->block->id && b->state == HD_BLOCK_OPEN);
     if (b->gs.v != op->block->gs) { /* who is not in the new chain has nothing that counts */
@@ -339,33 +287,33 @@ static void update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__
     if (op->commit && op->has_close && op->close) {
         complete_file(ns, r, file);
     }
-    charge_space(ns, file, before);
-    touch(ns, file);
+    hd_quota_content_changed(ns, file, before);
+    hd_apply_touch(ns, file);
 }
 
 static void close_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CloseFile *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
-    int64_t before = space_of(ns, file);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
+    struct hd_charge before = hd_quota_of_content(ns, file);
     complete_file(ns, r, file);
-    charge_space(ns, file, before);
+    hd_quota_content_changed(ns, file, before);
 }
 
 static void open_for_append(struct hd_ns *ns, const Hdm__OpenForAppend *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
-    int64_t before = space_of(ns, file);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
+    struct hd_charge before = hd_quota_of_content(ns, file);
     hd_ns_open(ns, file, op->holder, op->machine);
     if (op->reopen_last) {
         hd_file_last_block(file)->state = HD_BLOCK_OPEN;
     }
-    charge_space(ns, file, before);
-    touch(ns, file);
+    hd_quota_content_changed(ns, file, before);
+    hd_apply_touch(ns, file);
 }
 
 static void recover_block(struct hd_ns *ns, const Hdm__RecoverBlock *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
     struct hd_open_file *f = open_file_of(ns, file);
     f->recovery_gs.v = op->gs;
     take_stamp(ns, op->gs);
@@ -373,13 +321,13 @@ static void recover_block(struct hd_ns *ns, const Hdm__RecoverBlock *op)
         hd_leases_remove(&ns->leases, f);
         hd_leases_add(&ns->leases, f, op->holder, ns->now);
     }
-    touch(ns, file);
+    hd_apply_touch(ns, file);
 }
 
 static void truncate_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Truncate *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
-    int64_t space_before = space_of(ns, file);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
+    struct hd_charge space_before = hd_quota_of_content(ns, file);
     uint64_t size = hd_file_size(file);
     hd_assert(op->size <= size);
     while (file->u.file.block_count > 0) {
@@ -402,17 +350,17 @@ static void truncate_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm_
     } else {
         hd_assert(size == op->size);
     }
-    charge_space(ns, file, space_before);
+    hd_quota_content_changed(ns, file, space_before);
     touch_mtime(ns, file, r);
 }
 
 static void concat_files(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Concat *op)
 {
-    struct hd_inode *file = file_of(ns, op->ino);
-    int64_t before = space_of(ns, file);
+    struct hd_inode *file = hd_apply_file(ns, op->ino);
+    struct hd_charge before = hd_quota_of_content(ns, file);
     for (size_t n = 0; n < op->n_sources; n++) {
-        struct hd_inode *source = file_of(ns, op->sources[n]);
-        int64_t source_before = space_of(ns, source);
+        struct hd_inode *source = hd_apply_file(ns, op->sources[n]);
+        struct hd_charge source_before = hd_quota_of_content(ns, source);
         uint32_t count = source->u.file.block_count;
         for (uint32_t i = 0; i < count; i++) {
             hd_file_add_block(file, hd_file_block(source, i));
@@ -421,17 +369,17 @@ static void concat_files(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__
             struct hd_blk *moved = hd_file_pop_block(source);
             moved->file = file;
         }
-        charge_space(ns, source, source_before);
+        hd_quota_content_changed(ns, source, source_before);
         drop_tree(ns, source);
     }
-    charge_space(ns, file, before);
+    hd_quota_content_changed(ns, file, before);
     touch_mtime(ns, file, r);
     touch_mtime(ns, file->parent, r);
 }
 
 static void set_attributes(struct hd_ns *ns, const Hdm__SetAttributes *op)
 {
-    struct hd_inode *i = inode_of(ns, op->ino);
+    struct hd_inode *i = hd_apply_inode(ns, op->ino);
     if (op->has_mode) {
         i->mode = (uint16_t)op->mode;
     }
@@ -448,49 +396,15 @@ static void set_attributes(struct hd_ns *ns, const Hdm__SetAttributes *op)
         i->atime_ms = op->atime_ms;
     }
     if (op->has_replication) {
-        int64_t before = space_of(ns, i);
+        struct hd_charge before = hd_quota_of_content(ns, i);
         i->replication = (uint16_t)op->replication;
-        charge_space(ns, i, before);
+        hd_quota_content_changed(ns, i, before);
     }
     if (op->has_policy) {
         i->policy = (uint8_t)op->policy;
     }
-    if (op->has_name_quota || op->has_space_quota) {
-        const struct hd_quota *q = hd_ns_quota(ns, i);
-        int64_t names = q != NULL ? q->names : -1;
-        int64_t space = q != NULL ? q->space_bytes : -1;
-        hd_ns_set_quota(ns, i, op->has_name_quota ? op->name_quota : names,
-                        op->has_space_quota ? op->space_quota : space);
-    }
-    touch(ns, i);
-}
-
-static void set_xattr(struct hd_ns *ns, const Hdm__SetXAttr *op)
-{
-    struct hd_inode *i = inode_of(ns, op->ino);
-    hd_ns_set_xattr(ns, i, op->xattr);
-    touch(ns, i);
-}
-
-static void remove_xattr(struct hd_ns *ns, const Hdm__RemoveXAttr *op)
-{
-    struct hd_inode *i = inode_of(ns, op->ino);
-    struct hd_xattrs *all = hd_ns_xattrs(ns, i);
-    hd_assert(all != NULL);
-    for (uint32_t n = 0; n < all->count; n++) {
-        struct hd_xattr *x = &all->items[n];
-        if (x->space == op->space && strcmp(x->name, op->name) == 0) {
-            free(x->name);
-            free(x->value);
-            all->count--;
-            memmove(x, x + 1, sizeof(*x) * (all->count - n));
-            break;
-        }
-    }
-    if (all->count == 0) {
-        drop_xattrs(ns, i);
-    }
-    touch(ns, i);
+    hd_apply_set_quotas(ns, i, op);
+    hd_apply_touch(ns, i);
 }
 
 static void set_node_admin(struct hd_ns *ns, const Hdm__NodeAdmin *op)
@@ -553,10 +467,13 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         set_attributes(ns, r->set_attributes);
         break;
     case HDM__EDIT_RECORD__OP_SET_XATTR:
-        set_xattr(ns, r->set_xattr);
+        hd_apply_set_xattr(ns, r, r->set_xattr);
         break;
     case HDM__EDIT_RECORD__OP_REMOVE_XATTR:
-        remove_xattr(ns, r->remove_xattr);
+        hd_apply_remove_xattr(ns, r, r->remove_xattr);
+        break;
+    case HDM__EDIT_RECORD__OP_SET_ACL:
+        hd_apply_set_acl(ns, r, r->set_acl);
         break;
     case HDM__EDIT_RECORD__OP_TAKE_STAMP:
         take_stamp(ns, r->take_stamp->gs);
@@ -569,7 +486,6 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
     case HDM__EDIT_RECORD__OP_MAKE_NODE:
     case HDM__EDIT_RECORD__OP_MAKE_LINK:
     case HDM__EDIT_RECORD__OP_PURGE_ORPHAN:
-    case HDM__EDIT_RECORD__OP_SET_ACL:
     case HDM__EDIT_RECORD__OP_SET_CONTENT:
     case HDM__EDIT_RECORD__OP_OPEN_BLOCK_AGAIN:
     case HDM__EDIT_RECORD__OP_CLOSE_ONE_BLOCK:

@@ -83,6 +83,16 @@ uint64_t hd_file_space(const struct hd_inode *file)
     return size * file->replication;
 }
 
+uint64_t hd_file_data(const struct hd_inode *file)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < file->u.file.block_count; i++) {
+        const struct hd_blk *b = hd_file_block(file, i);
+        size += b->id.v != 0 ? b->size_bytes : 0;
+    }
+    return size;
+}
+
 static void drop_name(struct hd_inode *i)
 {
     if (i->name_size >= HD_NAME_INLINE) {

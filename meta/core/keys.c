@@ -2,6 +2,7 @@
 #include "meta/core/keys.h"
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
+#include "meta/core/acl.h"
 #include "meta/core/mem.h"
 #include "meta/core/meta.h"
 
@@ -143,9 +144,15 @@ static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const s
     }
     const struct hd_quota *q = hd_ns_quota(ns, i);
     if (q != NULL) {
-        m.has_name_quota = m.has_space_quota = true;
+        m.has_name_quota = m.has_space_quota = m.has_byte_quota = true;
         m.name_quota = q->names;
         m.space_quota = q->space_bytes;
+        m.byte_quota = q->data_bytes;
+    }
+    const struct hd_acls *acls = hd_ns_acls(ns, i);
+    if (acls != NULL) {
+        m.acl = hd_acl_store(ns, &acls->access, &e->arena, &m.n_acl);
+        m.default_acl = hd_acl_store(ns, &acls->standard, &e->arena, &m.n_default_acl);
     }
     put_message(e, inode_key(e, i->ino), 9, &m.base);
 }
@@ -190,7 +197,7 @@ void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
     for (size_t n = 0; n < v->changed_count; n++) {
         struct hd_inode *i = hd_ns_inode(ns, v->changed[n].v);
         if (i != NULL) {
-            i->flags &= (uint8_t)~HD_INODE_DIRTY;
+            i->flags &= (uint16_t)~HD_INODE_DIRTY;
             put_inode(ns, e, i);
         }
     }
@@ -313,8 +320,15 @@ static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode
     for (size_t n = 0; n < m->n_xattrs; n++) {
         hd_ns_set_xattr(ns, i, m->xattrs[n]);
     }
-    if (m->has_name_quota || m->has_space_quota) {
-        hd_ns_set_quota(ns, i, m->name_quota, m->space_quota);
+    hd_acl_put(ns, i, false, m->acl, m->n_acl);
+    hd_acl_put(ns, i, true, m->default_acl, m->n_default_acl);
+    if (m->has_name_quota || m->has_space_quota || m->has_byte_quota) {
+        hd_ns_set_quotas(ns, i,
+                         (struct hd_quota_limits){
+                             .names = m->has_name_quota ? m->name_quota : -1,
+                             .space_bytes = m->has_space_quota ? m->space_quota : -1,
+                             .data_bytes = m->has_byte_quota ? m->byte_quota : -1,
+                         });
     }
     if (m->parent == 0) {
         ns->root = i;

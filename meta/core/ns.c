@@ -1,6 +1,8 @@
 /* The namespace's parts: look-up, building, freeing. What changes it is apply.c. */
 #include "meta/core/ns.h"
+#include "meta/core/acl.h"
 #include "meta/core/mem.h"
+#include "meta/core/quota.h"
 
 void hd_ns_init(struct hd_ns *ns)
 {
@@ -10,6 +12,7 @@ void hd_ns_init(struct hd_ns *ns)
     hd_map_init(&ns->open);
     hd_map_init(&ns->xattrs);
     hd_map_init(&ns->quotas);
+    hd_map_init(&ns->acls);
     hd_leases_init(&ns->leases);
     hd_names_init(&ns->names);
     hd_arena_init(&ns->view.arena, 0);
@@ -59,6 +62,9 @@ void hd_ns_done(struct hd_ns *ns)
     for (cursor = 0; hd_map_next(&ns->quotas, &cursor, &key, &value);) {
         free(value);
     }
+    for (cursor = 0; hd_map_next(&ns->acls, &cursor, &key, &value);) {
+        hd_acls_free(value);
+    }
     for (cursor = 0; hd_map_next(&ns->blocks, &cursor, &key, &value);) {
         hd_blk_free(value);
     }
@@ -71,6 +77,7 @@ void hd_ns_done(struct hd_ns *ns)
     hd_map_done(&ns->open);
     hd_map_done(&ns->xattrs);
     hd_map_done(&ns->quotas);
+    hd_map_done(&ns->acls);
     hd_leases_done(&ns->leases);
     hd_names_done(&ns->names);
     hd_arena_done(&ns->view.arena);
@@ -168,6 +175,7 @@ struct hd_usage_sum hd_ns_usage(struct hd_inode *top)
         if (hd_inode_is_file(i)) {
             sum.size_bytes += hd_file_size(i);
             sum.space_bytes += hd_file_space(i);
+            sum.data_bytes += hd_file_data(i);
         }
     }
     return sum;
@@ -361,13 +369,21 @@ void hd_ns_set_xattr(struct hd_ns *ns, struct hd_inode *i, const Hdm__StoredXAtt
     item->value_size = x->value.len;
 }
 
-void hd_ns_set_quota(struct hd_ns *ns, struct hd_inode *i, int64_t names, int64_t space_bytes)
+static void count_usage(struct hd_quota *q, struct hd_inode *i)
+{
+    struct hd_charge used = hd_quota_of_tree(i);
+    q->used_names = used.names;
+    q->used_bytes = used.space_bytes;
+    q->used_data_bytes = used.data_bytes;
+}
+
+void hd_ns_set_quotas(struct hd_ns *ns, struct hd_inode *i, struct hd_quota_limits limits)
 {
     struct hd_quota *q = hd_ns_quota(ns, i);
-    if (names < 0 && space_bytes < 0) {
+    if (limits.names < 0 && limits.space_bytes < 0 && limits.data_bytes < 0) {
         if (q != NULL) {
             free(hd_map_remove(&ns->quotas, i->ino.v));
-            i->flags &= (uint8_t)~HD_INODE_QUOTA;
+            i->flags &= (uint16_t)~HD_INODE_QUOTA;
         }
         return;
     }
@@ -376,12 +392,11 @@ void hd_ns_set_quota(struct hd_ns *ns, struct hd_inode *i, int64_t names, int64_
         int err = hd_map_put(&ns->quotas, i->ino.v, q);
         hd_assert(err == 0);
         i->flags |= HD_INODE_QUOTA;
-        struct hd_usage_sum sum = hd_ns_usage(i);
-        q->used_names = (int64_t)(sum.files + sum.directories);
-        q->used_bytes = (int64_t)sum.space_bytes;
+        count_usage(q, i);
     }
-    q->names = names;
-    q->space_bytes = space_bytes;
+    q->names = limits.names;
+    q->space_bytes = limits.space_bytes;
+    q->data_bytes = limits.data_bytes;
 }
 
 void hd_ns_count_quotas(struct hd_ns *ns)
@@ -390,9 +405,6 @@ void hd_ns_count_quotas(struct hd_ns *ns)
     uint64_t ino;
     void *value;
     while (hd_map_next(&ns->quotas, &cursor, &ino, &value)) {
-        struct hd_quota *q = value;
-        struct hd_usage_sum sum = hd_ns_usage(hd_ns_inode(ns, ino));
-        q->used_names = (int64_t)(sum.files + sum.directories);
-        q->used_bytes = (int64_t)sum.space_bytes;
+        count_usage(value, hd_ns_inode(ns, ino));
     }
 }

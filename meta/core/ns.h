@@ -32,12 +32,22 @@ struct hd_xattrs {
     uint32_t capacity;
 };
 
+/* -1: none. */
+struct hd_quota_limits {
+    int64_t names;
+    int64_t space_bytes; /* times the replication, as HDFS counts */
+    int64_t data_bytes;  /* one copy, without holes */
+};
+
 struct hd_quota {
-    int64_t names; /* -1: none */
+    int64_t names; /* -1: none; as in hd_quota_limits */
     int64_t space_bytes;
-    /* Kept up to date by apply: the directory itself and all below. */
+    int64_t data_bytes;
+    /* Kept up to date by apply: the directory itself and all below (quota.h says what counts). */
     int64_t used_names;
-    int64_t used_bytes;
+    int64_t used_bytes; /* of space */
+    int64_t used_data_bytes;
+    int64_t reserved_data_bytes; /* promised to files being written; of this process only */
 };
 
 /* A change of a directory entry that the view has not been told yet. */
@@ -79,6 +89,7 @@ struct hd_ns {
     struct hd_map open;   /* ino -> hd_open_file */
     struct hd_map xattrs; /* ino -> hd_xattrs */
     struct hd_map quotas; /* ino -> hd_quota */
+    struct hd_map acls;   /* ino -> hd_acls */
     struct hd_leases leases;
     struct hd_names names;
     struct hd_node_admins node_admins;
@@ -117,7 +128,7 @@ const char *hd_ns_group(const struct hd_ns *ns, const struct hd_inode *i);
 
 /* Names and space of a whole subtree, itself included. */
 struct hd_usage_sum {
-    uint64_t files, directories, size_bytes, space_bytes;
+    uint64_t files, directories, size_bytes, space_bytes, data_bytes;
 };
 struct hd_usage_sum hd_ns_usage(struct hd_inode *top);
 
@@ -140,7 +151,7 @@ struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hd
 void hd_ns_open(struct hd_ns *ns, struct hd_inode *file, const char *holder, const char *machine);
 void hd_ns_set_chain(struct hd_open_file *f, char *const *uuids, size_t count); /* copies */
 void hd_ns_set_xattr(struct hd_ns *ns, struct hd_inode *i, const Hdm__StoredXAttr *x);
-void hd_ns_set_quota(struct hd_ns *ns, struct hd_inode *i, int64_t names, int64_t space_bytes);
+void hd_ns_set_quotas(struct hd_ns *ns, struct hd_inode *i, struct hd_quota_limits limits);
 void hd_blk_free(struct hd_blk *b);
 
 /* Recounts the usage of every quota (after loading). */

@@ -1,0 +1,32 @@
+/*
+ * What the files of hd_ns_apply share: apply.c (the switch; names), apply_*.c (the families).
+ *
+ * Each hd_apply_* of a family makes the change of one record. None of them can fail: see ns.h.
+ */
+#ifndef HD_META_CORE_APPLY_H
+#define HD_META_CORE_APPLY_H
+
+#include "meta/core/ns.h"
+#include "meta/core/quota.h"
+
+/* What the view must be told at the end of the step: the inode, an entry, an inode that is no more.
+ */
+void hd_apply_touch(struct hd_ns *ns, struct hd_inode *i);
+void hd_apply_touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool there);
+void hd_apply_touch_gone(struct hd_ns *ns, struct hd_ino ino);
+
+/* Inodes that the record's maker has seen. */
+struct hd_inode *hd_apply_inode(const struct hd_ns *ns, uint64_t ino);
+struct hd_inode *hd_apply_file(const struct hd_ns *ns, uint64_t ino);
+
+/* ---- attributes beside the mode (apply_attrs.c) ---- */
+
+void hd_apply_set_xattr(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__SetXAttr *op);
+void hd_apply_remove_xattr(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__RemoveXAttr *op);
+void hd_apply_set_acl(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__SetAcl *op);
+void hd_apply_set_quotas(struct hd_ns *ns, struct hd_inode *i, const Hdm__SetAttributes *op);
+
+/* Frees what an inode that goes has of all these. */
+void hd_apply_drop_attrs(struct hd_ns *ns, struct hd_inode *i);
+
+#endif
