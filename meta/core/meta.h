@@ -81,6 +81,7 @@ struct hd_meta_event {
     const char *user;
     const char *const *groups; /* of the user, NULL-terminated, the primary one first */
     bool posix; /* a POSIX session: what it makes gets the user's primary group, not the parent's */
+    uint64_t session; /* number of the connection's session, from OpenSessionResponse; 0: none */
     const char *peer_ip;
     const char *peer_host; /* name of peer_ip as far as known; else the ip */
     const uint8_t *client_id;
