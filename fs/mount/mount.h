@@ -45,10 +45,14 @@ enum {
 #define HD_ZERO_FILL_MAX_BYTES ((uint64_t)4 << 30)
 
 struct hd_device;
+struct hd_posix;
+struct hd_claims;
 
 struct hd_mount {
     const struct hd_mount_options *options;
-    struct hd_fs *fs; /* as the user of the process, or of -o user */
+    struct hd_fs *fs;         /* as the user of the process, or of -o user */
+    struct hd_posix *posix;   /* NULL: a foreign HDFS, without sessions */
+    struct hd_claims *claims; /* (io.h) NULL without a session */
     struct hd_users *users;
     struct hd_inode_table inodes;
     struct hd_buffers buffers;
