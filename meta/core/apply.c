@@ -33,6 +33,7 @@ void hd_apply_touch_dentry(struct hd_ns *ns, const struct hd_inode *i, bool ther
     v->dentries[v->dentry_count++] = (struct hd_dentry_change){
         .parent = i->parent->ino,
         .child = {there ? i->ino.v : 0},
+        .was = {there ? 0 : (i->type == HD_INODE_LINK ? i->u.link : i)->ino.v},
         .name = name,
         .name_size = i->name_size,
     };
@@ -63,14 +64,14 @@ struct hd_inode *hd_apply_file(const struct hd_ns *ns, uint64_t ino)
     return i;
 }
 
-static struct hd_open_file *open_file_of(const struct hd_ns *ns, struct hd_inode *file)
+struct hd_open_file *hd_apply_open_file(const struct hd_ns *ns, struct hd_inode *file)
 {
     struct hd_open_file *f = hd_ns_open_file(ns, file);
     hd_assert(f != NULL);
     return f;
 }
 
-static void drop_block(struct hd_ns *ns, struct hd_blk *b)
+void hd_apply_drop_block(struct hd_ns *ns, struct hd_blk *b)
 {
     if (ns->on_block_gone != NULL) {
         ns->on_block_gone(ns->ctx, b);
@@ -80,9 +81,9 @@ static void drop_block(struct hd_ns *ns, struct hd_blk *b)
     hd_blk_free(b);
 }
 
-static void end_open(struct hd_ns *ns, struct hd_inode *file)
+void hd_apply_end_open(struct hd_ns *ns, struct hd_inode *file)
 {
-    struct hd_open_file *f = open_file_of(ns, file);
+    struct hd_open_file *f = hd_apply_open_file(ns, file);
     hd_map_remove(&ns->open, file->ino.v);
     hd_leases_remove(&ns->leases, f);
     hd_ns_set_chain(f, NULL, 0);
@@ -92,132 +93,17 @@ static void end_open(struct hd_ns *ns, struct hd_inode *file)
     file->flags &= (uint16_t)~HD_INODE_OPEN;
 }
 
-/* Frees one inode that is in no directory and has no children any more. */
-static void drop_inode(struct hd_ns *ns, struct hd_inode *i)
+void hd_apply_drop_content(struct hd_ns *ns, struct hd_inode *file)
 {
-    if (hd_inode_is_file(i)) {
-        if (hd_inode_is_open(i)) {
-            end_open(ns, i);
-        }
-        while (i->u.file.block_count > 0) {
-            drop_block(ns, hd_file_pop_block(i));
-        }
+    if (hd_inode_is_open(file)) {
+        hd_apply_end_open(ns, file);
     }
-    hd_apply_drop_attrs(ns, i);
-    if (hd_inode_is_dir(i)) {
-        ns->directory_count--;
-    } else {
-        ns->file_count--;
+    while (file->u.file.block_count > 0) {
+        hd_apply_drop_block(ns, hd_file_pop_block(file));
     }
-    hd_apply_touch_gone(ns, i->ino);
-    hd_map_remove(&ns->inodes, i->ino.v);
-    hd_inode_free(i);
-}
-
-static void unlink_inode(struct hd_ns *ns, struct hd_inode *i)
-{
-    hd_apply_touch_dentry(ns, i, false);
-    hd_ns_unlink(ns, i);
-}
-
-static void drop_tree(struct hd_ns *ns, struct hd_inode *top)
-{
-    hd_quota_charge_tree(ns, top->parent, top, -1);
-    size_t count = 0;
-    size_t capacity = 0;
-    struct hd_inode **all = NULL;
-    for (struct hd_inode *i = top; i != NULL; i = hd_ns_walk(top, i)) {
-        HD_MEM_GROW(all, count, capacity);
-        all[count++] = i;
-    }
-    for (size_t n = count; n > 0; n--) { /* children before parents, last names first */
-        unlink_inode(ns, all[n - 1]);
-        drop_inode(ns, all[n - 1]);
-    }
-    free(all);
-}
-
-static void touch_mtime(struct hd_ns *ns, struct hd_inode *i, const Hdm__EditRecord *r)
-{
-    i->mtime_ms = r->wall_ms;
-    hd_apply_touch(ns, i);
-}
-
-static struct hd_inode *add_inode(struct hd_ns *ns, const Hdm__EditRecord *r,
-                                  const Hdm__NewInode *n, enum hd_inode_type type)
-{
-    hd_assert(n->ino >= ns->next_ino);
-    ns->next_ino = n->ino + 1;
-    ns->view.counters = true;
-    if (n->has_replaces) {
-        drop_tree(ns, hd_apply_inode(ns, n->replaces));
-    }
-    struct hd_inode *parent = hd_apply_inode(ns, n->parent);
-    struct hd_inode *i =
-        hd_inode_new((struct hd_ino){n->ino}, type, (const char *)n->name.data, n->name.len);
-    i->mode = (uint16_t)n->mode;
-    i->user = hd_names_number(&ns->names, n->user);
-    i->group = hd_names_number(&ns->names, n->group);
-    i->mtime_ms = r->wall_ms;
-    i->atime_ms = type == HD_INODE_DIR ? 0 : r->wall_ms;
-    hd_acl_put(ns, i, false, n->acl, n->n_acl);
-    hd_acl_put(ns, i, true, n->default_acl, n->n_default_acl);
-    hd_ns_register(ns, i);
-    hd_ns_link(ns, parent, i);
-    hd_quota_charge(ns, parent, (struct hd_charge){.names = 1});
-    hd_apply_touch(ns, i);
-    hd_apply_touch_dentry(ns, i, true);
-    touch_mtime(ns, parent, r);
-    return i;
 }
 
 /* ---- the operations ---- */
-
-static void create_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CreateFile *op)
-{
-    struct hd_inode *i = add_inode(ns, r, op->inode, HD_INODE_FILE);
-    i->replication = (uint16_t)op->replication;
-    i->u.file.block_size_bytes = op->block_size;
-    i->policy = op->has_policy ? (uint8_t)op->policy : 0;
-    hd_ns_open(ns, i, op->holder, op->machine);
-}
-
-static void make_symlink(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__MakeSymlink *op)
-{
-    struct hd_inode *i = add_inode(ns, r, op->inode, HD_INODE_SYMLINK);
-    i->u.target = hd_mem_str(op->target, strlen(op->target));
-}
-
-static void delete_tree(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Delete *op)
-{
-    struct hd_inode *i = hd_apply_inode(ns, op->ino);
-    struct hd_inode *parent = i->parent;
-    hd_assert(parent != NULL);
-    drop_tree(ns, i);
-    touch_mtime(ns, parent, r);
-}
-
-static void rename_inode(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Rename *op)
-{
-    struct hd_inode *i = hd_apply_inode(ns, op->ino);
-    struct hd_inode *parent = hd_apply_inode(ns, op->parent);
-    struct hd_inode *old_parent = i->parent;
-    hd_assert(old_parent != NULL && !hd_inode_is_within(parent, i));
-    if (op->has_replaces) {
-        drop_tree(ns, hd_apply_inode(ns, op->replaces));
-    }
-    if (old_parent != parent) {
-        hd_quota_charge_tree(ns, old_parent, i, -1);
-        hd_quota_charge_tree(ns, parent, i, 1);
-    }
-    unlink_inode(ns, i);
-    hd_inode_set_name(i, (const char *)op->name.data, op->name.len);
-    hd_ns_link(ns, parent, i);
-    hd_apply_touch(ns, i);
-    hd_apply_touch_dentry(ns, i, true);
-    touch_mtime(ns, old_parent, r);
-    touch_mtime(ns, parent, r);
-}
 
 static void take_stamp(struct hd_ns *ns, uint64_t gs)
 {
@@ -236,7 +122,7 @@ static void add_block(struct hd_ns *ns, const Hdm__AddBlock *op)
     ns->view.counters = true;
     take_stamp(ns, op->block->gs);
     hd_ns_new_block(ns, file, op->block);
-    hd_ns_set_chain(open_file_of(ns, file), op->chain, op->n_chain);
+    hd_ns_set_chain(hd_apply_open_file(ns, file), op->chain, op->n_chain);
     hd_quota_content_changed(ns, file, before);
     hd_apply_touch(ns, file);
 }
@@ -244,11 +130,11 @@ static void add_block(struct hd_ns *ns, const Hdm__AddBlock *op)
 static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
 {
     struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_open_file *f = open_file_of(ns, file);
+    struct hd_open_file *f = hd_apply_open_file(ns, file);
     struct hd_charge before = hd_quota_of_content(ns, file);
     struct hd_blk *b = hd_file_pop_block(file);
     hd_assert(b->id.v == op->block);
-    drop_block(ns, b);
+    hd_apply_drop_block(ns, b);
     f->recovery_gs.v = 0;
     f->truncating = false;
     f->early_count = 0;
@@ -259,17 +145,17 @@ static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
 
 static void complete_file(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_inode *file)
 {
-    end_open(ns, file);
+    hd_apply_end_open(ns, file);
     for (uint32_t i = 0; i < file->u.file.block_count; i++) {
         hd_file_block(file, i)->state = HD_BLOCK_COMPLETE;
     }
-    touch_mtime(ns, file, r);
+    hd_apply_changed(ns, file, r);
 }
 
 static void update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__UpdateBlock *op)
 {
     struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_open_file *f = open_file_of(ns, file);
+    struct hd_open_file *f = hd_apply_open_file(ns, file);
     struct hd_charge before = hd_quota_of_content(ns, file);
     struct hd_blk *b = hd_file_last_block(file);
     hd_assert(b != NULL && b->id.v == op->block->id && b->state == HD_BLOCK_OPEN);
@@ -314,7 +200,7 @@ static void open_for_append(struct hd_ns *ns, const Hdm__OpenForAppend *op)
 static void recover_block(struct hd_ns *ns, const Hdm__RecoverBlock *op)
 {
     struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_open_file *f = open_file_of(ns, file);
+    struct hd_open_file *f = hd_apply_open_file(ns, file);
     f->recovery_gs.v = op->gs;
     take_stamp(ns, op->gs);
     if (strcmp(f->lease->holder, op->holder) != 0) {
@@ -336,12 +222,12 @@ static void truncate_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm_
             break;
         }
         size -= last;
-        drop_block(ns, hd_file_pop_block(file));
+        hd_apply_drop_block(ns, hd_file_pop_block(file));
     }
     if (op->has_recovery_gs) {
         struct hd_blk *b = hd_file_last_block(file);
         hd_ns_open(ns, file, op->holder, op->machine);
-        struct hd_open_file *f = open_file_of(ns, file);
+        struct hd_open_file *f = hd_apply_open_file(ns, file);
         f->recovery_gs.v = op->recovery_gs;
         f->truncating = true;
         f->truncate_size_bytes = op->size - (size - b->size_bytes);
@@ -351,7 +237,7 @@ static void truncate_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm_
         hd_assert(size == op->size);
     }
     hd_quota_content_changed(ns, file, space_before);
-    touch_mtime(ns, file, r);
+    hd_apply_changed(ns, file, r);
 }
 
 static void concat_files(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Concat *op)
@@ -370,41 +256,11 @@ static void concat_files(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__
             moved->file = file;
         }
         hd_quota_content_changed(ns, source, source_before);
-        drop_tree(ns, source);
+        hd_apply_changed(ns, source->parent, r);
+        hd_apply_drop_tree(ns, r, source, NULL, 0);
     }
     hd_quota_content_changed(ns, file, before);
-    touch_mtime(ns, file, r);
-    touch_mtime(ns, file->parent, r);
-}
-
-static void set_attributes(struct hd_ns *ns, const Hdm__SetAttributes *op)
-{
-    struct hd_inode *i = hd_apply_inode(ns, op->ino);
-    if (op->has_mode) {
-        i->mode = (uint16_t)op->mode;
-    }
-    if (op->user != NULL) {
-        i->user = hd_names_number(&ns->names, op->user);
-    }
-    if (op->group != NULL) {
-        i->group = hd_names_number(&ns->names, op->group);
-    }
-    if (op->has_mtime_ms) {
-        i->mtime_ms = op->mtime_ms;
-    }
-    if (op->has_atime_ms) {
-        i->atime_ms = op->atime_ms;
-    }
-    if (op->has_replication) {
-        struct hd_charge before = hd_quota_of_content(ns, i);
-        i->replication = (uint16_t)op->replication;
-        hd_quota_content_changed(ns, i, before);
-    }
-    if (op->has_policy) {
-        i->policy = (uint8_t)op->policy;
-    }
-    hd_apply_set_quotas(ns, i, op);
-    hd_apply_touch(ns, i);
+    hd_apply_changed(ns, file, r);
 }
 
 static void set_node_admin(struct hd_ns *ns, const Hdm__NodeAdmin *op)
@@ -425,19 +281,19 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
     ns->txid.v = r->txid;
     switch (r->op_case) {
     case HDM__EDIT_RECORD__OP_MAKE_DIRECTORY:
-        add_inode(ns, r, r->make_directory->inode, HD_INODE_DIR);
+        hd_apply_make_directory(ns, r, r->make_directory);
         break;
     case HDM__EDIT_RECORD__OP_CREATE_FILE:
-        create_file(ns, r, r->create_file);
+        hd_apply_create_file(ns, r, r->create_file);
         break;
     case HDM__EDIT_RECORD__OP_MAKE_SYMLINK:
-        make_symlink(ns, r, r->make_symlink);
+        hd_apply_make_symlink(ns, r, r->make_symlink);
         break;
     case HDM__EDIT_RECORD__OP_DELETE:
-        delete_tree(ns, r, r->delete_);
+        hd_apply_delete(ns, r, r->delete_);
         break;
     case HDM__EDIT_RECORD__OP_RENAME:
-        rename_inode(ns, r, r->rename);
+        hd_apply_rename(ns, r, r->rename);
         break;
     case HDM__EDIT_RECORD__OP_ADD_BLOCK:
         add_block(ns, r->add_block);
@@ -464,7 +320,7 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         concat_files(ns, r, r->concat);
         break;
     case HDM__EDIT_RECORD__OP_SET_ATTRIBUTES:
-        set_attributes(ns, r->set_attributes);
+        hd_apply_set_attributes(ns, r, r->set_attributes);
         break;
     case HDM__EDIT_RECORD__OP_SET_XATTR:
         hd_apply_set_xattr(ns, r, r->set_xattr);
@@ -484,8 +340,14 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         set_node_admin(ns, r->node_admin);
         break;
     case HDM__EDIT_RECORD__OP_MAKE_NODE:
+        hd_apply_make_node(ns, r, r->make_node);
+        break;
     case HDM__EDIT_RECORD__OP_MAKE_LINK:
+        hd_apply_make_link(ns, r, r->make_link);
+        break;
     case HDM__EDIT_RECORD__OP_PURGE_ORPHAN:
+        hd_apply_purge_orphan(ns, r->purge_orphan);
+        break;
     case HDM__EDIT_RECORD__OP_SET_CONTENT:
     case HDM__EDIT_RECORD__OP_OPEN_BLOCK_AGAIN:
     case HDM__EDIT_RECORD__OP_CLOSE_ONE_BLOCK:

@@ -19,6 +19,36 @@ void hd_apply_touch_gone(struct hd_ns *ns, struct hd_ino ino);
 struct hd_inode *hd_apply_inode(const struct hd_ns *ns, uint64_t ino);
 struct hd_inode *hd_apply_file(const struct hd_ns *ns, uint64_t ino);
 
+struct hd_open_file *hd_apply_open_file(const struct hd_ns *ns, struct hd_inode *file);
+
+/* The record changed the inode now: ctime; and its content: mtime too. */
+void hd_apply_ctime(struct hd_ns *ns, struct hd_inode *i, const Hdm__EditRecord *r);
+void hd_apply_changed(struct hd_ns *ns, struct hd_inode *i, const Hdm__EditRecord *r);
+
+/* ---- names and attributes (apply_names.c) ---- */
+
+void hd_apply_make_directory(struct hd_ns *ns, const Hdm__EditRecord *r,
+                             const Hdm__MakeDirectory *op);
+void hd_apply_create_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CreateFile *op);
+void hd_apply_make_symlink(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__MakeSymlink *op);
+void hd_apply_make_node(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__MakeNode *op);
+void hd_apply_make_link(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__MakeLink *op);
+void hd_apply_delete(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Delete *op);
+void hd_apply_purge_orphan(struct hd_ns *ns, const Hdm__PurgeOrphan *op);
+void hd_apply_rename(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Rename *op);
+void hd_apply_set_attributes(struct hd_ns *ns, const Hdm__EditRecord *r,
+                             const Hdm__SetAttributes *op);
+
+/* Takes the inode and all below it out; `orphans`, rising, stay without a name. */
+void hd_apply_drop_tree(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_inode *top,
+                        const uint64_t *orphans, size_t orphan_count);
+
+/* ---- content (apply_blocks.c) ---- */
+
+void hd_apply_drop_block(struct hd_ns *ns, struct hd_blk *b);
+void hd_apply_end_open(struct hd_ns *ns, struct hd_inode *file);     /* its lease goes */
+void hd_apply_drop_content(struct hd_ns *ns, struct hd_inode *file); /* of a file that goes */
+
 /* ---- attributes beside the mode (apply_attrs.c) ---- */
 
 void hd_apply_set_xattr(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__SetXAttr *op);

@@ -12,7 +12,8 @@ struct hd_children {
     struct hd_children_chunk **chunks; /* heap, owned; none is empty */
     uint32_t chunk_count;
     uint32_t chunk_capacity;
-    uint32_t count; /* children in all chunks */
+    uint32_t count;       /* children in all chunks */
+    uint32_t directories; /* of them; kept by who inserts and removes */
 };
 
 /* A place between two children. */

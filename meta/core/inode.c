@@ -121,7 +121,7 @@ struct hd_inode *hd_inode_new(struct hd_ino ino, enum hd_inode_type type, const 
 {
     struct hd_inode *i = HD_MEM_NEW(struct hd_inode);
     i->ino = ino;
-    i->type = (uint8_t)type;
+    i->type = (unsigned)type & 15u;
     hd_inode_set_name(i, name, name_size);
     return i;
 }
@@ -143,6 +143,12 @@ void hd_inode_free(struct hd_inode *i)
     case HD_INODE_SYMLINK:
         free(i->u.target);
         break;
+    case HD_INODE_FIFO:
+    case HD_INODE_SOCKET:
+    case HD_INODE_CHAR:
+    case HD_INODE_BLOCK:
+    case HD_INODE_LINK:
+        break;
     }
     drop_name(i);
     free(i);
@@ -160,6 +166,9 @@ bool hd_inode_is_within(const struct hd_inode *i, const struct hd_inode *ancesto
 
 const char *hd_inode_path(const struct hd_inode *i, struct hd_arena *arena)
 {
+    if (hd_inode_is_orphan(i)) {
+        return "(deleted)";
+    }
     if (i->parent == NULL) {
         return "/";
     }

@@ -54,6 +54,10 @@ struct hd_replica {
 
 enum { HD_REPLICAS_INLINE = 3, HD_NAME_INLINE = 24 };
 
+#define HD_MODE_BITS      07777u
+#define HD_HDFS_MODE_BITS 01777u /* those that HDFS knows */
+#define HD_POLICY_BITS    15u
+
 struct hd_repair;
 
 /* A block: its name and size are durable, the replicas come from the data nodes' reports. */

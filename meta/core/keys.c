@@ -3,8 +3,11 @@
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "meta/core/acl.h"
+#include "meta/core/links.h"
 #include "meta/core/mem.h"
 #include "meta/core/meta.h"
+
+enum { NS_PER_MS = 1000000 };
 
 enum { KEY_COUNTERS = 'C', KEY_DENTRY = 'D', KEY_INODE = 'I', KEY_NODE = 'N' };
 
@@ -110,6 +113,47 @@ static void store_xattrs(const struct hd_xattrs *x, struct hd_arena *a, Hdm__Ino
     }
 }
 
+static void store_times(const struct hd_inode *i, Hdm__Inode *m)
+{
+    m->mtime_ms = i->mtime_ms;
+    m->atime_ms = i->atime_ms;
+    m->has_mtime_part_ns = i->mtime_part_ns != 0;
+    m->mtime_part_ns = i->mtime_part_ns;
+    m->has_atime_part_ns = i->atime_part_ns != 0;
+    m->atime_part_ns = i->atime_part_ns;
+    m->has_ctime_ns = true;
+    m->ctime_ns = i->ctime_ns;
+}
+
+/* What an inode of its type has beside the rest. */
+static void store_body(const struct hd_inode *i, struct hd_arena *a, Hdm__Inode *m)
+{
+    switch ((enum hd_inode_type)i->type) {
+    case HD_INODE_FILE:
+        m->has_replication = m->has_block_size = true;
+        m->replication = i->replication;
+        m->block_size = i->u.file.block_size_bytes;
+        store_blocks(i, a, m);
+        break;
+    case HD_INODE_SYMLINK:
+        m->target = i->u.target;
+        break;
+    case HD_INODE_CHAR:
+    case HD_INODE_BLOCK:
+        m->has_rdev = true;
+        m->rdev = i->u.rdev;
+        break;
+    case HD_INODE_LINK:
+        m->has_link = true;
+        m->link = i->u.link->ino.v;
+        break;
+    case HD_INODE_DIR:
+    case HD_INODE_FIFO:
+    case HD_INODE_SOCKET:
+        break;
+    }
+}
+
 static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const struct hd_inode *i)
 {
     Hdm__Inode m = HDM__INODE__INIT;
@@ -122,18 +166,11 @@ static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const s
     m.mode = i->mode;
     m.user = (char *)(uintptr_t)hd_ns_user(ns, i);
     m.group = (char *)(uintptr_t)hd_ns_group(ns, i);
-    m.mtime_ms = i->mtime_ms;
-    m.atime_ms = i->atime_ms;
+    m.has_orphan = m.orphan = hd_inode_is_orphan(i);
+    store_times(i, &m);
     m.has_policy = i->policy != 0;
     m.policy = i->policy;
-    if (hd_inode_is_file(i)) {
-        m.has_replication = m.has_block_size = true;
-        m.replication = i->replication;
-        m.block_size = i->u.file.block_size_bytes;
-        store_blocks(i, &e->arena, &m);
-    } else if (i->type == HD_INODE_SYMLINK) {
-        m.target = i->u.target;
-    }
+    store_body(i, &e->arena, &m);
     if (hd_inode_is_open(i)) {
         store_open(ns, i, &open);
         m.open = &open;
@@ -215,9 +252,17 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
     for (struct hd_inode *i = ns->root; i != NULL; i = hd_ns_walk(ns->root, i)) {
         put_inode(ns, e, i);
         if (i->parent != NULL) {
-            put_dentry(e, &(struct hd_dentry_change){i->parent->ino, i->ino, hd_inode_name(i),
-                                                     i->name_size});
+            put_dentry(e, &(struct hd_dentry_change){.parent = i->parent->ino,
+                                                     .child = i->ino,
+                                                     .name = hd_inode_name(i),
+                                                     .name_size = i->name_size});
         }
+    }
+    size_t cursor = 0;
+    uint64_t ino;
+    void *orphan;
+    while (hd_map_next(&ns->orphans, &cursor, &ino, &orphan)) {
+        put_inode(ns, e, orphan);
     }
     for (uint32_t n = 0; n < ns->node_admins.count; n++) {
         put_node(ns, e, ns->node_admins.items[n].uuid);
@@ -277,14 +322,77 @@ static void load_open(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenFile 
     }
 }
 
-static bool inode_fits(const struct hd_view_load *l, const Hdm__Inode *m)
+static bool names_fit(const Hdm__Inode *m)
 {
     bool root = m->ino == HD_ROOT_INO;
-    return m->name.len <= HD_NAME_MAX_BYTES && m->ino > l->last_ino && (m->parent == 0) == root &&
-           (m->name.len == 0) == root && (!root || m->type == HDM__INODE_TYPE__DIRECTORY) &&
+    bool orphan = m->has_orphan && m->orphan;
+    bool nameless = root || orphan;
+    return m->name.len <= HD_NAME_MAX_BYTES && (m->parent == 0) == nameless &&
+           (m->name.len == 0) == nameless && !(root && orphan) &&
+           (!root || m->type == HDM__INODE_TYPE__DIRECTORY) &&
+           (!orphan || (m->type != HDM__INODE_TYPE__DIRECTORY && m->type != HDM__INODE_TYPE__LINK));
+}
+
+static bool inode_fits(const struct hd_view_load *l, const Hdm__Inode *m)
+{
+    return m->ino > l->last_ino && names_fit(m) && m->type >= HDM__INODE_TYPE__DIRECTORY &&
+           m->type <= HDM__INODE_TYPE__LINK &&
            (m->type != HDM__INODE_TYPE__SYMLINK || m->target != NULL) &&
            (m->type == HDM__INODE_TYPE__FILE || (m->n_blocks == 0 && m->open == NULL)) &&
-           m->mode <= 01777 && m->replication <= HD_REPLICATION_MAX && m->policy <= UINT8_MAX;
+           m->mode <= HD_MODE_BITS && m->replication <= HD_REPLICATION_MAX &&
+           m->policy <= HD_POLICY_BITS && m->mtime_part_ns < NS_PER_MS &&
+           m->atime_part_ns < NS_PER_MS;
+}
+
+static void load_times(struct hd_inode *i, const Hdm__Inode *m)
+{
+    i->mtime_ms = m->mtime_ms;
+    i->atime_ms = m->atime_ms;
+    i->mtime_part_ns = m->has_mtime_part_ns ? m->mtime_part_ns : 0;
+    i->atime_part_ns = m->has_atime_part_ns ? m->atime_part_ns : 0;
+    i->ctime_ns = m->ctime_ns;
+    if (!m->has_ctime_ns) { /* of an older version, to which directories had no access time */
+        i->ctime_ns = m->mtime_ms * NS_PER_MS;
+        i->atime_ms = i->type == HD_INODE_DIR ? m->mtime_ms : m->atime_ms;
+    }
+}
+
+/* A file comes before all its LINKs, since its number is lower. */
+static int load_link(struct hd_ns *ns, struct hd_inode *i, const Hdm__Inode *m)
+{
+    struct hd_inode *file = hd_ns_inode(ns, m->link);
+    if (!m->has_link || file == NULL || hd_inode_is_dir(file) || file->type == HD_INODE_LINK ||
+        hd_inode_is_orphan(file)) {
+        i->type = HD_INODE_FIFO; /* it has no file to be freed with */
+        return hd_fail(-HD_E_CORRUPT, "view: inode %llu is a name of %llu, which is no file",
+                       (unsigned long long)m->ino, (unsigned long long)m->link);
+    }
+    hd_links_add(ns, file, i);
+    return 0;
+}
+
+static int load_body(struct hd_ns *ns, struct hd_inode *i, const Hdm__Inode *m)
+{
+    switch ((enum hd_inode_type)i->type) {
+    case HD_INODE_FILE:
+        i->replication = (uint16_t)m->replication;
+        i->u.file.block_size_bytes = m->block_size;
+        return load_blocks(ns, i, m);
+    case HD_INODE_SYMLINK:
+        i->u.target = hd_mem_str(m->target, strlen(m->target));
+        return 0;
+    case HD_INODE_CHAR:
+    case HD_INODE_BLOCK:
+        i->u.rdev = m->rdev;
+        return 0;
+    case HD_INODE_LINK:
+        return load_link(ns, i, m);
+    case HD_INODE_DIR:
+    case HD_INODE_FIFO:
+    case HD_INODE_SOCKET:
+        return 0;
+    }
+    hd_unreachable();
 }
 
 static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode *m)
@@ -298,19 +406,12 @@ static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode
     i->mode = (uint16_t)m->mode;
     i->user = hd_names_number(&ns->names, m->user);
     i->group = hd_names_number(&ns->names, m->group);
-    i->mtime_ms = m->mtime_ms;
-    i->atime_ms = m->atime_ms;
-    i->policy = m->has_policy ? (uint8_t)m->policy : 0;
-    if (i->type == HD_INODE_FILE) {
-        i->replication = (uint16_t)m->replication;
-        i->u.file.block_size_bytes = m->block_size;
-    } else if (i->type == HD_INODE_SYMLINK) {
-        i->u.target = hd_mem_str(m->target, strlen(m->target));
-    }
+    load_times(i, m);
+    i->policy = m->has_policy ? m->policy & HD_POLICY_BITS : 0;
     hd_ns_register(ns, i);
     l->last_ino = m->ino;
     i->loading_parent = m->parent;
-    int err = load_blocks(ns, i, m);
+    int err = load_body(ns, i, m);
     if (err < 0) {
         return err;
     }
@@ -330,8 +431,10 @@ static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode
                              .data_bytes = m->has_byte_quota ? m->byte_quota : -1,
                          });
     }
-    if (m->parent == 0) {
+    if (m->ino == HD_ROOT_INO) {
         ns->root = i;
+    } else if (m->parent == 0) {
+        hd_orphans_add(ns, i);
     }
     return 0;
 }
@@ -447,10 +550,11 @@ int hd_view_load_link(struct hd_ns *ns, struct hd_view_load *l)
         }
     }
     uint64_t reached = count_reached(ns->root);
-    if (reached != ns->inodes.count || reached != l->dentry_count + 1) {
-        return hd_fail(-HD_E_CORRUPT, "view: %llu inodes, %llu reached, %llu entries",
+    if (reached + ns->orphans.count != ns->inodes.count || reached != l->dentry_count + 1) {
+        return hd_fail(-HD_E_CORRUPT,
+                       "view: %llu inodes, %llu reached, %llu entries, %llu without a name",
                        (unsigned long long)ns->inodes.count, (unsigned long long)reached,
-                       (unsigned long long)l->dentry_count);
+                       (unsigned long long)l->dentry_count, (unsigned long long)ns->orphans.count);
     }
     hd_ns_count_quotas(ns);
     return 0;

@@ -1,5 +1,6 @@
 /* The namespace's parts: look-up, building, freeing. What changes it is apply.c. */
 #include "meta/core/ns.h"
+#include "meta/core/links.h"
 #include "meta/core/acl.h"
 #include "meta/core/mem.h"
 #include "meta/core/quota.h"
@@ -13,6 +14,8 @@ void hd_ns_init(struct hd_ns *ns)
     hd_map_init(&ns->xattrs);
     hd_map_init(&ns->quotas);
     hd_map_init(&ns->acls);
+    hd_map_init(&ns->links);
+    hd_map_init(&ns->orphans);
     hd_leases_init(&ns->leases);
     hd_names_init(&ns->names);
     hd_arena_init(&ns->view.arena, 0);
@@ -78,6 +81,7 @@ void hd_ns_done(struct hd_ns *ns)
     hd_map_done(&ns->xattrs);
     hd_map_done(&ns->quotas);
     hd_map_done(&ns->acls);
+    hd_links_done(ns);
     hd_leases_done(&ns->leases);
     hd_names_done(&ns->names);
     hd_arena_done(&ns->view.arena);
@@ -249,6 +253,7 @@ struct hd_inode *hd_ns_child(const struct hd_ns *ns, const struct hd_inode *pare
 static void add_dentry(struct hd_ns *ns, struct hd_inode *parent, struct hd_inode *child)
 {
     child->parent = parent;
+    parent->u.children.directories += hd_inode_is_dir(child);
     hd_ns_reserve(ns, ns->dentries.count + 1);
     hash_inode(&ns->dentries, child);
     ns->dentries.count++;
@@ -282,6 +287,7 @@ void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child)
     *at = child->hash_next;
     child->hash_next = NULL;
     ns->dentries.count--;
+    child->parent->u.children.directories -= hd_inode_is_dir(child);
     hd_children_remove(&child->parent->u.children, child);
 }
 

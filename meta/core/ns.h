@@ -54,6 +54,7 @@ struct hd_quota {
 struct hd_dentry_change {
     struct hd_ino parent;
     struct hd_ino child; /* 0: deleted */
+    struct hd_ino was;   /* what the name led to before, for whoever knows it; 0: nothing */
     const char *name;    /* in view.arena */
     size_t name_size;
 };
@@ -84,12 +85,14 @@ struct hd_dentries {
 struct hd_ns {
     struct hd_inode *root;
     struct hd_dentries dentries;
-    struct hd_map inodes; /* ino -> hd_inode */
-    struct hd_map blocks; /* block id -> hd_blk */
-    struct hd_map open;   /* ino -> hd_open_file */
-    struct hd_map xattrs; /* ino -> hd_xattrs */
-    struct hd_map quotas; /* ino -> hd_quota */
-    struct hd_map acls;   /* ino -> hd_acls */
+    struct hd_map inodes;  /* ino -> hd_inode */
+    struct hd_map blocks;  /* block id -> hd_blk */
+    struct hd_map open;    /* ino -> hd_open_file */
+    struct hd_map xattrs;  /* ino -> hd_xattrs */
+    struct hd_map quotas;  /* ino -> hd_quota */
+    struct hd_map acls;    /* ino -> hd_acls */
+    struct hd_map links;   /* ino -> hd_links: the other names of a file (links.h) */
+    struct hd_map orphans; /* ino -> hd_inode: files without a name */
     struct hd_leases leases;
     struct hd_names names;
     struct hd_node_admins node_admins;
@@ -97,7 +100,7 @@ struct hd_ns {
     uint64_t next_ino;
     uint64_t next_block;
     uint64_t next_gs;
-    uint64_t file_count; /* symlinks included */
+    uint64_t file_count; /* all that are not directories, also further names */
     uint64_t directory_count;
     struct hd_mono_ms now; /* set by the step: when new leases were heard */
     struct hd_view_changes view;
@@ -132,7 +135,8 @@ struct hd_usage_sum {
 };
 struct hd_usage_sum hd_ns_usage(struct hd_inode *top);
 
-/* Walks a subtree, parents first, in the order of names: start with top; NULL at the end. */
+/* Walks a subtree, parents first, in the order of names: start with top; NULL at the end. It comes
+ * by entries: to further names of files as LINKs, and not to orphans. */
 struct hd_inode *hd_ns_walk(const struct hd_inode *top, struct hd_inode *at);
 
 /* The number of an inode's storage policy that is in effect, ancestors included; 0: none. */

@@ -125,7 +125,8 @@ bool hd_user_in_group(const struct hd_call *c, const char *group);
 
 /* ---- answers that many calls share (status.c) ---- */
 
-Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *i, bool with_name,
+/* `entry` may be a LINK: its name, and all else of its file. */
+Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *entry, bool with_name,
                                bool with_blocks);
 Hdw__LocatedBlocks *hd_located_blocks(struct hd_call *c, struct hd_inode *file, uint64_t offset,
                                       uint64_t length);

@@ -18,10 +18,11 @@ static int find(struct hd_call *c, const char *path, const char *fmt, struct hd_
     return 0;
 }
 
+/* Also a fifo and the like: to HDFS an empty file. */
 static int find_file(struct hd_call *c, const char *path, struct hd_where *ret)
 {
     int err = find(c, path, "File does not exist: ", ret);
-    if (err == 0 && !hd_inode_is_file(ret->inode)) {
+    if (err == 0 && (hd_inode_is_dir(ret->inode) || ret->inode->type == HD_INODE_SYMLINK)) {
         return hd_call_fail(c, -ENOENT, "Path is not a file: %s", path);
     }
     return err;
@@ -128,8 +129,9 @@ static int list_page(struct hd_call *c, const char *path, const ProtobufCBinaryD
     while (l->n_partial_listing < room && locations < limit) {
         struct hd_inode *child = hd_children_next(children, &at);
         l->partial_listing[l->n_partial_listing++] = hd_status(c, child, true, with_blocks);
-        if (with_blocks && hd_inode_is_file(child)) {
-            locations += (uint64_t)child->u.file.block_count * child->replication;
+        const struct hd_inode *file = hd_inode_of_entry(child);
+        if (with_blocks && hd_inode_is_file(file)) {
+            locations += (uint64_t)file->u.file.block_count * file->replication;
         }
     }
     l->remaining_entries = hd_children_remaining(children, at);
@@ -230,6 +232,7 @@ static void touch_atime(struct hd_call *c, struct hd_inode *file)
     op.ino = file->ino.v;
     op.has_atime_ms = true;
     op.atime_ms = c->m->wall.v;
+    op.has_keep_ctime = op.keep_ctime = true;
     r.op_case = HDM__EDIT_RECORD__OP_SET_ATTRIBUTES;
     r.set_attributes = &op;
     hd_meta_commit(c->m, &r);
@@ -288,7 +291,8 @@ int hd_op_get_preferred_block_size(struct hd_call *c)
     }
     Hdw__GetPreferredBlockSizeResponse *r =
         HD_MSG(c->m, Hdw__GetPreferredBlockSizeResponse, hdw__get_preferred_block_size_response);
-    r->bsize = w.inode->u.file.block_size_bytes;
+    r->bsize = hd_inode_is_file(w.inode) ? w.inode->u.file.block_size_bytes
+                                         : c->m->o.block_size_bytes; /* a fifo and the like */
     return hd_call_done(c, &r->base);
 }
 

@@ -149,7 +149,7 @@ Hdw__LocatedBlocks *hd_located_blocks(struct hd_call *c, struct hd_inode *file, 
                                       uint64_t length)
 {
     Hdw__LocatedBlocks *l = HD_MSG(c->m, Hdw__LocatedBlocks, hdw__located_blocks);
-    uint32_t count = file->u.file.block_count;
+    uint32_t count = hd_inode_is_file(file) ? file->u.file.block_count : 0;
     uint64_t end = length > UINT64_MAX - offset ? UINT64_MAX : offset + length;
     uint64_t at = 0;
     l->under_construction = hd_inode_is_open(file);
@@ -187,21 +187,41 @@ static void fill_file(struct hd_call *c, struct hd_inode *i, Hdw__HdfsFileStatus
     }
 }
 
-Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *i, bool with_name,
+/* HDFS has no such thing: an empty file. */
+static void fill_special(struct hd_call *c, struct hd_inode *i, Hdw__HdfsFileStatus *s,
+                         bool with_blocks)
+{
+    s->block_replication = c->m->o.replication;
+    s->blocksize = c->m->o.block_size_bytes;
+    s->children_num = 0;
+    if (with_blocks) {
+        s->locations = hd_located_blocks(c, i, 0, UINT64_MAX);
+    }
+}
+
+static Hdw__FileType file_type(const struct hd_inode *i)
+{
+    return i->type == HD_INODE_DIR       ? HDW__FILE_TYPE__IS_DIR
+           : i->type == HD_INODE_SYMLINK ? HDW__FILE_TYPE__IS_SYMLINK
+                                         : HDW__FILE_TYPE__IS_FILE;
+}
+
+Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *entry, bool with_name,
                                bool with_blocks)
 {
+    struct hd_inode *i = hd_inode_of_entry(entry);
     Hdw__HdfsFileStatus *s = HD_MSG(c->m, Hdw__HdfsFileStatus, hdw__hdfs_file_status);
-    s->file_type = (Hdw__FileType)i->type;
+    s->file_type = file_type(i);
     if (with_name) {
-        s->path.data = (uint8_t *)(uintptr_t)hd_inode_name(i);
-        s->path.len = i->name_size;
+        s->path.data = (uint8_t *)(uintptr_t)hd_inode_name(entry);
+        s->path.len = entry->name_size;
     }
     s->permission = HD_MSG(c->m, Hdw__FsPermission, hdw__fs_permission);
-    s->permission->perm = i->mode;
+    s->permission->perm = i->mode & HD_HDFS_MODE_BITS;
     s->owner = hd_unconst(hd_ns_user(c->ns, i));
     s->group = hd_unconst(hd_ns_group(c->ns, i));
     s->modification_time = (uint64_t)i->mtime_ms;
-    s->access_time = (uint64_t)i->atime_ms;
+    s->access_time = hd_inode_is_dir(i) ? 0 : (uint64_t)i->atime_ms;
     s->has_block_replication = s->has_blocksize = s->has_file_id = true;
     s->has_children_num = s->has_storage_policy = s->has_flags = true;
     s->file_id = i->ino.v;
@@ -219,6 +239,14 @@ Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *i, bool with_
         s->symlink.len = strlen(i->u.target);
         s->children_num = 0;
         break;
+    case HD_INODE_FIFO:
+    case HD_INODE_SOCKET:
+    case HD_INODE_CHAR:
+    case HD_INODE_BLOCK:
+        fill_special(c, i, s, with_blocks);
+        break;
+    case HD_INODE_LINK:
+        hd_unreachable(); /* paths and listings lead to its file */
     }
     return s;
 }
