@@ -19,7 +19,8 @@ int hd_call_once(struct hd_fs *fs, const char *protocol, const char *method,
 }
 
 /* One try, as long as the connection allows. */
-static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage **ret)
+static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage **ret,
+                    int64_t *ret_state_id)
 {
     struct hd_session *s = fs->session;
     struct hd_call_mark mark;
@@ -40,6 +41,7 @@ static int try_call(struct hd_fs *fs, struct hd_rpc_args *args, ProtobufCMessage
     if (state_id > 0) {
         hd_failover_note(&s->failover, tag, state_id);
     }
+    *ret_state_id = state_id;
     return err;
 }
 
@@ -55,12 +57,32 @@ int hd_call_briefly(struct hd_fs *fs, const char *method, const ProtobufCMessage
         .timeout_ms = timeout_ms,
         .call_id = -1,
     };
-    return try_call(fs, &args, ret);
+    int64_t state_id;
+    return try_call(fs, &args, ret, &state_id);
+}
+
+/* Whether a try that failed is worth another, of the same call or of a new one. */
+static enum hd_retry_kind kind_of(const struct hd_session *s, const struct hd_call_hooks *hooks,
+                                  int err)
+{
+    if (hooks->again != NULL && err < 0 && hooks->again(hooks->ctx, err)) {
+        return HD_RETRY_NEW;
+    }
+    return hd_retry_kind_of(err, hd_rpc_is_connection_error(err), s->retry_safe_mode);
 }
 
 int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
                    const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
                    int budget_ms, struct hd_arena *arena, ProtobufCMessage **ret)
+{
+    struct hd_call_hooks hooks = {0};
+    return hd_call_hooked(fs, protocol, method, request, type, budget_ms, &hooks, arena, ret);
+}
+
+int hd_call_hooked(struct hd_fs *fs, const char *protocol, const char *method,
+                   const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                   int budget_ms, struct hd_call_hooks *hooks, struct hd_arena *arena,
+                   ProtobufCMessage **ret)
 {
     struct hd_session *s = fs->session;
     struct hd_rpc_args args = {
@@ -77,9 +99,9 @@ int hd_call_within(struct hd_fs *fs, const char *protocol, const char *method,
                   (uint64_t)now ^ (uintptr_t)&args);
     for (;;) {
         uint64_t switches = hd_failover_switches(&s->failover);
-        int err = try_call(fs, &args, ret);
-        enum hd_retry_kind kind =
-            hd_retry_kind_of(err, hd_rpc_is_connection_error(err), s->retry_safe_mode);
+        int err = hooks->before != NULL ? hooks->before(hooks->ctx, retry.deadline_ms) : 0;
+        err = err < 0 ? err : try_call(fs, &args, ret, &hooks->state_id);
+        enum hd_retry_kind kind = kind_of(s, hooks, err);
         if (kind == HD_RETRY_NO || budget_ms < 0 || hd_leave_given_up(&s->leave)) {
             return err;
         }

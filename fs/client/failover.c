@@ -3,6 +3,7 @@
 #include "fs/base/error.h"
 #include "fs/client/core/retry.h"
 #include "fs/client/crowd.h"
+#include "fs/client/posix_impl.h"
 #include "fs/client/session.h"
 #include "fs/net/addr.h"
 #include "fs/os/clock.h"
@@ -90,10 +91,11 @@ uint64_t hd_failover_switches(struct hd_failover *f)
 const struct hd_rpc_hello *hd_failover_hello(void *ctx)
 {
     struct hd_fs *fs = ctx;
+    struct hd_posix *p = atomic_load(&fs->session->posix);
     if (atomic_load(&fs->session->server_kind) == HD_SERVER_FOREIGN) {
         return NULL;
     }
-    return &fs->session->hello;
+    return p != NULL && hd_posix_uses(p, fs) ? &fs->session->hello_posix : &fs->session->hello;
 }
 
 /* (lock) What is seen from now on is of another life. */
@@ -183,8 +185,10 @@ static int welcome_cluster(struct hd_failover *f, const Hdw__GetClusterResponse 
 
 int hd_failover_welcome(void *ctx, int err, const ProtobufCMessage *response, uint64_t *ret_tag)
 {
-    struct hd_session *s = ((struct hd_fs *)ctx)->session;
+    struct hd_fs *fs = ctx;
+    struct hd_session *s = fs->session;
     struct hd_failover *f = &s->failover;
+    struct hd_posix *p = atomic_load(&s->posix);
     if (err < 0) {
         if (hd_rpc_is_connection_error(err) || hd_retry_kind_of(err, false, false) != HD_RETRY_NO) {
             return err;
@@ -199,6 +203,9 @@ int hd_failover_welcome(void *ctx, int err, const ProtobufCMessage *response, ui
                      : welcome_cluster(f, (const void *)response);
     *ret_tag = f->life_number;
     pthread_mutex_unlock(&f->lock);
+    if (err == 0 && p != NULL && hd_posix_uses(p, fs)) {
+        err = hd_posix_welcome(p, fs, (const void *)response);
+    }
     return err;
 }
 

@@ -110,7 +110,8 @@ int hd_posix_hold_lock(struct hd_posix_holdings *h, const struct hd_posix_lock *
 
 /*
  * Each may be NULL. What is told counts as done when the function returns, and when it returns
- * false (which may be done only where it says so) when hd_posix_answer is called with the serial.
+ * false (which may be done only where it says so) when hd_posix_answer is called with the serial. A
+ * serial means nothing but that; it may be answered before the function has returned.
  *
  * on_attr, on_entry, on_entries and on_lock come one after the other in the thread that polls: they
  * must not block, nor call meta. on_recall and on_gone come in threads of their own, many at once.

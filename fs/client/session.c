@@ -200,7 +200,12 @@ static void say_hello_with(struct hd_session *s)
 {
     hdw__open_session_request__init(&s->open_session);
     s->open_session.client_name = s->client_name;
+    hdw__open_session_request__init(&s->open_posix);
+    s->open_posix.client_name = s->client_name;
+    s->open_posix.has_pushes = s->open_posix.pushes = true;
     hdw__get_cluster_request__init(&s->get_cluster);
+    s->hello_posix = (struct hd_rpc_hello){HD_POSIX_PROTOCOL, "openSession", &s->open_posix.base,
+                                           &hdw__open_session_response__descriptor};
     s->hello = s->relaxed
                    ? (struct hd_rpc_hello){HD_POSIX_PROTOCOL, "openSession", &s->open_session.base,
                                            &hdw__open_session_response__descriptor}
@@ -281,6 +286,14 @@ int hd_fs_as(struct hd_fs *fs, const char *user, struct hd_fs **ret)
     }
     err = fs_new(s, user, ret);
 out:
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+int hd_session_connect(struct hd_session *s, const char *user, struct hd_fs **ret)
+{
+    pthread_mutex_lock(&s->lock);
+    int err = fs_new(s, user, ret);
     pthread_mutex_unlock(&s->lock);
     return err;
 }

@@ -43,8 +43,11 @@ struct hd_session {
     struct hd_failover failover; /* own lock */
     struct hd_leave leave;       /* no lock */
     Hdw__OpenSessionRequest open_session;
+    Hdw__OpenSessionRequest open_posix; /* of posix's connections */
     Hdw__GetClusterRequest get_cluster;
-    struct hd_rpc_hello hello; /* either of them */
+    struct hd_rpc_hello hello; /* open_session or get_cluster */
+    struct hd_rpc_hello hello_posix;
+    _Atomic(struct hd_posix *) posix; /* NULL: none; set before its connections are made */
 
     pthread_mutex_t lock; /* everything below, up to the caches */
     struct hd_list users; /* of hd_fs.link */
@@ -99,6 +102,26 @@ int hd_call_briefly(struct hd_fs *fs, const char *method, const ProtobufCMessage
 int hd_call_once(struct hd_fs *fs, const char *protocol, const char *method,
                  const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
                  struct hd_arena *arena, ProtobufCMessage **ret);
+
+/*
+ * What a caller wants to do around each try: before may wait, but not beyond until_ms, and its
+ * error is the outcome of the try; again says whether the server's error is worth another one.
+ */
+struct hd_call_hooks {
+    int (*before)(void *ctx, int64_t until_ms);
+    bool (*again)(void *ctx, int err);
+    void *ctx;
+    int64_t state_id; /* of the answer */
+};
+
+/* hd_call_within with hooks (NULL: none). */
+int hd_call_hooked(struct hd_fs *fs, const char *protocol, const char *method,
+                   const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                   int budget_ms, struct hd_call_hooks *hooks, struct hd_arena *arena,
+                   ProtobufCMessage **ret);
+
+/* One more connection of the same user, which hd_fs_as does not find. It lives as long as s. */
+int hd_session_connect(struct hd_session *s, const char *user, struct hd_fs **ret);
 
 /* A call on a data node's RPC port: one connection for the one call. */
 int hd_call_node(const struct hd_fs *fs, const char *ip, int port, const char *protocol,
