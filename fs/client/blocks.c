@@ -146,15 +146,56 @@ static int add_last(struct hd_fs *fs, struct hd_blocks *b, Hdw__LocatedBlocks *l
     return err;
 }
 
+static struct hd_blocks *blocks_new(void)
+{
+    struct hd_blocks *b = calloc(1, sizeof(*b));
+    if (b != NULL) {
+        atomic_store(&b->refs, 1);
+        hd_arena_init(&b->arena, 0);
+    }
+    return b;
+}
+
+/* Makes the list of a message that lives in its arena. */
+static int make_blocks(struct hd_fs *fs, const char *path, struct hd_blocks *b,
+                       Hdw__LocatedBlocks *l, bool ask_nodes)
+{
+    int err = check_blocks(path, l);
+    if (err == 0) {
+        err = digest(b, l);
+    }
+    return err < 0 ? err : add_last(fs, b, l, ask_nodes);
+}
+
+int hd_blocks_copy(struct hd_fs *fs, const char *path, const Hdw__LocatedBlocks *l, bool ask_nodes,
+                   struct hd_blocks **ret)
+{
+    size_t size = hdw__located_blocks__get_packed_size(l);
+    uint8_t *bytes = malloc(size);
+    struct hd_blocks *b = blocks_new();
+    int err = bytes == NULL || b == NULL ? -ENOMEM : 0;
+    if (err == 0) {
+        ProtobufCAllocator allocator = hd_arena_allocator(&b->arena);
+        hdw__located_blocks__pack(l, bytes);
+        Hdw__LocatedBlocks *copy = hdw__located_blocks__unpack(&allocator, size, bytes);
+        err = copy == NULL ? -ENOMEM : make_blocks(fs, path, b, copy, ask_nodes);
+    }
+    free(bytes);
+    if (err < 0) {
+        hd_blocks_unref(b);
+        return err;
+    }
+    *ret = b;
+    return 0;
+}
+
 static int fetch_once(struct hd_fs *fs, const char *path, uint64_t offset, uint64_t size,
                       bool ask_nodes, struct hd_blocks **ret)
 {
-    struct hd_blocks *b = calloc(1, sizeof(*b));
+    struct hd_blocks *b = blocks_new();
     if (b == NULL) {
         return -ENOMEM;
     }
-    atomic_store(&b->refs, 1);
-    hd_arena_init(&b->arena, 0);
     Hdw__GetBlockLocationsRequest request = HDW__GET_BLOCK_LOCATIONS_REQUEST__INIT;
     request.src = (char *)(uintptr_t)path;
     request.offset = offset;
@@ -165,13 +206,7 @@ static int fetch_once(struct hd_fs *fs, const char *path, uint64_t offset, uint6
         err = hd_fail(-ENOENT, "%s: no such file", path);
     }
     if (err == 0) {
-        err = check_blocks(path, response->locations);
-    }
-    if (err == 0) {
-        err = digest(b, response->locations);
-    }
-    if (err == 0) {
-        err = add_last(fs, b, response->locations, ask_nodes);
+        err = make_blocks(fs, path, b, response->locations, ask_nodes);
     }
     if (err < 0) {
         hd_blocks_unref(b);

@@ -32,6 +32,12 @@ struct hd_blocks {
 int hd_blocks_fetch(struct hd_fs *fs, const char *path, uint64_t offset, uint64_t size,
                     bool ask_nodes, struct hd_blocks **ret);
 
+/*
+ * The same from a list that meta sent with something else; it is copied. path is for messages.
+ */
+int hd_blocks_copy(struct hd_fs *fs, const char *path, const Hdw__LocatedBlocks *l, bool ask_nodes,
+                   struct hd_blocks **ret);
+
 struct hd_blocks *hd_blocks_ref(struct hd_blocks *b);
 void hd_blocks_unref(struct hd_blocks *b); /* takes NULL */
 

@@ -24,10 +24,11 @@ enum {
 };
 
 /* From a stream that is there, else from any replica. */
-static int read_part(struct hd_reader *r, struct hd_part *p, struct hd_attempts *a,
-                     size_t *ret_done)
+int hd_reader_read_part(struct hd_reader *r, struct hd_part *p, struct hd_attempts *a,
+                        size_t *ret_done)
 {
-    struct hd_kept_stream *k = hd_reader_take_stream(r, p, ret_done);
+    *ret_done = 0;
+    struct hd_kept_stream *k = p->alone ? NULL : hd_reader_take_stream(r, p, ret_done);
     if (*ret_done > 0) {
         return 0;
     }
@@ -92,8 +93,7 @@ static struct hd_blocks *current_blocks(struct hd_reader *r)
     return b;
 }
 
-/* After a round of failures: waits, asks meta again. The old error when the time is used up. */
-static int next_round(struct hd_reader *r, struct hd_attempts *a, int err)
+int hd_reader_next_round(struct hd_reader *r, struct hd_attempts *a, int err)
 {
     int64_t now = hd_clock_mono_ms().v;
     if (!a->begun) {
@@ -106,7 +106,7 @@ static int next_round(struct hd_reader *r, struct hd_attempts *a, int err)
     }
     hd_clock_sleep_ms(pause);
     a->round++;
-    int again = refresh(r);
+    int again = r->refresh(r);
     return again == -ENOENT || again == -ESTALE || again == -EACCES ? again : 0;
 }
 
@@ -129,6 +129,14 @@ static bool make_part(struct hd_blocks *b, uint64_t offset, uint8_t *out, size_t
     return true;
 }
 
+void hd_reader_note(struct hd_reader *r, uint64_t offset, size_t size, struct hd_part *ret)
+{
+    *ret = (struct hd_part){.slack = HD_MIN((uint64_t)SLACK_BYTES, (uint64_t)size * SLACK_READS)};
+    pthread_mutex_lock(&r->lock);
+    ret->sequential = hd_sequence_note(&r->sequence, offset, size, ret->slack);
+    pthread_mutex_unlock(&r->lock);
+}
+
 int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset)
 {
     struct hd_reader *r = f->reader;
@@ -136,10 +144,8 @@ int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset
         return hd_fail(-EBADF, "%s: not open for reading", f->path);
     }
     size = HD_MIN(size, (size_t)INT64_MAX);
-    pthread_mutex_lock(&r->lock);
-    struct hd_part p = {.slack = HD_MIN((uint64_t)SLACK_BYTES, (uint64_t)size * SLACK_READS)};
-    p.sequential = hd_sequence_note(&r->sequence, offset, size, p.slack);
-    pthread_mutex_unlock(&r->lock);
+    struct hd_part p;
+    hd_reader_note(r, offset, size, &p);
     struct hd_attempts a = {.begun = false};
     size_t total = 0;
     int err = 0;
@@ -150,11 +156,11 @@ int64_t hd_file_pread(struct hd_file *f, void *out, size_t size, uint64_t offset
             hd_blocks_unref(b);
             break;
         }
-        err = read_part(r, &p, &a, &done);
+        err = hd_reader_read_part(r, &p, &a, &done);
         hd_blocks_unref(b);
         total += done;
         if (err < 0) {
-            err = next_round(r, &a, err);
+            err = hd_reader_next_round(r, &a, err);
         }
     }
     return err < 0 ? err : (int64_t)total;
@@ -178,16 +184,22 @@ int hd_file_open(struct hd_fs *fs, const char *path, struct hd_file **ret)
         hd_file_free(f);
         return err;
     }
-    r->fs = fs;
-    r->path = f->path;
-    pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->changed, NULL);
+    hd_reader_init(r, fs, f->path);
+    r->refresh = refresh;
     f->reader = r;
     *ret = f;
     return 0;
 }
 
-void hd_reader_close(struct hd_reader *r)
+void hd_reader_init(struct hd_reader *r, struct hd_fs *fs, const char *path)
+{
+    r->fs = fs;
+    r->path = path;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->changed, NULL);
+}
+
+void hd_reader_done(struct hd_reader *r)
 {
     for (size_t i = 0; i < HD_READER_STREAMS_MAX; i++) {
         hd_reader_drop_stream(r, &r->streams[i]);
@@ -196,6 +208,11 @@ void hd_reader_close(struct hd_reader *r)
     hd_blocks_unref(r->blocks);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
+}
+
+void hd_reader_close(struct hd_reader *r)
+{
+    hd_reader_done(r);
     free(r);
 }
 
@@ -226,8 +243,7 @@ uint64_t hd_file_size(struct hd_file *f)
     return size;
 }
 
-/* A descriptor from one local holder of the only block. */
-static int local_fd(struct hd_session *s, Hdw__LocatedBlock *block, uint64_t size, int *ret_fd)
+int hd_reader_local_fd(struct hd_session *s, Hdw__LocatedBlock *block, uint64_t size, int *ret_fd)
 {
     for (size_t i = 0; i < block->n_locs; i++) {
         const Hdw__DatanodeID *id = block->locs[i]->id;
@@ -255,7 +271,7 @@ int hd_file_local_fd(struct hd_file *f, int *ret_fd)
     struct hd_blocks *b = current_blocks(f->reader);
     int err = -ENOENT;
     if (b->count == 1 && !b->open_for_write && b->extents[0].size_bytes == b->size_bytes) {
-        err = local_fd(f->fs->session, b->blocks[0], b->size_bytes, ret_fd);
+        err = hd_reader_local_fd(f->fs->session, b->blocks[0], b->size_bytes, ret_fd);
     }
     hd_blocks_unref(b);
     return err;

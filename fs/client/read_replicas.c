@@ -313,7 +313,7 @@ int hd_reader_read_any(struct hd_reader *r, struct hd_part *p, struct hd_attempt
         return 0;
     }
     x.patience_ms = hd_session_patience_ms(r->fs->session);
-    x.place = hd_reader_take_place(r, p, &x.ask_bytes);
+    x.place = p->alone ? NULL : hd_reader_take_place(r, p, &x.ask_bytes);
     if (x.place == NULL) {
         x.place = &single;
         x.ask_bytes = p->size;

@@ -44,7 +44,8 @@ struct hd_kept_stream {
 
 struct hd_reader {
     struct hd_fs *fs;
-    const char *path; /* of the file */
+    const char *path;                    /* of the file */
+    int (*refresh)(struct hd_reader *r); /* asks meta where the blocks are now */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a stream became free */
     struct hd_blocks *blocks;
@@ -59,7 +60,8 @@ struct hd_reader {
 struct hd_part {
     struct hd_blocks *blocks;
     Hdw__LocatedBlock *block;
-    bool incomplete; /* the block is still being written */
+    bool incomplete; /* the block is still being written: no descriptor of it is to be had */
+    bool alone;      /* what is behind the part may change before it is read: no stream is kept */
     uint64_t block_size;
     uint64_t offset; /* in the block */
     uint8_t *out;
@@ -82,12 +84,33 @@ struct hd_attempts {
     size_t bad_next;
 };
 
+/* A reader without blocks, and the end of one. `path` is borrowed. */
+void hd_reader_init(struct hd_reader *r, struct hd_fs *fs, const char *path);
+void hd_reader_done(struct hd_reader *r);
+
+/* How a read of size bytes at offset is to be understood: fills in sequential and slack. */
+void hd_reader_note(struct hd_reader *r, uint64_t offset, size_t size, struct hd_part *ret);
+
+/* Some bytes of the part from a stream that is there, else from any replica: as hd_reader_read_any.
+ */
+int hd_reader_read_part(struct hd_reader *r, struct hd_part *p, struct hd_attempts *a,
+                        size_t *ret_done);
+
+/*
+ * After a round of failures: waits, asks meta again. The old error when the time is used up, or
+ * meta said that the file is gone.
+ */
+int hd_reader_next_round(struct hd_reader *r, struct hd_attempts *a, int err);
+
 /*
  * Some bytes of the part from any replica (read_replicas.c): 0 and *ret_done > 0, or the last
  * error.
  */
 int hd_reader_read_any(struct hd_reader *r, struct hd_part *p, struct hd_attempts *a,
                        size_t *ret_done);
+
+/* A descriptor of a finished block of that size from a holder on this machine; -ENOENT. */
+int hd_reader_local_fd(struct hd_session *s, Hdw__LocatedBlock *block, uint64_t size, int *ret_fd);
 
 /* The node's replica of the part's block is bad, as far as its sums tell. */
 void hd_attempts_note_bad(struct hd_attempts *a, const struct hd_part *p, const char *node);

@@ -125,7 +125,7 @@ static const Hdw__LocatedBlock *find_again(const struct hd_blocks *b, const Hdw_
     return NULL;
 }
 
-static int sync_block(struct hd_fs *fs, const char *path, const Hdw__LocatedBlock *block)
+int hd_sync_block(struct hd_fs *fs, const char *path, const Hdw__LocatedBlock *block)
 {
     struct hd_retry retry;
     int64_t now = hd_clock_mono_ms().v;
@@ -168,7 +168,7 @@ int hd_sync_blocks(struct hd_fs *fs, const char *path, bool but_last)
         count--;
     }
     for (size_t i = 0; i < count && err == 0; i++) {
-        err = sync_block(fs, path, b->blocks[i]);
+        err = hd_sync_block(fs, path, b->blocks[i]);
     }
     hd_blocks_unref(b);
     return err == -EOPNOTSUPP ? 0 : err; /* there is no way to ask a foreign node for it */

@@ -18,7 +18,7 @@
 
 enum { SPARE_AFTER_FLUSH = 2 };
 
-static void writer_free(struct hd_writer *w)
+void hd_writer_done(struct hd_writer *w)
 {
     hd_wchain_done(w);
     hd_wpacket_free(w->filling);
@@ -28,12 +28,12 @@ static void writer_free(struct hd_writer *w)
     }
     hd_arena_done(&w->chain.arena);
     hd_writer_forgive(w);
+    pthread_cond_destroy(&w->quiet);
     pthread_mutex_destroy(&w->lock);
     free(w->path);
-    free(w);
 }
 
-static int writer_new(struct hd_fs *fs, const char *path, struct hd_writer **ret)
+int hd_writer_init(struct hd_writer *w, struct hd_fs *fs, const char *path)
 {
     struct hd_defaults defaults;
     uint32_t checksum_type;
@@ -41,23 +41,41 @@ static int writer_new(struct hd_fs *fs, const char *path, struct hd_writer **ret
     if (err < 0) {
         return err;
     }
-    struct hd_writer *w = calloc(1, sizeof(*w));
-    if (w == NULL) {
+    *w = (struct hd_writer){
+        .fs = fs,
+        .path = strdup(path),
+        .chunk_bytes = defaults.bytes_per_checksum,
+        .type = (enum hd_checksum_type)checksum_type,
+        .replication = defaults.replication,
+        .block_bytes = defaults.block_size_bytes,
+    };
+    if (w->path == NULL) {
         return -ENOMEM;
     }
-    w->fs = fs;
-    w->chunk_bytes = defaults.bytes_per_checksum;
-    w->type = (enum hd_checksum_type)checksum_type;
-    w->replication = defaults.replication;
-    w->block_bytes = defaults.block_size_bytes;
     pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->quiet, NULL);
     hd_list_init(&w->link);
     hd_list_init(&w->spare);
     hd_wchain_init(&w->chain);
-    w->path = strdup(path);
-    if (w->path == NULL) {
-        writer_free(w);
+    return 0;
+}
+
+static void writer_free(struct hd_writer *w)
+{
+    hd_writer_done(w);
+    free(w);
+}
+
+static int writer_new(struct hd_fs *fs, const char *path, struct hd_writer **ret)
+{
+    struct hd_writer *w = malloc(sizeof(*w));
+    if (w == NULL) {
         return -ENOMEM;
+    }
+    int err = hd_writer_init(w, fs, path);
+    if (err < 0) {
+        free(w);
+        return err;
     }
     *ret = w;
     return 0;
@@ -439,8 +457,7 @@ static const char *inode_path(const struct hd_writer *w, char out[64])
     return out;
 }
 
-/* Who flushes is not in a hurry: the memory of the window is given back. */
-static void trim_spare(struct hd_writer *w)
+void hd_writer_trim(struct hd_writer *w)
 {
     while (w->spare_count > SPARE_AFTER_FLUSH) {
         hd_wpacket_free(HD_LIST_ENTRY(hd_list_pop_front(&w->spare), struct hd_wpacket, link));
@@ -457,7 +474,7 @@ static int flush(struct hd_writer *w, bool sync)
     if (err == 0 && w->chain.open && w->chain.end > 0) {
         w->chain.state.flushed = true;
     }
-    trim_spare(w);
+    hd_writer_trim(w);
     if (err == 0) {
         err = tell_length(w);
     }

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 
 enum {
+    SEND_PIECES = 48, /* of one send: three a packet */
+    SEND_BYTES = 262144,
     SILENCE_MAX_MS = 60000, /* they live but do not move */
     AWAKE_MS = 15000,       /* quiet chains get a heartbeat; nodes give up after 60 s */
     ACK_MAX_BYTES = 65536,
@@ -24,6 +26,7 @@ void hd_wchain_init(struct hd_wchain *c)
     hd_arena_init(&c->arena, 0);
     hd_list_init(&c->queue);
     hd_list_init(&c->held);
+    c->unsent = &c->queue;
 }
 
 static void drop_packets(struct hd_writer *w, struct hd_list *list)
@@ -37,11 +40,29 @@ static void drop_packets(struct hd_writer *w, struct hd_list *list)
 void hd_wchain_done(struct hd_writer *w)
 {
     struct hd_wchain *c = &w->chain;
-    hd_conn_close(c->conn);
+    hd_wchain_hang_up(w);
     drop_packets(w, &c->queue);
     drop_packets(w, &c->held);
     hd_arena_done(&c->arena);
     hd_wchain_init(c);
+}
+
+void hd_wchain_hang_up(struct hd_writer *w)
+{
+    struct hd_conn *conn = HD_TAKE_PTR(w->chain.conn);
+    if (conn != NULL && w->pollers > 0) {
+        shutdown(conn->stream.fd, SHUT_RDWR); /* wakes them up */
+        while (w->pollers > 0) {
+            pthread_cond_wait(&w->quiet, &w->lock);
+        }
+    }
+    hd_conn_close(conn);
+}
+
+static void drop_held(struct hd_writer *w)
+{
+    drop_packets(w, &w->chain.held);
+    w->chain.held_bytes = 0;
 }
 
 void hd_wchain_queue(struct hd_writer *w, struct hd_wpacket *p)
@@ -51,12 +72,17 @@ void hd_wchain_queue(struct hd_writer *w, struct hd_wpacket *p)
         c->heard_ms = hd_clock_mono_ms().v; /* silence counts from here */
     }
     hd_wpacket_seal(w, p, c->next_seqno++);
+    p->serial = ++c->queued_serial;
     hd_list_push_back(&c->queue, &p->link);
+    if (c->unsent == &c->queue) {
+        c->unsent = &p->link;
+    }
     c->queue_bytes += p->size;
+    c->unsent_bytes += p->size;
     c->end = HD_MAX(c->end, p->offset + p->size);
     if (c->end > HD_WRITER_RETAIN_BYTES && c->state.fresh && !hd_list_empty(&c->held)) {
         c->state.fresh = false;
-        drop_packets(w, &c->held);
+        drop_held(w);
     }
 }
 
@@ -87,30 +113,37 @@ static int pieces(const struct hd_writer *w, struct hd_wpacket *p, struct iovec 
     return count;
 }
 
-/* Marks n bytes as sent, from the packet `p` on. */
-static void advance(struct hd_writer *w, struct hd_list *at, size_t n)
+/* Marks n bytes as sent. */
+static void advance(struct hd_writer *w, size_t n)
 {
+    struct hd_wchain *c = &w->chain;
     while (n > 0) {
-        struct hd_wpacket *p = HD_LIST_ENTRY(at, struct hd_wpacket, link);
+        struct hd_wpacket *p = HD_LIST_ENTRY(c->unsent, struct hd_wpacket, link);
         size_t part = HD_MIN(n, wire_size(w, p) - p->sent);
         p->sent += part;
         n -= part;
-        at = at->next;
+        if (p->sent == wire_size(w, p)) {
+            c->unsent_bytes -= p->size;
+            c->unsent = p->link.next;
+        }
     }
 }
 
-static struct hd_list *first_unsent(struct hd_writer *w)
+/* The unsent packets, as much as is good for one send. */
+static int gather(const struct hd_writer *w, struct iovec iov[SEND_PIECES])
 {
-    /* Packets are sent in order, so look from the end for the last one that is whole. */
-    struct hd_list *at = w->chain.queue.prev;
-    while (at != &w->chain.queue) {
+    const struct hd_wchain *c = &w->chain;
+    int count = 0;
+    size_t bytes = 0;
+    for (struct hd_list *at = c->unsent; at != &c->queue; at = at->next) {
         struct hd_wpacket *p = HD_LIST_ENTRY(at, struct hd_wpacket, link);
-        if (p->sent == wire_size(w, p)) {
+        if (count + 3 > SEND_PIECES || bytes > SEND_BYTES) {
             break;
         }
-        at = at->prev;
+        count += pieces(w, p, iov + count);
+        bytes += p->size;
     }
-    return at->next; /* the head itself when all is sent */
+    return count;
 }
 
 int hd_wchain_send_all(struct hd_writer *w, const struct hd_buf *head)
@@ -125,7 +158,7 @@ int hd_wchain_send_all(struct hd_writer *w, const struct hd_buf *head)
         }
         struct hd_wpacket *p = HD_LIST_ENTRY(it, struct hd_wpacket, link);
         count += pieces(w, p, iov + count);
-        p->sent = wire_size(w, p);
+        advance(w, wire_size(w, p));
     }
     c->spoke_ms = hd_clock_mono_ms().v;
     return hd_stream_writev(&c->conn->stream, iov, count);
@@ -145,27 +178,20 @@ void hd_wchain_keep_conn(struct hd_writer *w)
 static int send_some(struct hd_writer *w)
 {
     struct hd_wchain *c = &w->chain;
-    for (;;) {
-        struct hd_list *at = first_unsent(w);
-        if (at == &c->queue) {
-            return 1;
-        }
-        struct iovec iov[6]; /* two packets: a small file's data and end leave together */
-        int count = pieces(w, HD_LIST_ENTRY(at, struct hd_wpacket, link), iov);
-        if (at->next != &c->queue) {
-            count += pieces(w, HD_LIST_ENTRY(at->next, struct hd_wpacket, link), iov + count);
-        }
-        struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    while (c->unsent != &c->queue) {
+        struct iovec iov[SEND_PIECES]; /* a small file's data and end leave together */
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)gather(w, iov)};
         ssize_t n = sendmsg(c->conn->stream.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
             c->spoke_ms = hd_clock_mono_ms().v;
-            advance(w, at, (size_t)n);
+            advance(w, (size_t)n);
         } else if (errno == EAGAIN) {
             return 0;
         } else if (errno != EINTR) {
             return hd_fail_errno(errno, "%s: send", c->conn->address);
         }
     }
+    return 1;
 }
 
 /* ---- acks ---- */
@@ -173,16 +199,26 @@ static int send_some(struct hd_writer *w)
 static void acknowledged(struct hd_writer *w, struct hd_wpacket *p)
 {
     struct hd_wchain *c = &w->chain;
+    if (c->unsent == &p->link) { /* a node that acknowledges what it does not have all of */
+        c->unsent_bytes -= p->size;
+        c->unsent = p->link.next;
+    }
     hd_list_remove(&p->link);
     c->queue_bytes -= p->size;
     c->state.acked_bytes = HD_MAX(c->state.acked_bytes, p->offset + p->size);
     c->state.recoveries = 0;
-    if (c->state.fresh && c->end <= HD_WRITER_RETAIN_BYTES) {
+    c->acked_serial = HD_MAX(c->acked_serial, p->serial);
+    if (c->state.fresh && c->end <= HD_WRITER_RETAIN_BYTES &&
+        c->held_bytes + p->size <= HD_WRITER_RETAIN_BYTES) {
+        c->held_bytes += p->size;
         hd_list_push_back(&c->held, &p->link);
     } else {
         c->state.fresh = false;
-        drop_packets(w, &c->held);
+        drop_held(w);
         hd_wpacket_put(w, p);
+    }
+    if (w->source != NULL) {
+        w->source->acked(w);
     }
 }
 
@@ -275,21 +311,48 @@ static int silence(struct hd_writer *w, int64_t now, int *ret_bad)
     return 0;
 }
 
-static bool is_reached(const struct hd_wchain *c, enum hd_wait wait)
+/* What a pump goes on for. */
+struct goal {
+    enum hd_wait wait;
+    uint64_t serial; /* with HD_WAIT_ALL: all up to this one */
+};
+
+static bool is_reached(const struct hd_wchain *c, const struct goal *g)
 {
-    switch (wait) {
+    switch (g->wait) {
     case HD_WAIT_NOTHING:
         return true;
     case HD_WAIT_WINDOW:
         return c->queue_bytes <= HD_WRITER_WINDOW_BYTES;
     case HD_WAIT_ALL:
-        return hd_list_empty(&c->queue);
+        return hd_list_empty(&c->queue) || c->acked_serial >= g->serial;
     }
     hd_unreachable();
 }
 
+/* For an ack, or room in the socket; others may use the chain of a content meanwhile. */
+static void wait_at_conn(struct hd_writer *w, bool all_sent, int timeout_ms)
+{
+    struct pollfd p = {.fd = w->chain.conn->stream.fd, .events = POLLIN};
+    if (!all_sent) {
+        p.events |= POLLOUT;
+    }
+    if (!w->overwrite) {
+        (void)poll(&p, 1, timeout_ms);
+        return;
+    }
+    w->pollers++;
+    pthread_mutex_unlock(&w->lock);
+    (void)poll(&p, 1, timeout_ms);
+    pthread_mutex_lock(&w->lock);
+    w->pollers--;
+    if (w->pollers == 0) {
+        pthread_cond_broadcast(&w->quiet);
+    }
+}
+
 /* One turn without repairs: 1 when the goal is reached, 0 to go on, < 0 with *ret_bad. */
-static int turn(struct hd_writer *w, enum hd_wait wait, int *ret_bad)
+static int turn(struct hd_writer *w, const struct goal *g, int *ret_bad)
 {
     struct hd_wchain *c = &w->chain;
     *ret_bad = 0;
@@ -298,7 +361,7 @@ static int turn(struct hd_writer *w, enum hd_wait wait, int *ret_bad)
     if (err < 0 || sent < 0) {
         return err < 0 ? err : sent;
     }
-    if (is_reached(c, wait)) {
+    if (is_reached(c, g)) {
         return 1;
     }
     int64_t now = hd_clock_mono_ms().v;
@@ -306,25 +369,44 @@ static int turn(struct hd_writer *w, enum hd_wait wait, int *ret_bad)
     if (left <= 0) {
         return silence(w, now, ret_bad);
     }
-    struct pollfd p = {.fd = c->conn->stream.fd, .events = POLLIN};
-    if (sent == 0) {
-        p.events |= POLLOUT;
-    }
-    (void)poll(&p, 1, (int)left);
+    wait_at_conn(w, sent == 1, (int)left);
     return 0;
 }
 
-int hd_wchain_pump(struct hd_writer *w, enum hd_wait wait)
+/* One thread repairs, the others wait for it. */
+static int repair(struct hd_writer *w, int bad)
+{
+    w->repairing = true;
+    int err = hd_wchain_recover(w, bad);
+    w->repairing = false;
+    if (err < 0 && w->overwrite && w->failed == 0) {
+        w->failed = err;
+        snprintf(w->failure, sizeof(w->failure), "%s", hd_fail_text());
+    }
+    if (w->overwrite) {
+        pthread_cond_broadcast(&w->quiet);
+    }
+    return err;
+}
+
+static int pump(struct hd_writer *w, const struct goal *g)
 {
     struct hd_wchain *c = &w->chain;
-    while (!hd_list_empty(&c->queue)) {
+    while (!hd_list_empty(&c->queue) && (g->wait != HD_WAIT_ALL || !is_reached(c, g))) {
+        if (w->repairing) {
+            pthread_cond_wait(&w->quiet, &w->lock);
+            continue;
+        }
+        if (w->failed < 0) {
+            return hd_fail(w->failed, "%s", w->failure);
+        }
         int bad = -1;
-        int err = c->conn != NULL ? turn(w, wait, &bad) : -HD_E_CLOSED;
+        int err = c->conn != NULL ? turn(w, g, &bad) : -HD_E_CLOSED;
         if (err > 0) {
             return 0;
         }
         if (err < 0) {
-            err = hd_wchain_recover(w, bad);
+            err = repair(w, bad);
             if (err < 0) {
                 return err;
             }
@@ -333,10 +415,21 @@ int hd_wchain_pump(struct hd_writer *w, enum hd_wait wait)
     return 0;
 }
 
+int hd_wchain_pump(struct hd_writer *w, enum hd_wait wait)
+{
+    return pump(w, &(struct goal){.wait = wait, .serial = UINT64_MAX});
+}
+
+int hd_wchain_await(struct hd_writer *w, uint64_t serial)
+{
+    return pump(w, &(struct goal){.wait = HD_WAIT_ALL, .serial = serial});
+}
+
 void hd_wchain_keep_awake(struct hd_writer *w, int64_t now_ms)
 {
     struct hd_wchain *c = &w->chain;
-    if (w->failed < 0 || c->conn == NULL || now_ms - c->spoke_ms < AWAKE_MS) {
+    if (w->failed < 0 || c->conn == NULL || now_ms - c->spoke_ms < AWAKE_MS || w->pollers > 0 ||
+        w->repairing) {
         return;
     }
     int bad = -1;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum {
-    FIRST_CAPACITY_BYTES = 16384,
+    FIRST_CAPACITY_BYTES = 4096,
     COPY_PIECE_BYTES = 65536, /* copied, then summed while it is in the cache */
     SPARE_MAX = HD_WRITER_WINDOW_BYTES / HD_WRITER_PACKET_BYTES + 2,
 };

@@ -200,9 +200,12 @@ static void replace_node(struct hd_writer *w)
     }
 }
 
-static Hdw__BlockConstructionStage recovery_stage(enum hd_chain_stage stage)
+static Hdw__BlockConstructionStage recovery_stage(const struct hd_writer *w)
 {
-    switch (stage) {
+    if (w->overwrite) { /* whether the replicas are finished or not */
+        return HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_APPEND_RECOVERY;
+    }
+    switch (w->chain.state.stage) {
     case HD_CHAIN_APPEND:
         return HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_APPEND_RECOVERY;
     case HD_CHAIN_CLOSE:
@@ -229,7 +232,7 @@ static int set_up_again(struct hd_writer *w)
             return err;
         }
         int bad;
-        err = hd_wchain_connect(w, recovery_stage(c->state.stage), genstamp, &bad);
+        err = hd_wchain_connect(w, recovery_stage(w), genstamp, &bad);
         if (err == 0) {
             err = update_pipeline(w, genstamp);
             return err;
@@ -251,7 +254,9 @@ static int begin_anew(struct hd_writer *w)
         hd_list_remove(&p->link);
         hd_list_push_front(&c->queue, &p->link);
         c->queue_bytes += p->size;
+        c->acked_serial = p->serial - 1; /* who waits for it has to wait again */
     }
+    c->held_bytes = 0;
     return hd_wchain_begin(w);
 }
 
@@ -263,16 +268,15 @@ static void finish(struct hd_writer *w)
     while ((node = hd_list_pop_front(&c->queue)) != NULL) {
         hd_wpacket_put(w, HD_LIST_ENTRY(node, struct hd_wpacket, link));
     }
-    c->queue_bytes = 0;
-    hd_conn_close(c->conn);
-    c->conn = NULL;
+    c->queue_bytes = c->unsent_bytes = 0;
+    c->unsent = &c->queue;
+    hd_wchain_hang_up(w);
 }
 
 int hd_wchain_recover(struct hd_writer *w, int bad)
 {
     struct hd_wchain *c = &w->chain;
-    hd_conn_close(c->conn);
-    c->conn = NULL;
+    hd_wchain_hang_up(w);
     hd_wchain_drop_node(w, bad);
     c->state.recoveries++;
     c->state.node_count = (uint32_t)c->node_count;
@@ -304,13 +308,18 @@ int hd_wchain_recover(struct hd_writer *w, int bad)
 
 int hd_wchain_append(struct hd_writer *w, const Hdw__LocatedBlock *from)
 {
+    return hd_wchain_open(w, from, 0);
+}
+
+int hd_wchain_open(struct hd_writer *w, const Hdw__LocatedBlock *from, uint64_t new_stamp)
+{
     struct hd_wchain *c = &w->chain;
     int err = hd_wchain_set_block(w, from);
     if (err < 0) {
         return err;
     }
     c->open = true;
-    c->end = from->b->num_bytes;
+    c->end = HD_MAX(c->end, from->b->num_bytes);
     c->state = (struct hd_chain_state){
         .stage = HD_CHAIN_APPEND,
         .acked_bytes = from->b->num_bytes,
@@ -318,12 +327,13 @@ int hd_wchain_append(struct hd_writer *w, const Hdw__LocatedBlock *from)
         .replication = w->replication,
         .appended = true,
     };
-    uint64_t genstamp;
-    err = new_genstamp(w, &genstamp);
+    uint64_t genstamp = new_stamp;
+    err = genstamp == 0 ? new_genstamp(w, &genstamp) : 0;
     if (err < 0) {
         return err;
     }
     int bad;
+    hd_wchain_rewind(w);
     err =
         hd_wchain_connect(w, HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_APPEND, genstamp, &bad);
     if (err == 0) {

@@ -31,6 +31,8 @@ void hd_wchain_rewind(struct hd_writer *w)
         struct hd_wpacket *p = HD_LIST_ENTRY(it, struct hd_wpacket, link);
         hd_wpacket_seal(w, p, c->next_seqno++);
     }
+    c->unsent = c->queue.next;
+    c->unsent_bytes = c->queue_bytes;
 }
 
 /* Nodes of ours take a small block with the request; others were never asked to. */
@@ -75,6 +77,11 @@ static int send_setup(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
     request.pipeline_size = (uint32_t)c->node_count;
     request.min_bytes_rcvd = fresh ? 0 : c->state.acked_bytes;
     request.max_bytes_rcvd = fresh ? 0 : HD_MAX(c->end, c->state.acked_bytes);
+    if (w->overwrite) { /* that is made the length; the queue is sent behind it */
+        request.has_overwrite = true;
+        request.overwrite = true;
+        request.max_bytes_rcvd = c->state.acked_bytes;
+    }
     request.latest_generation_stamp = new_genstamp;
     request.requested_checksum = &checksum;
     request.caching_strategy = &caching;
@@ -151,8 +158,7 @@ static int set_up_through(struct hd_writer *w, struct hd_conn_cache *cache,
                           Hdw__BlockConstructionStage stage, uint64_t new_genstamp, int *ret_bad)
 {
     struct hd_wchain *c = &w->chain;
-    hd_conn_close(c->conn);
-    c->conn = NULL;
+    hd_wchain_hang_up(w);
     *ret_bad = 0;
     int err = hd_conn_open(cache, c->nodes[0].info, CONNECT_TIMEOUT_MS, &c->conn);
     if (err < 0) {
@@ -180,8 +186,7 @@ int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
         err = set_up_through(w, NULL, stage, new_genstamp, ret_bad);
     }
     if (err < 0) {
-        hd_conn_close(c->conn);
-        c->conn = NULL;
+        hd_wchain_hang_up(w);
         return err;
     }
     c->spoke_ms = c->heard_ms = hd_clock_mono_ms().v;
@@ -192,7 +197,7 @@ int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
 
 /* ---- beginning a block ---- */
 
-static int ask_for_block(struct hd_writer *w, Hdw__LocatedBlock **ret)
+static int call_add_block(struct hd_writer *w, Hdw__LocatedBlock **ret)
 {
     struct hd_wchain *c = &w->chain;
     Hdw__AddBlockRequest request = HDW__ADD_BLOCK_REQUEST__INIT;
@@ -208,6 +213,12 @@ static int ask_for_block(struct hd_writer *w, Hdw__LocatedBlock **ret)
     if (err == 0) {
         *ret = response->block;
     }
+    return err;
+}
+
+static int ask_for_block(struct hd_writer *w, Hdw__LocatedBlock **ret)
+{
+    int err = w->source != NULL ? w->source->ask(w, ret) : call_add_block(w, ret);
     /* HDFS has no class of its own for this, only a text. */
     if (err == -HD_E_IO && strstr(hd_fail_text(), "could only be written to 0 of") != NULL) {
         char text[512];
@@ -339,12 +350,13 @@ int hd_wchain_begin(struct hd_writer *w)
         }
         int bad;
         c->next_seqno = 0;
+        c->end = HD_MAX(c->end, w->base_bytes);
+        c->state.acked_bytes = w->base_bytes;
         hd_wchain_rewind(w);
         err = hd_wchain_connect(w, HDW__BLOCK_CONSTRUCTION_STAGE__PIPELINE_SETUP_CREATE, 0, &bad);
         if (err == 0) {
             c->state.stage = HD_CHAIN_STREAM;
             c->state.fresh = true;
-            c->state.acked_bytes = 0;
             c->state.replication = w->replication;
             return 0;
         }

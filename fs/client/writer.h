@@ -5,11 +5,13 @@
  *   hd_file_write ─▶ packet being filled ─▶ queue ─▶ socket        (write.c, write_packet.c)
  *                                             ▲         │ acks
  *                                             └─ resend ┘          (write_chain.c, write_setup.c,
- *                                                                    write_recover.c,
- * write_nodes.c)
+ *                                                                   write_recover.c, write_nodes.c)
  *
  * There is no thread: who calls sends, and takes the acks that have come; it waits only when
  * WINDOW bytes are not acknowledged, or for a flush. The lease thread keeps an idle chain awake.
+ *
+ * A content (content.h) has a writer for each block it has open, which writes that one block and in
+ * any order (`overwrite`). Several threads use it: whoever waits lets go of the lock meanwhile.
  */
 #ifndef HD_CLIENT_WRITER_H
 #define HD_CLIENT_WRITER_H
@@ -42,7 +44,8 @@ struct hd_wpacket {
     int64_t seqno;
     uint8_t header[HD_PACKET_HEADER_MAX_BYTES];
     size_t header_size;
-    size_t sent; /* bytes of header, sums and data together */
+    size_t sent;     /* bytes of header, sums and data together */
+    uint64_t serial; /* counts packets; unlike seqno it stays when the packet is sent again */
 };
 
 /* One node of the chain. Strings live in the chain's arena. */
@@ -64,15 +67,29 @@ struct hd_wchain {
     size_t node_capacity;
     struct hd_conn *conn; /* NULL: broken or not set up yet */
     struct hd_chain_state state;
-    struct hd_list queue; /* of packets sent and to be sent, in order */
-    struct hd_list held;  /* acknowledged, kept while the block may begin anew */
+    struct hd_list queue;   /* of packets sent and to be sent, in order */
+    struct hd_list held;    /* acknowledged, kept while the block may begin anew */
+    struct hd_list *unsent; /* of the queue: the first that is not all sent, or its head */
     size_t queue_bytes;
+    size_t unsent_bytes; /* of the packets from `unsent` on */
+    size_t held_bytes;
     int64_t next_seqno;
+    uint64_t queued_serial;  /* of the last packet queued */
+    uint64_t acked_serial;   /* of the last one acknowledged */
     uint64_t end;            /* of the bytes queued so far */
     int64_t heard_ms;        /* the last sign of progress */
     int64_t silent_since_ms; /* since when only probes answer; 0: not */
     int silence_ms;          /* without an ack until the nodes are asked whether they live */
     int64_t spoke_ms;        /* the last time something was sent */
+};
+
+struct hd_writer;
+
+/* Where the block of a content's writer comes from. NULL: addBlock and abandonBlock of the file. */
+struct hd_wsource {
+    /* A fresh block from meta, in the chain's arena; nodes of w->excluded are not wanted. */
+    int (*ask)(struct hd_writer *w, Hdw__LocatedBlock **ret);
+    void (*acked)(struct hd_writer *w); /* acked_serial has grown */
 };
 
 struct hd_writer {
@@ -85,10 +102,16 @@ struct hd_writer {
     enum hd_checksum_type type;
     uint32_t replication;
     bool sync_on_close;
+    bool overwrite; /* packets of any offset; the block begins with base_bytes of zeros */
+    uint64_t base_bytes;
+    const struct hd_wsource *source; /* NULL: the file's */
 
     struct hd_list link;  /* in the session */
     pthread_mutex_t lock; /* everything below; the lease thread only tries */
-    int failed;           /* final */
+    pthread_cond_t quiet; /* overwrite: nobody polls the connection, or it is repaired */
+    unsigned pollers;     /* threads that wait at the connection without the lock */
+    bool repairing;
+    int failed; /* final */
     char failure[512];
     uint64_t file_bytes;        /* accepted by hd_file_write */
     struct hd_wpacket *filling; /* NULL: none */
@@ -104,6 +127,18 @@ struct hd_writer {
     size_t excluded_count; /* nodes not to be offered again */
     Hdw__DatanodeInfo *excluded[HD_WRITER_EXCLUDED_MAX]; /* heap, owned */
 };
+
+/* ---- write.c ---- */
+
+/* A writer without a block, of the server's defaults. After an error there is nothing to be done.
+ */
+int hd_writer_init(struct hd_writer *w, struct hd_fs *fs, const char *path);
+
+/* Frees what it holds; the block is left as it is. */
+void hd_writer_done(struct hd_writer *w);
+
+/* Who flushes is not in a hurry: most of the memory of the window is given back. */
+void hd_writer_trim(struct hd_writer *w);
 
 /* ---- write_packet.c ---- */
 
@@ -157,6 +192,12 @@ int hd_wchain_begin(struct hd_writer *w);
 /* Set-up on the last block of the file, which is `block` with its length. */
 int hd_wchain_append(struct hd_writer *w, const Hdw__LocatedBlock *block);
 
+/*
+ * Set-up on a finished block, or on one whose chain was lost, with the stamp that meta gave for it;
+ * all its replicas become num_bytes long. What the queue holds is to be sent (again).
+ */
+int hd_wchain_open(struct hd_writer *w, const Hdw__LocatedBlock *block, uint64_t new_stamp);
+
 /* After a failure: begins anew or recovers. bad: index of the node to blame or -1. */
 int hd_wchain_recover(struct hd_writer *w, int bad);
 
@@ -181,6 +222,12 @@ void hd_wchain_keep_conn(struct hd_writer *w);
 
 /* Sends, takes acks, repairs. 0 or a final error. */
 int hd_wchain_pump(struct hd_writer *w, enum hd_wait wait);
+
+/* The same until the packet with that serial is acknowledged. */
+int hd_wchain_await(struct hd_writer *w, uint64_t serial);
+
+/* Closes the connection, when nobody waits at it any more. */
+void hd_wchain_hang_up(struct hd_writer *w);
 
 /* A heartbeat when the chain has been quiet; never waits. Called with the lock held. */
 void hd_wchain_keep_awake(struct hd_writer *w, int64_t now_ms);
