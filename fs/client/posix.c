@@ -115,13 +115,20 @@ static int before_try(void *ctx, int64_t until_ms)
     return 0;
 }
 
-/* A refusal because of the session is worth another try when it has become another. */
+/* A session that has ended is opened anew, and the call made again in that one. */
 static bool again(void *ctx, int err)
 {
     struct gated *g = ctx;
-    return err == -HD_E_LEASE_EXPIRED && g->session != NULL &&
-           (atomic_load(&g->p->state) != HD_POSIX_LIVE ||
-            g->number != atomic_load(&g->p->number_now));
+    if (err != -HD_E_NO_SESSION) {
+        return false;
+    }
+    pthread_mutex_lock(&g->p->lock);
+    if (atomic_load(&g->p->state) == HD_POSIX_LIVE && g->number == g->p->number) {
+        set_state(g->p, HD_POSIX_LOST); /* we are the first to hear of it */
+    }
+    pthread_mutex_unlock(&g->p->lock);
+    hd_rpc_client_disconnect(g->p->poll_fs->rpc);
+    return true;
 }
 
 int hd_posix_call(struct hd_posix *p, const char *method, const ProtobufCMessage *request,
@@ -233,7 +240,7 @@ static int poll_once(struct hd_posix *p, struct hd_arena *arena)
     int64_t now = hd_clock_mono_ms().v;
     int64_t left = expires_ms(p) - now;
     if (left <= 0) {
-        return -HD_E_LEASE_EXPIRED;
+        return -HD_E_NO_SESSION;
     }
     int64_t wait_ms = p->lease_ms / 3;
     request.client_name = p->session->client_name;
@@ -274,7 +281,7 @@ static void *poll_main(void *arg)
         if (err == 0) {
             pause_ms = PAUSE_MS;
         } else if (state == HD_POSIX_LIVE &&
-                   (err == -HD_E_LEASE_EXPIRED || hd_clock_mono_ms().v >= expires_ms(p))) {
+                   (err == -HD_E_NO_SESSION || hd_clock_mono_ms().v >= expires_ms(p))) {
             pthread_mutex_lock(&p->lock);
             set_state(p, HD_POSIX_LOST);
             pthread_mutex_unlock(&p->lock);

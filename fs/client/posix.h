@@ -231,6 +231,7 @@ struct hd_posix_made {
     struct hd_posix_attr dir; /* ino 0: not told */
     bool existed;
     Hdw__CapKind granted;
+    uint64_t serial; /* of the grant: see hd_posix_release */
 };
 
 int hd_posix_make_node(struct hd_posix *p, const struct hd_posix_cred *cred, uint64_t dir,
@@ -314,7 +315,11 @@ struct hd_posix_acquire {
 int hd_posix_acquire(struct hd_posix *p, uint64_t ino, const struct hd_posix_acquire *a,
                      struct hd_arena *arena, Hdw__AcquireResponse **ret,
                      struct hd_posix_as_of *ret_as_of);
-int hd_posix_release(struct hd_posix *p, uint64_t ino, Hdw__CapKind keep);
+/*
+ * serial: of the recall that asked for it, or of the newest grant of ino that was seen. A grant
+ * that comes with a lower serial than a recall or release that is done has been given back already.
+ */
+int hd_posix_release(struct hd_posix *p, uint64_t ino, Hdw__CapKind keep, uint64_t serial);
 
 /* change may be NULL; ret may be NULL. */
 int hd_posix_write_content(struct hd_posix *p, uint64_t ino, const void *data, size_t size,

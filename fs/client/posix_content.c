@@ -16,7 +16,7 @@ int hd_posix_acquire(struct hd_posix *p, uint64_t ino, const struct hd_posix_acq
     return HD_POSIX_CALL(p, "acquire", acquire, &q, &q.session, arena, ret, ret_as_of);
 }
 
-int hd_posix_release(struct hd_posix *p, uint64_t ino, Hdw__CapKind keep)
+int hd_posix_release(struct hd_posix *p, uint64_t ino, Hdw__CapKind keep, uint64_t serial)
 {
     HD_AUTO(hd_arena_done) struct hd_arena arena;
     hd_arena_init(&arena, 0);
@@ -24,6 +24,8 @@ int hd_posix_release(struct hd_posix *p, uint64_t ino, Hdw__CapKind keep)
     Hdw__ReleaseResponse *r;
     q.ino = ino;
     q.keep = keep;
+    q.has_serial = serial != 0;
+    q.serial = serial;
     return HD_POSIX_CALL(p, "release", release, &q, &q.session, &arena, &r, NULL);
 }
 

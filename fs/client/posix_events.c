@@ -174,7 +174,7 @@ static void run_job(struct hd_posix *p, struct hd_posix_job *j)
     const struct hd_posix_events *e = &p->events;
     if (j->kind == HDW__PUSH_KIND__PUSH_RECALL) {
         if (e->on_recall != NULL) {
-            e->on_recall(e->ctx, j->ino, j->keep, j->txid);
+            e->on_recall(e->ctx, j->ino, j->keep, j->serial);
         }
     } else if (e->on_gone != NULL) {
         j->held = e->on_gone(e->ctx, j->ino, j->txid);

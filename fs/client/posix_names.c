@@ -162,6 +162,7 @@ int hd_posix_make_node(struct hd_posix *p, const struct hd_posix_cred *cred, uin
         return err;
     }
     ret->existed = r->has_existed && r->existed;
+    ret->serial = r->has_serial ? r->serial : 0;
     ret->granted = r->has_granted ? r->granted : HDW__CAP_KIND__CAP_NONE;
     return take_made(r->attr, r->parent, as_of, ret);
 }
