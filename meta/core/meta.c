@@ -200,6 +200,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     hd_retry_cache_init(&m->retry);
     hd_list_init(&m->parked);
     hd_list_init(&m->reports);
+    m->locks = hd_locks_new(m);
     hd_view_load_init(&m->load);
     m->prng.state = o->seed;
     *ret = m;
@@ -232,6 +233,7 @@ void hd_meta_free(struct hd_meta *m)
     }
     hd_map_done(&m->bad);
     hd_full_reports_done(m);
+    hd_locks_free(m->locks);
     hd_repairs_done(&m->repairs);
     free(m->check.ids);
     hd_retry_cache_done(&m->retry);

@@ -8,6 +8,7 @@
 #include "fs/base/assert.h"
 #include "fs/base/prng.h"
 #include "meta/core/keys.h"
+#include "meta/core/locks.h"
 #include "meta/core/meta.h"
 #include "meta/core/nodes.h"
 #include "meta/core/racks.h"
@@ -73,6 +74,7 @@ struct hd_meta {
                               */
     struct hd_safe_mode safe;
     struct hd_retry_cache retry;
+    struct hd_locks *locks;
     struct hd_prng prng;
     struct hd_list reports; /* struct hd_full_report that are being taken in */
     struct hd_list parked;
