@@ -42,6 +42,7 @@ void hd_replica_move(struct hd_replica *r, enum hd_replica_state to)
     if (to == HD_REPLICA_FINALIZED) {
         r->acked_bytes = r->size_bytes;
         r->recovery_id = 0;
+        r->doubtful = false;
     }
     r->state = to;
 }
@@ -145,6 +146,31 @@ static int plan_recovery(const struct hd_replica *r, const struct hd_write_setup
     return 0;
 }
 
+/*
+ * Overwriting: the client says how long the replica is to be. It has what was acknowledged, or more
+ * of a set-up that failed elsewhere; one whose node was stopped is left to a recovery.
+ */
+static int plan_overwrite(const struct hd_replica *r, const struct hd_write_setup *s,
+                          struct hd_write_plan *ret)
+{
+    if (r->state != HD_REPLICA_RBW && r->state != HD_REPLICA_FINALIZED) {
+        return refuse_state(r, "RBW or FINALIZED");
+    }
+    if (r->gs.v < s->gs.v || r->gs.v > ret->gs.v) {
+        return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "generation stamp %llu is not in [%llu, %llu]",
+                       (unsigned long long)r->gs.v, (unsigned long long)s->gs.v,
+                       (unsigned long long)ret->gs.v);
+    }
+    if (r->size_bytes < HD_MIN(s->min_bytes, s->max_bytes)) {
+        return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "replica has %llu bytes, the client expects %llu",
+                       (unsigned long long)r->size_bytes, (unsigned long long)s->min_bytes);
+    }
+    ret->reopen = r->state == HD_REPLICA_FINALIZED;
+    ret->finalize = s->stage == HD_STAGE_CLOSE_RECOVERY;
+    ret->keep_bytes = s->max_bytes;
+    return 0;
+}
+
 int hd_write_plan(const struct hd_replica *r, const struct hd_write_setup *s,
                   struct hd_write_plan *ret)
 {
@@ -160,5 +186,7 @@ int hd_write_plan(const struct hd_replica *r, const struct hd_write_setup *s,
         return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "new generation stamp %llu is older than %llu",
                        (unsigned long long)ret->gs.v, (unsigned long long)s->gs.v);
     }
-    return s->stage == HD_STAGE_APPEND ? plan_append(r, s, ret) : plan_recovery(r, s, ret);
+    return s->overwrite                  ? plan_overwrite(r, s, ret)
+           : s->stage == HD_STAGE_APPEND ? plan_append(r, s, ret)
+                                         : plan_recovery(r, s, ret);
 }

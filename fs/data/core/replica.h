@@ -38,6 +38,7 @@ struct hd_replica {
     uint64_t recovery_id;                  /* RUR: the generation stamp to be */
     uint64_t size_bytes;                   /* on disk */
     uint64_t acked_bytes; /* acknowledged up the pipeline: what readers may see; <= size_bytes */
+    bool doubtful;        /* RWR, RUR: the machine lost power, bytes may be those of before */
 };
 
 const char *hd_replica_state_name(enum hd_replica_state state); /* "FINALIZED"... as HDFS says it */
@@ -68,6 +69,7 @@ struct hd_write_setup {
     uint64_t min_bytes;        /* acknowledged at the client */
     uint64_t max_bytes;        /* sent by the client */
     uint64_t reserve_bytes;    /* how large the block may become; 0: unknown */
+    bool overwrite;            /* any bytes are replaced; the replica becomes max_bytes long */
 };
 
 /* What the store has to do for a set-up. */
@@ -77,7 +79,7 @@ struct hd_write_plan {
     bool discard;        /* first throw away what is there (a stale, unfinished copy) */
     bool reopen;         /* a finalized replica goes back to rbw/ */
     bool finalize;       /* close recovery: finalized at once, no packets follow */
-    uint64_t keep_bytes; /* cut to this length first (<= size) */
+    uint64_t keep_bytes; /* cut to this length first (<= size); overwriting: or grown to it */
     struct hd_genstamp gs;
 };
 

@@ -55,7 +55,9 @@ static int give_fds(struct hd_conn *c, const Hdw__OpRequestShortCircuitAccess *o
                       hd_op_exception_text(c, "requestShortCircuitFds", b, err,
                                            hd_arena_str(&c->arena, hd_fail_describe(err))));
     }
-    if (v.replica.state != HD_REPLICA_FINALIZED || v.replica.gs.v < b->generation_stamp) {
+    bool lets_go = op->has_lets_go && op->lets_go;
+    if (v.replica.state != HD_REPLICA_FINALIZED || v.replica.gs.v < b->generation_stamp ||
+        (!lets_go && !hd_store_hand_out(c->data->store, &v))) {
         err = refuse(c, HDW__STATUS__STATUS_ERROR_UNSUPPORTED,
                      "only finalized replicas are handed out");
     } else {

@@ -60,7 +60,12 @@ static int check(struct write *w)
                                  .new_gs = {op->latest_generation_stamp},
                                  .min_bytes = op->min_bytes_rcvd,
                                  .max_bytes = op->max_bytes_rcvd,
-                                 .reserve_bytes = b->num_bytes};
+                                 .reserve_bytes = b->num_bytes,
+                                 .overwrite = op->has_overwrite && op->overwrite};
+    if (s->overwrite && (s->from_node || s->stage == HD_STAGE_TRANSFER_RBW ||
+                         s->stage == HD_STAGE_TRANSFER_FINALIZED)) {
+        return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "a copy does not overwrite");
+    }
     if (s->from_node && s->stage != HD_STAGE_CREATE) {
         return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "stage %d without a client", (int)op->stage);
     }

@@ -43,6 +43,16 @@ static int read_sums(const struct hd_block_view *v, uint64_t start, uint64_t end
     return err;
 }
 
+/* A replica that somebody changes meanwhile: what is sent is a copy, and fits its sums. */
+static int send_copied(const struct hd_send *s, const struct hd_packet *p, uint8_t *head, size_t n)
+{
+    uint64_t start = (uint64_t)p->offset_bytes;
+    uint8_t *sums = p->sums_bytes > 0 ? head + n : NULL;
+    uint8_t *data = head + n + p->sums_bytes;
+    int err = hd_block_view_read(s->view, start, start + p->data_bytes, data, sums);
+    return err < 0 ? err : hd_socket_send(s->fd, head, n + p->sums_bytes + p->data_bytes, false);
+}
+
 static int send_packet(const struct hd_send *s, int64_t seqno, uint64_t start, uint64_t end,
                        uint8_t *head)
 {
@@ -55,6 +65,9 @@ static int send_packet(const struct hd_send *s, int64_t seqno, uint64_t start, u
                           .sync = s->durable && start == end,
                           .last = start == end};
     size_t n = hd_packet_encode(&p, head);
+    if (!s->view->plain && p.data_bytes > 0) {
+        return send_copied(s, &p, head, n);
+    }
     if (p.sums_bytes > 0) {
         int err = read_sums(s->view, start, end, head + n);
         if (err < 0) {
@@ -72,9 +85,10 @@ int hd_send_block(const struct hd_send *s)
 {
     uint32_t chunk = s->view->format.bytes_per_checksum;
     uint32_t step = HD_MAX(s->packet_bytes / chunk, 1u) * chunk;
-    uint8_t *head = malloc(HD_PACKET_HEADER_MAX_BYTES + step / chunk * HD_SUM_BYTES);
+    uint8_t *head = malloc(HD_PACKET_HEADER_MAX_BYTES + step / chunk * HD_SUM_BYTES +
+                           (s->view->plain ? 0 : step));
     int err = head == NULL ? -ENOMEM : 0;
-    if (err == 0 && s->sums) {
+    if (err == 0 && s->sums && s->view->plain) {
         err = make_last_sum(s->view);
     }
     if (s->span.end_bytes - s->span.start_bytes > step) {

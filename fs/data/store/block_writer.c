@@ -4,7 +4,8 @@
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "fs/data/core/span.h"
-#include "fs/data/store/store_internal.h"
+#include "fs/data/store/block_writer_internal.h"
+#include "fs/data/store/dirty_log.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
 #include "fs/os/io.h"
@@ -19,26 +20,6 @@
 #define UNKNOWN_BLOCK_BYTES ((uint64_t)1 << 20)
 
 enum { WRITE_BACK_BYTES = 8 << 20 };
-
-struct hd_block_writer {
-    struct hd_store *store;
-    struct hd_store_replica *replica; /* owned through the store's ownership */
-    struct hd_volume *volume;
-    struct hd_block_writer_options options;
-    struct hd_sum_format format; /* on disk */
-    int data_fd;
-    int meta_fd;
-    uint64_t size_bytes;     /* of the replica; the writing thread's own copy */
-    uint64_t promised_bytes; /* still kept free for this writer; store lock */
-    uint64_t synced_bytes;   /* of the data are durable, as far as this writer knows */
-    bool dirty;              /* something was written since */
-    bool data_dirty;         /* and not only sums */
-    bool names_synced;       /* the directory knows of the files for good */
-    bool finished;
-    bool discard;     /* the replica goes when the writer does */
-    uint8_t *scratch; /* one chunk, and sums of a packet that were made anew */
-    size_t scratch_bytes;
-};
 
 void hd_block_writer_interrupt(struct hd_block_writer *w)
 {
@@ -124,6 +105,9 @@ static int create(struct hd_block_writer *w, const struct hd_write_plan *plan)
     err = create_files(w, &r->r);
     pthread_mutex_lock(&s->lock);
     w->discard = err < 0;
+    if (err == 0 && w->options.setup.overwrite) {
+        hd_overwrite_created(w);
+    }
     return err;
 }
 
@@ -133,6 +117,9 @@ static int discard(struct hd_store *s, struct hd_store_replica *r)
     struct hd_layout l = hd_store_layout(s, r->volume);
     pthread_mutex_unlock(&s->lock);
     int err = hd_files_unlink(&l, &copy, hd_store_place(&copy));
+    if (err == 0 && r->log != NULL) {
+        err = hd_dirty_log_remove(&l, copy.id);
+    }
     pthread_mutex_lock(&s->lock);
     if (err < 0) {
         hd_store_disown(s, r);
@@ -155,7 +142,7 @@ static int sync_file(struct hd_block_writer *w, int fd)
     return 0;
 }
 
-static int sync_data(struct hd_block_writer *w)
+int hd_writer_sync_data(struct hd_block_writer *w)
 {
     int err = w->data_dirty ? sync_file(w, w->data_fd) : 0;
     w->data_dirty = w->data_dirty && err < 0;
@@ -164,7 +151,7 @@ static int sync_data(struct hd_block_writer *w)
 
 static int sync_files(struct hd_block_writer *w)
 {
-    int err = sync_data(w);
+    int err = hd_writer_sync_data(w);
     if (err == 0) {
         err = sync_file(w, w->meta_fd);
     }
@@ -172,7 +159,7 @@ static int sync_files(struct hd_block_writer *w)
         return err;
     }
     w->dirty = false;
-    w->synced_bytes = w->size_bytes;
+    w->synced_bytes = w->whole_bytes = w->size_bytes;
     return 0;
 }
 
@@ -186,6 +173,9 @@ static int reopen_files(struct hd_block_writer *w, const struct hd_replica *r, b
     int err = hd_files_open(&l, r, from, O_RDWR, &w->data_fd, &w->meta_fd);
     if (err == 0) {
         err = hd_meta_file_read_header(w->meta_fd, &w->format);
+    }
+    if (err == 0 && w->replica->log != NULL && plan->keep_bytes < r->size_bytes) {
+        err = hd_dirty_log_add(&l, w->replica->log, plan->keep_bytes, r->size_bytes);
     }
     if (err == 0) {
         err = hd_files_cut(w->data_fd, w->meta_fd, w->format, r->size_bytes, plan->keep_bytes);
@@ -228,6 +218,8 @@ static int reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     r->r.gs = plan->gs;
     r->r.size_bytes = plan->keep_bytes;
     r->r.acked_bytes = plan->keep_bytes;
+    r->whole = r->whole && plan->keep_bytes == copy.size_bytes;
+    w->whole_bytes = r->whole ? copy.size_bytes : 0;
     w->size_bytes = plan->keep_bytes;
     w->synced_bytes = synced ? plan->keep_bytes : 0;
     w->dirty = w->data_dirty = synced; /* how much of it is durable is not known */
@@ -256,7 +248,8 @@ static int set_up(struct hd_block_writer *w)
             return err;
         }
     }
-    int err = hd_store_own(s, setup->id, making || hd_write_stage_stops_writer(setup->stage), &r);
+    bool stops = making || setup->overwrite || hd_write_stage_stops_writer(setup->stage);
+    int err = hd_store_own(s, setup->id, stops, &r);
     if (err < 0) {
         return err;
     }
@@ -273,7 +266,9 @@ static int set_up(struct hd_block_writer *w)
     if (err < 0) {
         return err;
     }
-    return plan.create ? create(w, &plan) : reopen(w, r, &plan);
+    return plan.create        ? create(w, &plan)
+           : setup->overwrite ? hd_overwrite_reopen(w, r, &plan)
+                              : reopen(w, r, &plan);
 }
 
 int hd_block_writer_open(struct hd_store *s, const struct hd_block_writer_options *options,
@@ -416,20 +411,24 @@ static int check_lengths(const struct hd_block_writer *w, const struct hd_packet
     return 0;
 }
 
-static void grown_to(struct hd_block_writer *w, uint64_t end_bytes)
+void hd_writer_resized(struct hd_block_writer *w, uint64_t size_bytes)
 {
     struct hd_store *s = w->store;
+    uint64_t now = hd_store_replica_disk_bytes(size_bytes);
+    uint64_t before = hd_store_replica_disk_bytes(w->size_bytes);
     pthread_mutex_lock(&s->lock);
-    uint64_t more =
-        hd_store_replica_disk_bytes(end_bytes) - hd_store_replica_disk_bytes(w->size_bytes);
-    w->volume->used_bytes += more;
-    w->volume->unseen_bytes += more;
-    uint64_t kept = HD_MIN(more, w->promised_bytes);
-    w->promised_bytes -= kept;
-    w->volume->promised_bytes -= kept;
-    w->replica->r.size_bytes = end_bytes;
+    w->volume->used_bytes += now;
+    w->volume->used_bytes -= before;
+    if (now > before) {
+        uint64_t kept = HD_MIN(now - before, w->promised_bytes);
+        w->volume->unseen_bytes += now - before;
+        w->promised_bytes -= kept;
+        w->volume->promised_bytes -= kept;
+    }
+    w->replica->r.size_bytes = size_bytes;
+    w->replica->r.acked_bytes = HD_MIN(w->replica->r.acked_bytes, size_bytes);
     pthread_mutex_unlock(&s->lock);
-    w->size_bytes = end_bytes;
+    w->size_bytes = size_bytes;
 }
 
 /*
@@ -441,12 +440,17 @@ static int store_packet(struct hd_block_writer *w, const struct hd_packet *p, co
                         const uint8_t *data, bool remake)
 {
     uint64_t offset = (uint64_t)p->offset_bytes;
+    bool logged = w->replica->log != NULL; /* from overwriting, and not cleaned yet */
+    int err = logged ? hd_overwrite_mark(w, offset, offset + p->data_bytes) : 0;
+    if (err < 0) {
+        return err;
+    }
     uint64_t begin_ns = hd_clock_mono_ns();
     w->dirty = w->data_dirty = true;
-    int err = hd_fd_pwrite(w->data_fd, data, p->data_bytes, offset);
+    err = hd_fd_pwrite(w->data_fd, data, p->data_bytes, offset);
     hd_volume_note(w->store, &w->volume->writes, begin_ns);
-    if (err == 0 && offset - offset % w->format.bytes_per_checksum < w->synced_bytes) {
-        err = sync_data(w);
+    if (err == 0 && !logged && offset - offset % w->format.bytes_per_checksum < w->synced_bytes) {
+        err = hd_writer_sync_data(w);
     }
     if (err < 0) {
         return err;
@@ -469,10 +473,26 @@ static void start_write_back(const struct hd_block_writer *w, uint64_t offset, u
     }
 }
 
+/* What a write that failed says about the directory. */
+static int write_failed(struct hd_block_writer *w, int err)
+{
+    if (hd_volume_error_is_fatal(err)) {
+        hd_volume_fail(w->store, w->volume, err);
+    }
+    if (err == -ENOSPC || err == -EDQUOT) {
+        hd_volume_note_full(w->store, w->volume);
+    }
+    return err;
+}
+
 int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, const uint8_t *sums,
                           const uint8_t *data, bool verify)
 {
     hd_assert(!w->finished);
+    if (w->options.setup.overwrite) {
+        int err = hd_overwrite_write(w, p, sums, data, verify);
+        return err < 0 ? write_failed(w, err) : 0;
+    }
     if (p->data_bytes == 0) {
         return 0;
     }
@@ -492,23 +512,17 @@ int hd_block_writer_write(struct hd_block_writer *w, const struct hd_packet *p, 
     }
     err = store_packet(w, p, sums, data, translate || kind == HD_WRITE_PARTIAL);
     if (err < 0) {
-        if (hd_volume_error_is_fatal(err)) {
-            hd_volume_fail(w->store, w->volume, err);
-        }
-        if (err == -ENOSPC || err == -EDQUOT) {
-            hd_volume_note_full(w->store, w->volume);
-        }
-        return err;
+        return write_failed(w, err);
     }
     if (w->options.setup.from_node) {
         start_write_back(w, (uint64_t)p->offset_bytes, p->data_bytes);
     }
-    grown_to(w, (uint64_t)p->offset_bytes + p->data_bytes);
+    hd_writer_resized(w, (uint64_t)p->offset_bytes + p->data_bytes);
     return 0;
 }
 
 /* The names of a replica's files in the place where it is. A failure fails the volume. */
-static int sync_names(struct hd_block_writer *w, enum hd_place place)
+int hd_writer_sync_names(struct hd_block_writer *w, enum hd_place place)
 {
     struct hd_layout l = hd_store_layout(w->store, w->volume);
     int err = hd_files_sync_names(&l, w->options.setup.id, place);
@@ -525,17 +539,23 @@ int hd_block_writer_sync(struct hd_block_writer *w)
     w->replica->synced = true;
     struct hd_replica copy = w->replica->r;
     pthread_mutex_unlock(&s->lock);
-    int err = w->dirty ? sync_files(w) : 0;
+    /* The dirty log stands for the sums. */
+    int err = w->replica->log != NULL ? hd_writer_sync_data(w) : w->dirty ? sync_files(w) : 0;
     if (err == 0 && !w->names_synced) {
-        err = sync_names(w, hd_store_place(&copy));
+        err = hd_writer_sync_names(w, hd_store_place(&copy));
         w->names_synced = err == 0;
     }
+    w->log_wanted = true;
     return err;
 }
 
 void hd_block_writer_acked(struct hd_block_writer *w, uint64_t end_bytes)
 {
     struct hd_store *s = w->store;
+    if (end_bytes <= atomic_load_explicit(&w->acked_bytes, memory_order_relaxed)) {
+        return; /* bytes that were there before were replaced */
+    }
+    atomic_store_explicit(&w->acked_bytes, end_bytes, memory_order_relaxed);
     pthread_mutex_lock(&s->lock);
     struct hd_replica *r = &w->replica->r;
     if (end_bytes > r->acked_bytes) {
@@ -564,17 +584,20 @@ int hd_block_writer_finish(struct hd_block_writer *w)
     struct hd_replica copy = w->replica->r;
     bool synced = w->replica->synced;
     pthread_mutex_unlock(&s->lock);
-    int err = synced && w->dirty ? sync_files(w) : 0;
+    bool logged = w->replica->log != NULL;
+    int err = !synced || !w->dirty ? 0 : logged ? hd_writer_sync_data(w) : sync_files(w);
     if (err == 0) {
         err = hd_files_move(&l, &copy, hd_store_place(&copy), to, copy.gs);
     }
     if (err == 0 && synced) {
-        err = sync_names(w, to);
+        err = hd_writer_sync_names(w, to);
     }
     pthread_mutex_lock(&s->lock);
     w->replica->version++;
     if (err == 0) {
         w->replica->r.acked_bytes = w->replica->r.size_bytes;
+        w->replica->whole = synced && !logged;
+        w->replica->finished_ms = hd_clock_mono_ms().v;
         hd_replica_move(&w->replica->r, to_rbw ? HD_REPLICA_RBW : HD_REPLICA_FINALIZED);
         w->finished = true;
     }
@@ -598,6 +621,9 @@ static void let_go(struct hd_block_writer *w)
         if (w->discard) { /* it may have been on its way there */
             hd_files_unlink(&l, &copy, HD_PLACE_FINALIZED);
         }
+        if (r->log != NULL) {
+            hd_dirty_log_remove(&l, copy.id);
+        }
         pthread_mutex_lock(&s->lock);
         hd_store_remove(s, r);
         return;
@@ -611,6 +637,10 @@ void hd_block_writer_close(struct hd_block_writer *w)
         return;
     }
     struct hd_store *s = w->store;
+    if (w->replica != NULL) {
+        hd_overwrite_end(w);
+        hd_dirty_log_close(w->replica->log);
+    }
     pthread_mutex_lock(&s->lock);
     if (w->volume != NULL) {
         w->volume->promised_bytes -= w->promised_bytes;
@@ -622,6 +652,7 @@ void hd_block_writer_close(struct hd_block_writer *w)
     hd_fd_done(&w->data_fd);
     hd_fd_done(&w->meta_fd);
     free(w->scratch);
+    hd_patch_done(&w->patch);
     free(w);
 }
 

@@ -224,6 +224,7 @@ static int check_once(struct hd_store *s, struct hd_block_id id, const struct hd
     if (err < 0) {
         return err;
     }
+    hd_block_view_unguard(&v); /* the finding is not believed when it was changed meanwhile */
     err = v.replica.state == HD_REPLICA_FINALIZED ? check_content(&v, o, ret_stopped) : 0;
     hd_block_view_done(&v);
     return err;

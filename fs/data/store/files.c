@@ -13,12 +13,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     SCAN_BYTES = 1 << 20,
+    RENEW_BYTES = 1 << 30,
     TORN_CHUNK_BYTES_MAX = 4096, /* greater chunks are not searched: it is quadratic */
 };
 
@@ -129,6 +132,59 @@ int hd_files_open(const struct hd_layout *l, const struct hd_replica *r, enum hd
     *ret_meta_fd = meta_fd;
     data_fd = -1;
     return 0;
+}
+
+/* Shares the blocks where the file system can. */
+static int clone_bytes(int from_fd, int to_fd)
+{
+    if (ioctl(to_fd, FICLONE, from_fd) == 0) {
+        return 0;
+    }
+    loff_t in = 0;
+    ssize_t n;
+    do {
+        n = copy_file_range(from_fd, &in, to_fd, NULL, RENEW_BYTES, 0);
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    return n == 0 ? 0 : hd_fail_errno(errno, "copy of a replica");
+}
+
+static int renew_file(const char *path, const char *copy, bool durable)
+{
+    HD_AUTO(hd_fd_done) int from = hd_io_open(path, O_RDONLY | O_CLOEXEC, 0);
+    HD_AUTO(hd_fd_done)
+    int to = from < 0 ? -1 : hd_io_open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (to < 0) {
+        return hd_fail_errno(errno, "%s", from < 0 ? path : copy);
+    }
+    int err = clone_bytes(from, to);
+    if (err == 0 && durable && hd_io_fdatasync(to) < 0) {
+        err = hd_fail_errno(errno, "%s: fdatasync", copy);
+    }
+    return err;
+}
+
+int hd_files_renew(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place,
+                   bool durable)
+{
+    char path[2][HD_LAYOUT_PATH_BYTES];
+    char copy[2][HD_LAYOUT_PATH_BYTES];
+    int err = 0;
+    hd_layout_data(l, place, r->id, path[0]);
+    hd_layout_meta(l, place, r->id, r->gs, path[1]);
+    hd_layout_data(l, HD_PLACE_TMP, r->id, copy[0]);
+    hd_layout_meta(l, HD_PLACE_TMP, r->id, r->gs, copy[1]);
+    for (int i = 0; i < 2 && err == 0; i++) {
+        err = renew_file(path[i], copy[i], durable);
+    }
+    for (int i = 0; i < 2 && err == 0; i++) {
+        if (hd_io_rename(copy[i], path[i]) < 0) {
+            err = hd_fail_errno(errno, "%s: rename to %s", copy[i], path[i]);
+        }
+    }
+    for (int i = 0; i < 2 && err < 0; i++) {
+        unlink(copy[i]);
+    }
+    return err;
 }
 
 /* Reads a chunk of `size` bytes and compares it with its stored sum. */

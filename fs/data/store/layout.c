@@ -60,6 +60,20 @@ void hd_layout_meta(const struct hd_layout *l, enum hd_place place, struct hd_bl
     append(out, name);
 }
 
+void hd_layout_dirty_dir(const struct hd_layout *l, char out[HD_LAYOUT_PATH_BYTES])
+{
+    snprintf(out, HD_LAYOUT_PATH_BYTES, "%s/current/%s/dirty", l->dir, l->pool_id);
+}
+
+void hd_layout_dirty(const struct hd_layout *l, struct hd_block_id id,
+                     char out[HD_LAYOUT_PATH_BYTES])
+{
+    char name[32];
+    snprintf(name, sizeof(name), "blk_%" PRIu64, id.v);
+    hd_layout_dirty_dir(l, out);
+    append(out, name);
+}
+
 /* Digits without sign or leading blanks; NULL when there are none or too many. */
 static const char *parse_u64(const char *p, uint64_t *ret)
 {

@@ -15,6 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+
+enum { BOOT_ID_TEXT_MAX = 256 };
+
 struct hd_layout hd_store_layout(const struct hd_store *s, struct hd_volume *v)
 {
     return (struct hd_layout){.dir = v->dir, .pool_id = s->pool_id, .folders = &v->folders};
@@ -52,8 +56,25 @@ void hd_store_remove(struct hd_store *s, struct hd_store_replica *r)
     uint64_t bytes = hd_store_replica_disk_bytes(r->r.size_bytes);
     r->volume->used_bytes -= HD_MIN(bytes, r->volume->used_bytes);
     r->volume->replica_count--;
+    hd_store_drop_log(r);
     free(r);
     pthread_cond_broadcast(&s->changed);
+}
+
+void hd_store_set_log(struct hd_store *s, struct hd_store_replica *r, struct hd_dirty_log *log)
+{
+    hd_assert(r->log == NULL);
+    r->log = log;
+    hd_list_push_back(&s->dirty, &r->dirty_link);
+}
+
+void hd_store_drop_log(struct hd_store_replica *r)
+{
+    if (r->log != NULL) {
+        hd_list_remove(&r->dirty_link);
+        hd_dirty_log_free(r->log);
+        r->log = NULL;
+    }
 }
 
 bool hd_store_wait_until(struct hd_store *s, int64_t deadline_ms)
@@ -198,6 +219,45 @@ static int load_all(struct hd_store *s)
     return check_failures(s);
 }
 
+static int make_guards(struct hd_store *s)
+{
+    s->guards = aligned_alloc(_Alignof(struct hd_guard), HD_GUARDS * sizeof(*s->guards));
+    if (s->guards == NULL) {
+        return -ENOMEM;
+    }
+    for (int i = 0; i < HD_GUARDS; i++) {
+        pthread_mutex_init(&s->guards[i].lock, NULL);
+        atomic_init(&s->guards[i].plain, 0);
+        atomic_init(&s->guards[i].changers, 0);
+    }
+    return 0;
+}
+
+/* Unreadable: a number of our own, which no dirty log will ever have. */
+static void read_boot_id(struct hd_store *s, const uint8_t *given)
+{
+    struct hd_buf text = {0};
+    size_t digits = 0;
+    if (given != NULL) {
+        memcpy(s->boot_id, given, HD_BOOT_ID_BYTES);
+        return;
+    }
+    if (hd_file_read(BOOT_ID_PATH, BOOT_ID_TEXT_MAX, &text) == 0) {
+        for (size_t i = 0; i < text.size && digits < sizeof(s->boot_id) * 2; i++) {
+            uint8_t c = text.data[i];
+            int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+            if (v >= 0) {
+                s->boot_id[digits / 2] = (uint8_t)(s->boot_id[digits / 2] << 4 | v);
+                digits++;
+            }
+        }
+    }
+    if (digits < sizeof(s->boot_id) * 2) {
+        hd_random_bytes(s->boot_id, sizeof(s->boot_id));
+    }
+    hd_buf_done(&text);
+}
+
 int hd_store_new(const struct hd_store_options *options, struct hd_store **ret)
 {
     struct hd_store *s = calloc(1, sizeof(*s));
@@ -207,11 +267,17 @@ int hd_store_new(const struct hd_store_options *options, struct hd_store **ret)
     pthread_mutex_init(&s->lock, NULL);
     hd_clock_cond_init(&s->changed);
     hd_map_init(&s->replicas);
+    hd_list_init(&s->dirty);
     s->options = *options;
     s->options.dirs = NULL;
+    s->options.boot_id = NULL;
     s->reserved_bytes = options->reserved_bytes;
     s->failed_tolerated = options->failed_volumes_tolerated;
-    int err = open_dirs(s, options->dirs);
+    int err = make_guards(s);
+    if (err == 0) {
+        read_boot_id(s, options->boot_id);
+        err = open_dirs(s, options->dirs);
+    }
     if (err == 0) {
         err = check_failures(s);
     }
@@ -242,6 +308,7 @@ void hd_store_free(struct hd_store *s)
     void *value;
     while (hd_map_next(&s->replicas, &cursor, NULL, &value)) {
         hd_assert(((struct hd_store_replica *)value)->writer == NULL);
+        hd_store_drop_log(value);
         free(value);
     }
     hd_map_done(&s->replicas);
@@ -251,6 +318,10 @@ void hd_store_free(struct hd_store *s)
     }
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
+    for (int i = 0; s->guards != NULL && i < HD_GUARDS; i++) {
+        pthread_mutex_destroy(&s->guards[i].lock);
+    }
+    free(s->guards);
     free(s);
 }
 

@@ -18,6 +18,7 @@
 enum { HD_STORE_VOLUMES_MAX = 64 };
 
 struct hd_store;
+struct hd_guard;
 struct hd_volume;
 
 struct hd_store_options {
@@ -32,6 +33,8 @@ struct hd_store_options {
     /* A directory has just failed. Any thread, no lock held; must not block. May be NULL. */
     void (*on_failure)(void *ctx);
     void *on_failure_ctx;
+
+    const uint8_t *boot_id; /* HD_BOOT_ID_BYTES, for tests; NULL: the machine's own */
 };
 
 /*
@@ -73,6 +76,8 @@ struct hd_block_view {
     bool has_last_sum; /* the stored sum of a short last chunk (finalized replicas) */
     uint8_t last_sum[HD_SUM_BYTES];
     char data_path[HD_LAYOUT_PATH_BYTES];
+    struct hd_guard *guard; /* guard.h */
+    bool plain;             /* nobody changes these files; else read by hd_block_view_read */
 };
 
 /* A copy of the replica's facts. -HD_E_REPLICA_NOT_FOUND. */
@@ -85,6 +90,23 @@ void hd_store_wait_visible(struct hd_store *s, struct hd_block_id id, uint64_t v
 /* Opens. The caller calls hd_block_view_done. -HD_E_REPLICA_NOT_FOUND or an I/O error. */
 int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_view *ret);
 void hd_block_view_done(struct hd_block_view *v);
+
+/* For views that look twice anyway: nobody waits for this one. */
+void hd_block_view_unguard(struct hd_block_view *v);
+
+/*
+ * Of a view that is not plain: data from `from` to `to` (on chunks, or the visible end) and the
+ * sums that belong to just these bytes (NULL: none wanted). -HD_E_TRUNCATED when the replica was
+ * cut meanwhile.
+ */
+int hd_block_view_read(const struct hd_block_view *v, uint64_t from, uint64_t to, uint8_t *data,
+                       uint8_t *sums);
+
+/*
+ * The descriptors of the view went to somebody else: whoever changes the replica in place leaves
+ * him the files. False: somebody is at it already, and nothing may be handed out.
+ */
+bool hd_store_hand_out(struct hd_store *s, const struct hd_block_view *v);
 
 /* --- changing --- */
 
@@ -106,6 +128,12 @@ int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_
                            uint64_t recovery_id, struct hd_recovery_answer *ret);
 int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t recovery_id,
                              uint64_t new_bytes, char ret_storage_id[HD_LAYOUT_ID_BYTES]);
+
+/*
+ * Replicas that were changed in place, and then finished at least age_ms ago: makes data and sums
+ * durable and drops the dirty logs. Returns how many. Blocks; one thread at a time.
+ */
+int hd_store_clean(struct hd_store *s, int64_t age_ms);
 
 /* --- reports --- */
 

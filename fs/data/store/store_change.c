@@ -39,6 +39,9 @@ int hd_store_delete(struct hd_store *s, struct hd_block_id id, struct hd_genstam
     pthread_mutex_unlock(&s->lock);
 
     err = hd_files_unlink(&l, &copy, hd_store_place(&copy));
+    if (err == 0 && r->log != NULL) {
+        err = hd_dirty_log_remove(&l, id);
+    }
 
     pthread_mutex_lock(&s->lock);
     if (err == 0) {

@@ -9,9 +9,12 @@
 #ifndef HD_DATA_STORE_STORE_INTERNAL_H
 #define HD_DATA_STORE_STORE_INTERNAL_H
 
+#include "fs/base/list.h"
 #include "fs/base/map.h"
 #include "fs/data/core/volume_pick.h"
 #include "fs/data/store/block_writer.h"
+#include "fs/data/store/dirty_log.h"
+#include "fs/data/store/guard.h"
 #include "fs/data/store/store.h"
 
 #include <pthread.h>
@@ -53,8 +56,14 @@ struct hd_store_replica {
     bool owned;                     /* by a writer or an exclusive operation */
     struct hd_block_writer *writer; /* the writer that owns it, if it is one */
     uint32_t version;               /* counts moves of its files */
-    bool synced; /* somebody was told that its bytes are durable: so every later move is, too */
-    bool bad;    /* a check found it so; it stays until meta has it deleted */
+    bool synced;     /* somebody was told that its bytes are durable: so every later move is, too */
+    bool bad;        /* a check found it so; it stays until meta has it deleted */
+    bool whole;      /* all of data and sums is known to be on the disk */
+    bool handed_out; /* somebody may have its files open whom nobody can ask to let go */
+    bool unstable;   /* its files are about to be others of the same names */
+    struct hd_dirty_log *log;  /* regions that were changed in place; owner. NULL: none were */
+    struct hd_list dirty_link; /* while there is a log: store->dirty */
+    int64_t finished_ms;       /* monotonic, since it is finalized */
 };
 
 struct hd_store {
@@ -64,7 +73,10 @@ struct hd_store {
     struct hd_map replicas; /* block id -> struct hd_store_replica, owned */
     struct hd_volume volumes[HD_STORE_VOLUMES_MAX];
     int volume_count;
-    unsigned cursor; /* round robin */
+    unsigned cursor;         /* round robin */
+    struct hd_list dirty;    /* replicas with a dirty log */
+    struct hd_guard *guards; /* heap, owned */
+    uint8_t boot_id[HD_BOOT_ID_BYTES];
     uint64_t bad_count;
     struct hd_store_options options; /* dirs is not kept */
     uint64_t reserved_bytes;
@@ -99,6 +111,10 @@ void hd_store_disown(struct hd_store *s, struct hd_store_replica *r); /* under t
 int hd_store_insert(struct hd_store *s, struct hd_store_replica *r);
 void hd_store_remove(struct hd_store *s, struct hd_store_replica *r);
 uint64_t hd_store_replica_disk_bytes(uint64_t size_bytes);
+
+/* Store lock: the replica has a dirty log from now on, which it owns; and none any more. */
+void hd_store_set_log(struct hd_store *s, struct hd_store_replica *r, struct hd_dirty_log *log);
+void hd_store_drop_log(struct hd_store_replica *r);
 
 /* Loads what a directory holds. Called before anyone else can see the store, or at bind. */
 int hd_volume_load(struct hd_store *s, struct hd_volume *v);
@@ -156,6 +172,13 @@ int hd_files_cut(int data_fd, int meta_fd, struct hd_sum_format f, uint64_t size
  * to where it does: bytes are written before their sum.
  */
 int hd_files_verified_prefix(int data_fd, int meta_fd, uint64_t data_bytes, uint64_t *ret_bytes);
+
+/*
+ * Puts copies of both files in their places: who has them open keeps them as they are. durable:
+ * the copies are, before the old ones go.
+ */
+int hd_files_renew(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place,
+                   bool durable);
 
 int hd_files_open(const struct hd_layout *l, const struct hd_replica *r, enum hd_place place,
                   int flags, int *ret_data_fd, int *ret_meta_fd);

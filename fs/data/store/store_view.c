@@ -1,4 +1,5 @@
 /* Opening replicas for readers. See store.h. */
+#include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "fs/data/store/store_internal.h"
 #include "fs/os/clock.h"
@@ -28,8 +29,18 @@ void hd_store_wait_visible(struct hd_store *s, struct hd_block_id id, uint64_t v
     pthread_mutex_unlock(&s->lock);
 }
 
+void hd_block_view_unguard(struct hd_block_view *v)
+{
+    if (v->plain && v->guard != NULL) {
+        hd_guard_leave_plain(v->guard);
+    }
+    v->guard = NULL;
+    v->plain = true;
+}
+
 void hd_block_view_done(struct hd_block_view *v)
 {
+    hd_block_view_unguard(v);
     hd_fd_done(&v->data_fd);
     hd_fd_done(&v->meta_fd);
 }
@@ -79,16 +90,50 @@ static int open_view(const struct hd_layout *l, struct hd_block_view *v)
     return err < 0 ? err : read_last_sum(v);
 }
 
+/*
+ * The bytes are compared with the stored sums by whoever gets them. Only those of a last chunk that
+ * shows in part have none stored.
+ */
+static int read_both(const struct hd_block_view *v, uint64_t from, uint64_t to, uint8_t *data,
+                     uint8_t *sums)
+{
+    uint32_t chunk = v->format.bytes_per_checksum;
+    uint64_t whole = (to - from) / chunk;
+    uint32_t rest = (uint32_t)((to - from) % chunk);
+    int err = hd_fd_pread(v->data_fd, data, to - from, from);
+    if (err == 0 && sums != NULL) {
+        err = hd_fd_pread(v->meta_fd, sums, whole * HD_SUM_BYTES,
+                          hd_meta_file_offset(v->format, from));
+    }
+    if (err == 0 && sums != NULL && rest > 0) {
+        hd_put_be32(sums + whole * HD_SUM_BYTES,
+                    hd_checksum(v->format.type, data + whole * chunk, rest));
+    }
+    return err;
+}
+
+int hd_block_view_read(const struct hd_block_view *v, uint64_t from, uint64_t to, uint8_t *data,
+                       uint8_t *sums)
+{
+    pthread_mutex_lock(&v->guard->lock);
+    int err = read_both(v, from, to, data, sums);
+    pthread_mutex_unlock(&v->guard->lock);
+    return err;
+}
+
 /* Files may be moved between looking and opening: then it is tried again. */
 int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_view *ret)
 {
     int err = -HD_E_REPLICA_NOT_FOUND;
     for (int i = 0; i < OPEN_TRIES; i++) {
         *ret = (struct hd_block_view){.data_fd = -1, .meta_fd = -1};
+        ret->guard = hd_guard_of(s->guards, id);
+        ret->plain = hd_guard_enter_plain(ret->guard);
         pthread_mutex_lock(&s->lock);
         const struct hd_store_replica *r = hd_map_get(&s->replicas, id.v);
         if (r == NULL || r->r.state == HD_REPLICA_TEMPORARY) {
             pthread_mutex_unlock(&s->lock);
+            hd_block_view_done(ret);
             return hd_fail(-HD_E_REPLICA_NOT_FOUND, "no replica of blk_%" PRIu64, id.v);
         }
         ret->replica = r->r;
@@ -103,7 +148,7 @@ int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_vie
 
         pthread_mutex_lock(&s->lock);
         r = hd_map_get(&s->replicas, id.v);
-        bool same = r != NULL && r->version == version && r->volume == volume;
+        bool same = r != NULL && r->version == version && r->volume == volume && !r->unstable;
         bool busy = r != NULL && r->owned; /* by somebody who is changing its files */
         pthread_mutex_unlock(&s->lock);
         if (err == 0 && same) {
@@ -119,4 +164,16 @@ int hd_store_view(struct hd_store *s, struct hd_block_id id, struct hd_block_vie
         hd_clock_sleep_ms(i); /* the mover is between two renames */
     }
     return err < 0 ? err : hd_fail(-EAGAIN, "blk_%" PRIu64 " keeps moving", id.v);
+}
+
+bool hd_store_hand_out(struct hd_store *s, const struct hd_block_view *v)
+{
+    pthread_mutex_lock(&s->lock);
+    struct hd_store_replica *r = hd_map_get(&s->replicas, v->replica.id.v);
+    bool still = r != NULL && v->plain && !r->owned && r->r.state == HD_REPLICA_FINALIZED;
+    if (still) {
+        r->handed_out = true;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return still;
 }

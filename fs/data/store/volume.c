@@ -1,5 +1,6 @@
 /* One data directory: opening, loading what it holds, its space, its failure. */
 #include "fs/base/error.h"
+#include "fs/data/store/patch.h"
 #include "fs/data/store/store_internal.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -148,6 +149,7 @@ struct found {
     bool has_meta;
     enum hd_place meta_place;
     struct hd_genstamp gs;
+    bool has_log; /* a dirty log */
 };
 
 struct load {
@@ -197,6 +199,31 @@ static int note_file(struct load *l, int dir_fd, const char *name, enum hd_place
         f->gs = gs;
     }
     return 0;
+}
+
+/* The dirty logs. The folder comes with the first one. */
+static int note_logs(struct load *l)
+{
+    char path[HD_LAYOUT_PATH_BYTES];
+    hd_layout_dirty_dir(&l->layout, path);
+    DIR *d = opendir(path);
+    if (d == NULL) {
+        return errno == ENOENT ? 0 : hd_fail_errno(errno, "%s", path);
+    }
+    int err = 0;
+    for (struct dirent *e = readdir(d); e != NULL && err == 0; e = readdir(d)) {
+        struct hd_block_id id;
+        struct hd_genstamp gs;
+        if (hd_layout_parse(e->d_name, &id, &gs) == HD_NAME_DATA) {
+            struct found *f = found_for(l, id);
+            err = f == NULL ? -ENOMEM : 0;
+            if (f != NULL) {
+                f->has_log = true;
+            }
+        }
+    }
+    closedir(d);
+    return err;
 }
 
 /* Every file below path, two levels of subdirectories deep for finalized replicas. */
@@ -257,6 +284,75 @@ static int cut_to_verified(struct load *l, struct hd_replica *r)
     return err;
 }
 
+/* --- replicas that were changed in place --- */
+
+/* The sums of dirty regions, and of everything when the file of sums is not one any more. */
+static int mend_sums(const struct hd_replica *r, const struct hd_dirty_log *log, int data_fd,
+                     int meta_fd)
+{
+    struct hd_sum_format f;
+    struct hd_patch p = {.data_fd = data_fd, .meta_fd = meta_fd, .size_bytes = r->size_bytes};
+    bool known = hd_sum_format_check(log->header.sum_type, log->header.bytes_per_checksum, &f) == 0;
+    bool usable = hd_meta_file_read_header(meta_fd, &p.format) == 0 &&
+                  (!known || hd_sum_format_equal(f, p.format));
+    int err = 0;
+    if (!usable) {
+        uint8_t header[HD_META_FILE_HEADER_BYTES];
+        p.format = known ? f : (struct hd_sum_format){HD_CHECKSUM_CRC32C, HD_BYTES_PER_CHECKSUM};
+        hd_meta_file_header_encode(p.format, header);
+        err = hd_fd_pwrite(meta_fd, header, sizeof(header), 0);
+        err = err < 0 ? err : hd_patch_mend(&p, 0, r->size_bytes);
+    }
+    uint64_t from = 0;
+    uint64_t to = 0;
+    while (err == 0 && hd_dirty_next(&log->dirty, to, r->size_bytes, &from, &to)) {
+        err = hd_patch_mend(&p, from, to);
+    }
+    if (err == 0 &&
+        hd_io_ftruncate(meta_fd, (off_t)hd_meta_file_size(p.format, r->size_bytes)) < 0) {
+        err = hd_fail_errno(errno, "truncate of sums");
+    }
+    hd_patch_done(&p);
+    return err;
+}
+
+/*
+ * A replica with a dirty log. Whatever its regions hold is summed anew. When the machine has
+ * started since, they may lack what was written last, so that the replica waits for a recovery,
+ * where those wait that were being written.
+ */
+static int load_dirty(struct load *l, struct hd_store_replica *r)
+{
+    bool damaged;
+    int err = hd_dirty_log_read(&l->layout, r->r.id, l->store->boot_id, r->r.size_bytes, &r->log,
+                                &damaged);
+    if (err == 0 && r->log->other_boot) {
+        if (r->r.state == HD_REPLICA_FINALIZED) {
+            err = hd_files_move(&l->layout, &r->r, HD_PLACE_FINALIZED, HD_PLACE_RBW, r->r.gs);
+            r->r.state = HD_REPLICA_RWR;
+        }
+        r->r.doubtful = true;
+    }
+    HD_AUTO(hd_fd_done) int data_fd = -1;
+    HD_AUTO(hd_fd_done) int meta_fd = -1;
+    if (err == 0) {
+        err = hd_files_open(&l->layout, &r->r, hd_store_place(&r->r), O_RDWR, &data_fd, &meta_fd);
+    }
+    if (err == 0) {
+        err = mend_sums(&r->r, r->log, data_fd, meta_fd);
+    }
+    if (err < 0) {
+        hd_dirty_log_free(r->log);
+        r->log = NULL;
+        return err;
+    }
+    hd_log_info("sums of a replica that was changed in place were made anew",
+                "block=%" PRIu64 " bytes=%" PRIu64 " state=%s log=%s", r->r.id.v, r->r.size_bytes,
+                hd_replica_state_name(r->r.state), damaged ? "damaged" : "good");
+    r->finished_ms = hd_clock_mono_ms().v;
+    return 0;
+}
+
 /*
  * Data without sums, or sums without data. Where replicas are written that is a crash at the very
  * beginning of one, or in the middle of a deletion: nothing of it counts.
@@ -264,6 +360,12 @@ static int cut_to_verified(struct load *l, struct hd_replica *r)
 static int load_half(struct load *l, struct hd_block_id id, const struct found *f)
 {
     struct hd_replica r = {.id = id, .gs = f->gs};
+    if (f->has_log && !f->has_data) { /* of a replica that was deleted */
+        int err = hd_dirty_log_remove(&l->layout, id);
+        if (err < 0 || !f->has_meta) {
+            return err;
+        }
+    }
     if ((f->has_data ? f->place : f->meta_place) != HD_PLACE_RBW) {
         l->ignored++;
         return 0;
@@ -289,7 +391,9 @@ static int load_one(struct load *l, struct hd_block_id id, struct found *f)
               .state = f->place == HD_PLACE_RBW ? HD_REPLICA_RWR : HD_REPLICA_FINALIZED,
               .size_bytes = f->data_bytes,
               .acked_bytes = f->data_bytes}};
-    if (err == 0 && f->place == HD_PLACE_RBW) {
+    if (err == 0 && f->has_log) {
+        err = load_dirty(l, r);
+    } else if (err == 0 && f->place == HD_PLACE_RBW) {
         err = cut_to_verified(l, &r->r);
     }
     struct hd_store_replica *old = hd_map_get(&l->store->replicas, id.v);
@@ -298,12 +402,18 @@ static int load_one(struct load *l, struct hd_block_id id, struct found *f)
         if (old != NULL) {
             hd_store_remove(l->store, old);
         }
+        struct hd_dirty_log *log = r->log;
         err = hd_store_insert(l->store, r);
+        if (err == 0 && log != NULL) {
+            r->log = NULL;
+            hd_store_set_log(l->store, r, log);
+        }
         if (err == 0) {
             return 0;
         }
     }
     l->ignored += err == 0;
+    hd_dirty_log_free(r->log);
     free(r);
     return err;
 }
@@ -329,6 +439,9 @@ int hd_volume_load(struct hd_store *s, struct hd_volume *v)
     if (err == 0) {
         snprintf(path, sizeof(path), "%s/current/%s/current/finalized", v->dir, s->pool_id);
         err = note_dir(&l, path, HD_PLACE_FINALIZED, 2);
+    }
+    if (err == 0) {
+        err = note_logs(&l);
     }
     size_t cursor = 0;
     uint64_t id;
