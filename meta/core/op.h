@@ -17,8 +17,8 @@
 enum { HD_DIRECTORY_MAX_ITEMS = 4194304, HD_FILE_MAX_BLOCKS = 10000 };
 
 /*
- * Returned by a handler that waits: call->wait_block names the block; and by one whose answer comes
- * with hd_meta_answer_later.
+ * Returned by a handler that waits: call->wait_block names the block, or wait_ino the queue of
+ * capabilities (hd_caps_want sets it); and by one whose answer comes with hd_meta_answer_later.
  */
 enum { HD_PARK = 1, HD_LATER = 2 };
 
@@ -34,6 +34,9 @@ struct hd_call {
     bool time_is_up; /* it was parked as long as it may be */
     bool committed;  /* it has made a record */
     struct hd_block_id wait_block;
+    uint64_t wait_ino; /* 0: it waits for wait_block */
+    int64_t wait_ms;   /* in that queue, at most; 0: as long as it takes */
+    bool wait_first;   /* before all that wait there */
 };
 
 typedef int hd_handler(struct hd_call *c);
@@ -85,7 +88,8 @@ enum hd_resolve_flag {
 /* What a path leads to. */
 struct hd_where {
     const char *path;        /* as given */
-    struct hd_inode *inode;  /* NULL: missing */
+    struct hd_inode *inode;  /* NULL: missing; never a LINK */
+    struct hd_inode *entry;  /* what has the name: the inode itself, or a LINK that is followed */
     struct hd_inode *parent; /* deepest directory that exists on the way to it; of "/": NULL */
     const char *name;        /* last component */
     size_t name_size;
@@ -117,7 +121,7 @@ int hd_check_owner(struct hd_call *c, const struct hd_inode *i);
 int hd_check_superuser(struct hd_call *c, const char *privilege);
 
 /* w on the parent and the sticky bit: may the entry leave? */
-int hd_check_unlink(struct hd_call *c, const struct hd_inode *i);
+int hd_check_unlink(struct hd_call *c, const struct hd_inode *entry);
 
 /* rwx on every directory below that is not empty. */
 int hd_check_subtree(struct hd_call *c, struct hd_inode *top);

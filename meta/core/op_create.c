@@ -1,5 +1,6 @@
 /* ClientProtocol: create, mkdirs, createSymlink: everything that makes an inode. */
 #include "meta/core/op.h"
+#include "meta/core/posix.h"
 #include "meta/core/policy.h"
 #include "meta/core/record_make.h"
 
@@ -143,10 +144,11 @@ static int check_existing(struct hd_call *c, const Hdw__CreateRequest *q, const 
         err = hd_check_access(c, w->inode, HD_W);
     }
     if (err == 0) {
-        err = hd_check_access(c, w->inode->parent, HD_W);
+        err = hd_check_access(c, w->parent != NULL ? w->parent : w->inode, HD_W);
     }
     if (err == 0 && overwrite) {
-        err = hd_check_unlink(c, w->inode);
+        err = w->parent == NULL ? hd_call_fail(c, -ENOENT, "%s has no name any more", q->src)
+                                : hd_check_unlink(c, w->entry);
     }
     if (err < 0 || overwrite) {
         return err;
@@ -201,11 +203,15 @@ int hd_op_create(struct hd_call *c)
     if (w.inode == NULL) {
         parent = make_parents(c, &w, w.parent->mode, &name, &name_size);
     } else {
-        name = hd_call_printf(c, "%s", hd_inode_name(w.inode)); /* it is about to be freed */
+        name = hd_call_printf(c, "%s", hd_inode_name(w.entry)); /* it is about to be freed */
+        name_size = w.entry->name_size;
     }
     Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, q->masked->perm);
     n.has_replaces = w.inode != NULL;
-    n.replaces = w.inode != NULL ? w.inode->ino.v : 0;
+    if (w.inode != NULL) {
+        n.replaces = w.entry->ino.v;
+        n.n_orphans = hd_posix_orphans(c, w.entry, false, &n.orphans);
+    }
     Hdm__CreateFile op = HDM__CREATE_FILE__INIT;
     op.inode = &n;
     op.replication = q->replication;
@@ -218,6 +224,7 @@ int hd_op_create(struct hd_call *c)
     }
     uint64_t ino = n.ino;
     HD_COMMIT(c->m, create_file, CREATE_FILE, &op);
+    hd_posix_orphaned(c, n.orphans, n.n_orphans, false);
     Hdw__CreateResponse *r = HD_MSG(c->m, Hdw__CreateResponse, hdw__create_response);
     r->fs = hd_status(c, hd_ns_inode(c->ns, ino), false, false);
     return hd_call_done(c, &r->base);

@@ -1,6 +1,13 @@
 /* ClientProtocol: rename, rename2, delete, concat: entries move and go. */
 #include "meta/core/op.h"
+#include "meta/core/posix.h"
 #include "meta/core/record_make.h"
+
+/* The root, or a file that is reached by its number only: nothing can be done with its name. */
+static bool is_nameless(const struct hd_where *w)
+{
+    return w->entry != NULL && w->entry->parent == NULL;
+}
 
 /* ---- delete ---- */
 
@@ -16,11 +23,11 @@ int hd_op_delete(struct hd_call *c)
     if (err < 0) {
         return err;
     }
-    if (w.inode == NULL || w.inode == c->ns->root) {
+    if (w.inode == NULL || is_nameless(&w)) {
         return hd_call_done(c, &r->base);
     }
     bool full = hd_inode_is_dir(w.inode) && w.inode->u.children.count > 0;
-    err = hd_check_unlink(c, w.inode);
+    err = hd_check_unlink(c, w.entry);
     if (err < 0) {
         return err;
     }
@@ -32,8 +39,10 @@ int hd_op_delete(struct hd_call *c)
         return err;
     }
     Hdm__Delete op = HDM__DELETE__INIT;
-    op.ino = w.inode->ino.v;
+    op.ino = w.entry->ino.v;
+    op.n_orphans = hd_posix_orphans(c, w.entry, false, &op.orphans);
     HD_COMMIT(c->m, delete_, DELETE, &op);
+    hd_posix_orphaned(c, op.orphans, op.n_orphans, false);
     r->result = true;
     return hd_call_done(c, &r->base);
 }
@@ -44,8 +53,8 @@ int hd_op_delete(struct hd_call *c)
 static int check_move(struct hd_call *c, struct hd_inode *i, const struct hd_where *to)
 {
     int err = hd_check_unlink(c, i);
-    if (err == 0 && to->inode != NULL) {
-        err = hd_check_unlink(c, to->inode);
+    if (err == 0 && to->entry != NULL) {
+        err = hd_check_unlink(c, to->entry);
     }
     if (err == 0) {
         err = hd_check_access(c, to->parent, HD_W);
@@ -62,7 +71,7 @@ static int check_move(struct hd_call *c, struct hd_inode *i, const struct hd_whe
 }
 
 static void move(struct hd_call *c, struct hd_inode *i, struct hd_inode *parent, const char *name,
-                 size_t name_size, const struct hd_inode *replaced)
+                 size_t name_size, struct hd_inode *replaced)
 {
     Hdm__Rename op = HDM__RENAME__INIT;
     op.ino = i->ino.v;
@@ -71,7 +80,11 @@ static void move(struct hd_call *c, struct hd_inode *i, struct hd_inode *parent,
     op.name.len = name_size;
     op.has_replaces = replaced != NULL;
     op.replaces = replaced != NULL ? replaced->ino.v : 0;
+    if (replaced != NULL) {
+        op.n_orphans = hd_posix_orphans(c, replaced, false, &op.orphans);
+    }
     HD_COMMIT(c->m, rename, RENAME, &op);
+    hd_posix_orphaned(c, op.orphans, op.n_orphans, false);
 }
 
 /* The destination of the older call: into a directory that exists, under the source's name. */
@@ -103,27 +116,27 @@ int hd_op_rename(struct hd_call *c)
     if (err < 0) {
         return err;
     }
-    if (from.inode == NULL || from.inode == c->ns->root) {
+    if (from.inode == NULL || is_nameless(&from)) {
         return hd_call_done(c, &r->base);
     }
-    err = resolve_target(c, q->dst, from.inode, &to);
+    err = resolve_target(c, q->dst, from.entry, &to);
     if (err < 0) {
         return err;
     }
     if (to.inode == from.inode) {
         r->result =
-            hd_inode_is_file(from.inode); /* a file onto itself; a directory is inside itself */
+            !hd_inode_is_dir(from.inode); /* a file onto itself; a directory is inside itself */
         return hd_call_done(c, &r->base);
     }
     if (to.inode != NULL || to.parent == NULL || to.missing != 1 ||
         hd_inode_is_within(to.parent, from.inode)) {
         return hd_call_done(c, &r->base);
     }
-    err = check_move(c, from.inode, &to);
+    err = check_move(c, from.entry, &to);
     if (err < 0) {
         return err;
     }
-    move(c, from.inode, to.parent, to.name, to.name_size, NULL);
+    move(c, from.entry, to.parent, to.name, to.name_size, NULL);
     r->result = true;
     return hd_call_done(c, &r->base);
 }
@@ -134,14 +147,14 @@ static int check_rename2(struct hd_call *c, const Hdw__Rename2Request *q,
     if (from->inode == NULL) {
         return hd_call_fail(c, -ENOENT, "rename source %s is not found.", q->src);
     }
-    if (from->inode == c->ns->root) {
+    if (is_nameless(from)) {
         return hd_call_fail(c, -HD_E_IO, "rename source cannot be the root");
     }
     if (to->inode == from->inode) {
         return hd_call_fail(c, -EEXIST, "The source %s and destination %s are the same", q->src,
                             q->dst);
     }
-    if (to->inode == c->ns->root) {
+    if (is_nameless(to)) {
         return hd_call_fail(c, -HD_E_IO, "rename destination cannot be the root");
     }
     if (to->parent != NULL && hd_inode_is_within(to->parent, from->inode)) {
@@ -188,23 +201,24 @@ int hd_op_rename2(struct hd_call *c)
         err = check_rename2(c, q, &from, &to);
     }
     if (err == 0) {
-        err = check_move(c, from.inode, &to);
+        err = check_move(c, from.entry, &to);
     }
     if (err < 0) {
         return err;
     }
-    const char *name = to.inode != NULL ? hd_inode_name(to.inode) : to.name;
-    size_t name_size = to.inode != NULL ? to.inode->name_size : to.name_size;
-    move(c, from.inode, to.parent, name, name_size, to.inode);
+    const char *name = to.entry != NULL ? hd_inode_name(to.entry) : to.name;
+    size_t name_size = to.entry != NULL ? to.entry->name_size : to.name_size;
+    move(c, from.entry, to.parent, name, name_size, to.entry);
     return hd_call_done(c, &HD_MSG(c->m, Hdw__Rename2Response, hdw__rename2_response)->base);
 }
 
 /* ---- concat ---- */
 
-static int check_source(struct hd_call *c, const char *path, const struct hd_inode *target,
+static int check_source(struct hd_call *c, const char *path, const struct hd_where *at,
                         const char *target_path, const struct hd_where *w)
 {
     const struct hd_inode *i = w->inode;
+    const struct hd_inode *target = at->inode;
     if (i == NULL) {
         return hd_call_fail(c, -ENOENT, "File does not exist: %s", path);
     }
@@ -218,7 +232,11 @@ static int check_source(struct hd_call *c, const char *path, const struct hd_ino
                             "concat: source file %s is invalid or empty or underConstruction",
                             path);
     }
-    if (i->parent != target->parent) {
+    if ((i->flags & (HD_INODE_LINKED | HD_INODE_ORPHAN)) != 0) {
+        return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
+                            "concat: source file %s has more names than this", path);
+    }
+    if (i->parent != at->parent) {
         return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
                             "Source file %s is not in the same directory with the target %s", path,
                             target_path);
@@ -272,7 +290,7 @@ int hd_op_concat(struct hd_call *c)
         struct hd_where w;
         err = hd_resolve(c, q->srcs[n], HD_FOLLOW, &w);
         if (err == 0) {
-            err = check_source(c, q->srcs[n], target.inode, q->trg, &w);
+            err = check_source(c, q->srcs[n], &target, q->trg, &w);
         }
         if (err == 0) {
             err = hd_check_access(c, w.inode, HD_R) < 0 ? hd_check_access(c, w.inode, HD_R)

@@ -44,9 +44,9 @@ static bool start_at_inode(struct hd_call *c, const char *path, const char **ret
 }
 
 /* The text clients parse: where the symlink leads, with what follows it in the path. */
-static int unresolved(struct hd_call *c, const struct hd_inode *link, const char *rest)
+static int unresolved(struct hd_call *c, struct hd_inode *link, const char *rest)
 {
-    const char *target = link->u.target;
+    const char *target = hd_inode_of_entry(link)->u.target;
     rest = skip_slashes(rest);
     const char *slash = *rest != '\0' ? "/" : "";
     if (target[0] == '/') {
@@ -60,7 +60,7 @@ static int unresolved(struct hd_call *c, const struct hd_inode *link, const char
 /* A component below something that is no directory. */
 static int blocked(struct hd_call *c, struct hd_inode *at, const char *rest, unsigned flags)
 {
-    if (at->type == HD_INODE_SYMLINK) {
+    if (hd_inode_of_entry(at)->type == HD_INODE_SYMLINK && at->parent != NULL) {
         return unresolved(c, at, rest);
     }
     const char *path = hd_inode_path(at, &c->m->fx->arena);
@@ -84,7 +84,7 @@ static unsigned count_components(const char *p)
 
 static void missing_from(struct hd_where *w, struct hd_inode *parent, const char *rest)
 {
-    w->inode = NULL;
+    w->inode = w->entry = NULL;
     w->parent = parent;
     w->rest = rest;
     w->missing = count_components(rest);
@@ -127,7 +127,8 @@ static int walk(struct hd_call *c, struct hd_inode *at, const char *p, unsigned 
         at = child;
         p += size;
     }
-    w->inode = at;
+    w->inode = hd_inode_of_entry(at);
+    w->entry = at;
     w->parent = at->parent;
     return 0;
 }
@@ -157,12 +158,12 @@ int hd_resolve(struct hd_call *c, const char *path, unsigned flags, struct hd_wh
     }
     set_name(&w, w.by_inode ? rest : path);
     if (w.inode != NULL && w.name_size == 0) {
-        w.name = hd_inode_name(w.inode);
-        w.name_size = w.inode->name_size;
+        w.name = hd_inode_name(w.entry);
+        w.name_size = w.entry->name_size;
     }
     if (w.inode != NULL && w.inode->type == HD_INODE_SYMLINK && (flags & HD_FOLLOW) != 0 &&
         !w.by_inode) {
-        return unresolved(c, w.inode, "");
+        return unresolved(c, w.entry, "");
     }
     *ret = w;
     return 0;

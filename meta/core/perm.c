@@ -20,11 +20,12 @@ static void mode_text(const struct hd_inode *i, char out[11])
 }
 
 /* "/p":owner:group:drwxr-xr-x */
-static const char *describe(struct hd_call *c, const struct hd_inode *i)
+static const char *describe(struct hd_call *c, const struct hd_inode *entry)
 {
     char mode[11];
+    const struct hd_inode *i = entry->type == HD_INODE_LINK ? entry->u.link : entry;
     mode_text(i, mode);
-    return hd_call_printf(c, "\"%s\":%s:%s:%s", hd_inode_path(i, &c->m->fx->arena),
+    return hd_call_printf(c, "\"%s\":%s:%s:%s", hd_inode_path(entry, &c->m->fx->arena),
                           hd_ns_user(c->ns, i), hd_ns_group(c->ns, i), mode);
 }
 
@@ -96,19 +97,19 @@ int hd_check_superuser(struct hd_call *c, const char *privilege)
                         c->event->user, privilege);
 }
 
-int hd_check_unlink(struct hd_call *c, const struct hd_inode *i)
+int hd_check_unlink(struct hd_call *c, const struct hd_inode *entry)
 {
-    const struct hd_inode *parent = i->parent;
+    const struct hd_inode *parent = entry->parent;
     int err = hd_check_access(c, parent, HD_W | HD_X) < 0 ? hd_check_access(c, parent, HD_W) : 0;
     if (err == 0) {
         err = hd_check_access(c, parent, HD_X);
     }
     if (err < 0 || c->superuser || (parent->mode & 01000) == 0 || is_owner(c, parent) ||
-        is_owner(c, i)) {
+        is_owner(c, entry->type == HD_INODE_LINK ? entry->u.link : entry)) {
         return err;
     }
     return hd_call_fail(c, -EACCES, "Permission denied by sticky bit: user=%s, path=%s, parent=%s",
-                        c->event->user, describe(c, i), describe(c, parent));
+                        c->event->user, describe(c, entry), describe(c, parent));
 }
 
 int hd_check_subtree(struct hd_call *c, struct hd_inode *top)
