@@ -15,8 +15,10 @@ bool hd_witness_ask(struct hd_witness *w, const struct hd_witness_request *r)
         if (r->serial < w->serial || (r->serial == w->serial && !again)) {
             return false;
         }
-    } else if (r->serial == 0 && w->exposed && !r->force) {
-        return false; /* a promotion that would lose what the primary acknowledged alone */
+    } else if (r->serial == 0 && !r->force && (w->epoch == 0 || w->exposed)) {
+        /* A promotion that would lose what the primary acknowledged alone, as far as is known here:
+         * one that knows nothing may have forgotten it with its disks. */
+        return false;
     }
     *w = next;
     return true;

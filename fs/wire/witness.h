@@ -12,7 +12,7 @@
 #define HD_EPOCH_MAX ((uint64_t)1 << 40)
 
 struct hd_witness {
-    uint64_t epoch;  /* 0: it was never asked */
+    uint64_t epoch;  /* 0: it was never asked, or has lost its disks: it vouches for nothing */
     uint64_t owner;  /* the primary of that epoch: a number it drew when it claimed it */
     uint64_t serial; /* of the last request */
     bool exposed;

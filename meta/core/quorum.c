@@ -177,6 +177,10 @@ void hd_quorum_secondary_gone(struct hd_quorum *q, struct hd_mono_ms now)
 void hd_quorum_witnesses(struct hd_quorum *q, uint32_t count)
 {
     q->witnesses = count;
+    q->covered = false; /* a new one knows nothing yet, and counts only when it does */
+    if (q->round == HD_QUORUM_COVER) {
+        q->round = HD_QUORUM_NO_ROUND;
+    }
 }
 
 static void fence(struct hd_quorum *q, uint64_t epoch)
@@ -257,6 +261,9 @@ void hd_promotion_init(struct hd_promotion *p, uint64_t epoch, uint64_t owner, u
 
 void hd_promotion_answer(struct hd_promotion *p, const struct hd_witness *w)
 {
+    if (w->epoch == 0) {
+        return; /* its disks may have been lost, and with them what it accepted */
+    }
     p->answered++;
     p->claim = HD_MAX(p->claim, w->epoch + 1);
     if (w->epoch > p->epoch && w->owner != p->owner) {

@@ -89,7 +89,11 @@ void hd_quorum_durable(struct hd_quorum *q, struct hd_txid own, struct hd_mono_m
  */
 void hd_quorum_secondary(struct hd_quorum *q, struct hd_txid txid, struct hd_mono_ms now);
 void hd_quorum_secondary_gone(struct hd_quorum *q, struct hd_mono_ms now);
-/* How many witnesses the secondary and we have agreed on. */
+/*
+ * How many witnesses the secondary and we have agreed on; also when one of them is another: all are
+ * told anew, since one that knows nothing (a new one, or one that lost its disks) does not count in
+ * a promotion.
+ */
 void hd_quorum_witnesses(struct hd_quorum *q, uint32_t count);
 /* One answer a witness and serial; answered false: none came. */
 struct hd_quorum_answer {
@@ -117,7 +121,7 @@ void hd_quorum_tick(struct hd_quorum *q, struct hd_mono_ms now);
 
 enum hd_promotion_verdict {
     HD_PROMOTION_POSSIBLE,
-    HD_PROMOTION_NO_MAJORITY, /* too few witnesses answered */
+    HD_PROMOTION_NO_MAJORITY, /* too few witnesses answered that know anything */
     HD_PROMOTION_EXPOSED,     /* the primary acknowledges without us */
     HD_PROMOTION_SUPERSEDED,  /* somebody else was promoted after what we have */
 };

@@ -79,8 +79,8 @@ static int check_verdict(const struct promoting *m)
         return 0;
     case HD_PROMOTION_NO_MAJORITY:
         return hd_fail(-HD_E_RETRIABLE,
-                       "only %u of %u data nodes answer: whether the primary went on without this "
-                       "copy is not known; %s",
+                       "only %u of %u data nodes answer and know who is primary: whether it went on "
+                       "without this copy is not known; %s",
                        m->p.answered, m->p.witnesses, how);
     case HD_PROMOTION_EXPOSED:
         return hd_fail(

@@ -258,6 +258,44 @@ ATF_TC_BODY(a_clock_that_went_back_costs_one_more_round, tc)
     ATF_CHECK_EQ(q.round, HD_QUORUM_EXPOSE);
 }
 
+ATF_TC_WITHOUT_HEAD(another_list_of_witnesses_is_told_anew);
+ATF_TC_BODY(another_list_of_witnesses_is_told_anew, tc)
+{
+    struct hd_quorum q;
+    begin(&q, true, 5, 3);
+    hd_quorum_secondary(&q, tx(5), at(0));
+    uint64_t first = q.serial;
+    hd_quorum_witnesses(&q, 4); /* with a round under way */
+    hd_quorum_tick(&q, at(1));
+    ATF_CHECK_EQ(q.round, HD_QUORUM_COVER);
+    ATF_CHECK(q.serial > first);
+    ATF_CHECK_EQ(q.asked, 4);
+    accept_by(&q, 3, 2);
+    ATF_CHECK(q.covered);
+    hd_quorum_witnesses(&q, 4); /* one of them is another */
+    hd_quorum_tick(&q, at(3));
+    ATF_CHECK_EQ(q.round, HD_QUORUM_COVER);
+    ATF_CHECK_EQ_MSG(q.committed.v, 5, "meanwhile it goes on");
+}
+
+ATF_TC_WITHOUT_HEAD(who_knows_nothing_does_not_count);
+ATF_TC_BODY(who_knows_nothing_does_not_count, tc)
+{
+    struct hd_promotion p;
+    struct hd_witness fresh = {0};
+    const struct hd_witness knows = {.epoch = 1, .owner = OWNER, .serial = 5};
+    const struct hd_witness_request claim = {.epoch = 2, .owner = 9};
+    const struct hd_witness_request by_force = {.epoch = 2, .owner = 9, .force = true};
+    hd_promotion_init(&p, 1, 9, 3);
+    hd_promotion_answer(&p, &knows);
+    hd_promotion_answer(&p, &fresh);
+    ATF_CHECK_EQ(hd_promotion_verdict(&p), HD_PROMOTION_NO_MAJORITY);
+    hd_promotion_answer(&p, &knows);
+    ATF_CHECK_EQ(hd_promotion_verdict(&p), HD_PROMOTION_POSSIBLE);
+    ATF_CHECK(!hd_witness_ask(&fresh, &claim));
+    ATF_CHECK(hd_witness_ask(&fresh, &by_force));
+}
+
 ATF_TC_WITHOUT_HEAD(doubt_ends_with_a_majority_or_the_secondary);
 ATF_TC_BODY(doubt_ends_with_a_majority_or_the_secondary, tc)
 {
@@ -304,6 +342,7 @@ struct world {
     bool claimed[WITNESSES];
     struct hd_promotion p;
     bool promoted;
+    bool wiped;       /* a witness has lost its disks */
     uint64_t b_begin; /* B's log when it was promoted */
 };
 
@@ -438,7 +477,8 @@ enum event {
     B_TAKES_OVER = B_CLAIMS + WITNESSES,
     DELIVER,
     LOSE_ANSWER = DELIVER + WITNESSES * 2,
-    EVENTS = LOSE_ANSWER + 1,
+    WIPE,
+    EVENTS = WIPE + WITNESSES,
 };
 
 static bool a_step(struct world *w, enum event e, uint64_t *serial)
@@ -467,6 +507,22 @@ static bool a_step(struct world *w, enum event e, uint64_t *serial)
     return true;
 }
 
+/*
+ * One of them comes back with empty disks: it knows nothing, and what was sent to it is lost. Not
+ * with a promotion under way: what it accepted of that would be forgotten, and an old primary that
+ * hears only of this one and of those that were not asked could go on (docs/adr/0007, Price).
+ */
+static bool wipe(struct world *w, int i)
+{
+    if (w->wiped || w->promoting || w->w[i].epoch == 0) {
+        return false;
+    }
+    w->wiped = true;
+    w->w[i] = (struct hd_witness){0};
+    w->sent[i][0].there = w->sent[i][1].there = false;
+    return true;
+}
+
 /* False: the event cannot happen (or changes nothing). */
 static bool step(struct world *w, int e)
 {
@@ -492,6 +548,8 @@ static bool step(struct world *w, int e)
         happened = deliver(w, (e - DELIVER) / 2, (e - DELIVER) % 2, false);
     } else if (e == LOSE_ANSWER) {
         happened = deliver(w, 0, 0, true);
+    } else if (e >= WIPE) {
+        happened = wipe(w, e - WIPE);
     }
     note_acked(w);
     send_requests(w);
@@ -575,6 +633,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, an_epoch_that_cannot_be_ends_nothing);
     ATF_TP_ADD_TC(tp, a_round_without_a_majority_is_tried_again);
     ATF_TP_ADD_TC(tp, a_clock_that_went_back_costs_one_more_round);
+    ATF_TP_ADD_TC(tp, another_list_of_witnesses_is_told_anew);
+    ATF_TP_ADD_TC(tp, who_knows_nothing_does_not_count);
     ATF_TP_ADD_TC(tp, doubt_ends_with_a_majority_or_the_secondary);
     ATF_TP_ADD_TC(tp, no_order_of_events_loses_what_was_acknowledged);
     return atf_no_error();
