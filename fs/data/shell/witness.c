@@ -1,5 +1,6 @@
 /* The witness's state on the disks. See witness.h. */
 #include "fs/data/shell/witness.h"
+#include "fs/base/crc.h"
 #include "fs/base/error.h"
 #include "fs/os/file.h"
 #include "fs/os/log.h"
@@ -21,17 +22,30 @@ struct hd_witness_file {
 
 static int encode(const struct hd_witness_state *s, struct hd_buf *out)
 {
-    return hd_buf_addf(out,
-                       "# who is primary, as this node was told: do not edit\n"
-                       "epoch=%" PRIu64 "\nowner=%" PRIu64 "\nserial=%" PRIu64
-                       "\nexposed=%d\ntxid=%" PRIu64 "\naddress=%s\nend=1\n",
-                       s->w.epoch, s->w.owner, s->w.serial, s->w.exposed, s->txid, s->address);
+    int err = hd_buf_addf(out,
+                          "# who is primary, as this node was told: do not edit\n"
+                          "epoch=%" PRIu64 "\nowner=%" PRIu64 "\nserial=%" PRIu64
+                          "\nexposed=%d\ntxid=%" PRIu64 "\naddress=%s\nend=1\n",
+                          s->w.epoch, s->w.owner, s->w.serial, s->w.exposed, s->txid, s->address);
+    return err < 0 ? err
+                   : hd_buf_addf(out, "crc=%08" PRIx32 "\n", hd_crc32c(0, out->data, out->size));
+}
+
+/* The last line is the CRC32C of those before it; files of older versions have none. */
+static bool is_sound(const char *text)
+{
+    const char *line = strstr(text, "\ncrc=");
+    return line == NULL ||
+           strtoul(line + 5, NULL, 16) == hd_crc32c(0, text, (size_t)(line + 1 - text));
 }
 
 static int decode(char *text, struct hd_witness_state *ret)
 {
     struct hd_witness_state s = {0};
     bool end = false;
+    if (!is_sound(text)) {
+        return -HD_E_CORRUPT;
+    }
     for (char *line = strsep(&text, "\n"); line != NULL; line = strsep(&text, "\n")) {
         char *equals = strchr(line, '=');
         if (line[0] == '#' || equals == NULL) {

@@ -32,6 +32,18 @@ static int take(struct hd_witness_file *f, uint64_t epoch, uint64_t serial, bool
     return hd_witness_take(f, &r, "10.0.0.1:8020", 42, &state);
 }
 
+/* Turns the lowest bit of a character over, `at` behind the beginning of some text of the file. */
+static void flip(const char *path, const char *text, size_t at)
+{
+    struct hd_buf b = {0};
+    ATF_REQUIRE_EQ(hd_file_read(path, 4096, &b), 0);
+    char *place = strstr(hd_buf_str(&b), text);
+    ATF_REQUIRE(place != NULL);
+    place[at] ^= 1;
+    ATF_REQUIRE_EQ(hd_file_replace(path, b.data, b.size, 0644), 0);
+    hd_buf_done(&b);
+}
+
 ATF_TC_WITHOUT_HEAD(the_newest_of_all_directories_counts);
 ATF_TC_BODY(the_newest_of_all_directories_counts, tc)
 {
@@ -54,6 +66,10 @@ ATF_TC_BODY(the_newest_of_all_directories_counts, tc)
     state = reopen(s);
     ATF_CHECK_EQ(state.w.epoch, 1);
     ATF_CHECK(state.w.exposed);
+    flip("two/witness", "exposed=1", 8);
+    ATF_CHECK_EQ_MSG(reopen(s).w.epoch, 0, "what was turned over is no promise");
+    flip("two/witness", "exposed=0", 8);
+    ATF_CHECK_EQ(reopen(s).w.epoch, 1);
     ATF_REQUIRE_EQ(truncate("two/witness", 90), 0);
     ATF_CHECK_EQ_MSG(reopen(s).w.epoch, 0, "half a file is none");
     hd_store_free(s);
