@@ -275,6 +275,18 @@ static void set_node_admin(struct hd_ns *ns, const Hdm__NodeAdmin *op)
     }
 }
 
+static void set_session(struct hd_ns *ns, const Hdm__Session *op)
+{
+    struct hd_view_changes *v = &ns->view;
+    hd_session_records_set(&ns->session_records, op);
+    if (v->on) {
+        HD_MEM_GROW(v->sessions, v->session_count, v->session_capacity);
+        v->sessions[v->session_count] = hd_arena_str(&v->arena, op->client_name);
+        hd_assert(v->sessions[v->session_count] != NULL);
+        v->session_count++;
+    }
+}
+
 void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
 {
     hd_assert(r->txid == ns->txid.v + 1);
@@ -336,6 +348,9 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         ns->next_block = HD_MAX(ns->next_block, r->take_stamp->next_block);
         ns->next_ino = HD_MAX(ns->next_ino, r->take_stamp->next_ino);
         break;
+    case HDM__EDIT_RECORD__OP_SESSION:
+        set_session(ns, r->session);
+        break;
     case HDM__EDIT_RECORD__OP_NODE_ADMIN:
         set_node_admin(ns, r->node_admin);
         break;
@@ -353,7 +368,6 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
     case HDM__EDIT_RECORD__OP_CLOSE_ONE_BLOCK:
     case HDM__EDIT_RECORD__OP_RESIZE:
     case HDM__EDIT_RECORD__OP_PUNCH:
-    case HDM__EDIT_RECORD__OP_SESSION:
     case HDM__EDIT_RECORD__OP__NOT_SET:
     case _HDM__EDIT_RECORD__OP__CASE_IS_INT_SIZE:
         hd_unreachable();

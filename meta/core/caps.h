@@ -29,10 +29,10 @@ enum hd_cap { HD_CAP_NONE, HD_CAP_READ, HD_CAP_WRITE }; /* CapKind */
 bool hd_caps_know(struct hd_call *c, struct hd_inode *i);
 
 /*
- * The handler is about to change, or needs to know, the content of the file: nobody but the caller's
- * own session may have more than goes with `want` (READ: nobody WRITE, WRITE: nobody anything).
- * 0: so it is, until the step ends. HD_PARK: recalled; return it, the handler runs again. Must be
- * called before anything is committed. Of other inodes than files 0.
+ * The handler is about to change, or needs to know, the content of the file: nobody but the
+ * caller's own session may have more than goes with `want` (READ: nobody WRITE, WRITE: nobody
+ * anything). 0: so it is, until the step ends. HD_PARK: recalled; return it, the handler runs
+ * again. Must be called before anything is committed. Of other inodes than files 0.
  */
 int hd_caps_want(struct hd_call *c, struct hd_inode *file, enum hd_cap want);
 

@@ -9,7 +9,7 @@
 
 enum { NS_PER_MS = 1000000 };
 
-enum { KEY_COUNTERS = 'C', KEY_DENTRY = 'D', KEY_INODE = 'I', KEY_NODE = 'N' };
+enum { KEY_COUNTERS = 'C', KEY_DENTRY = 'D', KEY_INODE = 'I', KEY_NODE = 'N', KEY_SESSION = 'S' };
 
 /* ---- writing ---- */
 
@@ -219,6 +219,24 @@ static void put_node(const struct hd_ns *ns, struct hd_meta_effects *e, const ch
     put_message(e, key, size, &m.base);
 }
 
+static void put_session(const struct hd_ns *ns, struct hd_meta_effects *e, const char *name)
+{
+    const char *machine = hd_session_records_find(&ns->session_records, name);
+    size_t size = strlen(name);
+    uint8_t *key = hd_arena_alloc(&e->arena, size + 1);
+    hd_assert(key != NULL);
+    key[0] = KEY_SESSION;
+    memcpy(key + 1, name, size);
+    if (machine == NULL) {
+        put(e, key, size + 1, NULL, 0);
+        return;
+    }
+    Hdm__Session m = HDM__SESSION__INIT;
+    m.client_name = (char *)(uintptr_t)name;
+    m.machine = (char *)(uintptr_t)machine;
+    put_message(e, key, size + 1, &m.base);
+}
+
 void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
 {
     struct hd_view_changes *v = &ns->view;
@@ -241,6 +259,10 @@ void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
     for (size_t n = 0; n < v->admin_count; n++) {
         put_node(ns, e, v->admins[n]);
     }
+    for (size_t n = 0; n < v->session_count; n++) {
+        put_session(ns, e, v->sessions[n]);
+    }
+    v->session_count = 0;
     v->counters = false;
     v->dentry_count = v->gone_count = v->changed_count = v->admin_count = 0;
     hd_arena_reset(&v->arena);
@@ -266,6 +288,11 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
     }
     for (uint32_t n = 0; n < ns->node_admins.count; n++) {
         put_node(ns, e, ns->node_admins.items[n].uuid);
+    }
+    const char *name;
+    void *machine;
+    for (cursor = 0; hd_strmap_next(&ns->session_records.by_name, &cursor, &name, &machine);) {
+        put_session(ns, e, name);
     }
 }
 
@@ -450,6 +477,16 @@ static int load_node(struct hd_ns *ns, const uint8_t *key, size_t key_size, cons
     return 0;
 }
 
+static int load_session(struct hd_ns *ns, const uint8_t *key, size_t key_size, const Hdm__Session *m)
+{
+    if (m == NULL || strlen(m->client_name) != key_size - 1 ||
+        memcmp(key + 1, m->client_name, key_size - 1) != 0) {
+        return hd_fail(-HD_E_CORRUPT, "view: a session does not decode");
+    }
+    hd_session_records_set(&ns->session_records, m);
+    return 0;
+}
+
 int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, size_t key_size,
                      const void *value, size_t value_size)
 {
@@ -482,6 +519,9 @@ int hd_view_load_key(struct hd_ns *ns, struct hd_view_load *l, const void *key, 
     }
     if (key_size > 1 && k[0] == KEY_NODE) {
         return load_node(ns, k, key_size, hdm__node_admin__unpack(&allocator, value_size, value));
+    }
+    if (key_size > 1 && k[0] == KEY_SESSION) {
+        return load_session(ns, k, key_size, hdm__session__unpack(&allocator, value_size, value));
     }
     return hd_fail(-HD_E_CORRUPT, "view: unknown key of %zu bytes", key_size);
 }

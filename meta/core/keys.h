@@ -5,6 +5,7 @@
  *   'D' be64(parent) name        be64(child): the entries of a directory, in the order of names
  *   'I' be64(ino)                Inode
  *   'N' uuid                     NodeAdmin: data nodes that are not in service
+ *   'S' name                     Session: of clients that have not ended
  *
  * The inode names its parent, so entries say nothing new; they are there so that a namespace that
  * is larger than memory can be asked, and they are checked when the view is loaded.

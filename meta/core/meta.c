@@ -16,6 +16,7 @@
 #include "meta/core/mem.h"
 #include "meta/core/op.h"
 #include "meta/core/record_make.h"
+#include "meta/core/session_impl.h"
 #include "ha.pb-c.h"
 #include "howdah.pb-c.h"
 
@@ -53,12 +54,35 @@ const struct hd_method hd_methods[] = {
 };
 const size_t hd_method_count = HD_ARRAY_COUNT(hd_methods);
 
-static const struct hd_method *find_method(const char *protocol, const char *name)
+enum { METHOD_SLOTS = sizeof(((struct hd_meta *)0)->method_slots) };
+
+_Static_assert(HD_ARRAY_COUNT(hd_methods) < 256, "method_slots has bytes");
+
+/* Where to look for a method: its name alone, since few are in two protocols. */
+static size_t method_slot(const char *name)
+{
+    return hd_hash_bytes(name, strlen(name)) % METHOD_SLOTS;
+}
+
+static void index_methods(struct hd_meta *m)
 {
     for (size_t i = 0; i < hd_method_count; i++) {
-        if (strcmp(hd_methods[i].name, name) == 0 &&
-            strcmp(hd_methods[i].protocol, protocol) == 0) {
-            return &hd_methods[i];
+        size_t slot = method_slot(hd_methods[i].name);
+        while (m->method_slots[slot] != 0) {
+            slot = (slot + 1) % METHOD_SLOTS;
+        }
+        m->method_slots[slot] = (uint8_t)(i + 1);
+    }
+}
+
+static const struct hd_method *find_method(const struct hd_meta *m, const char *protocol,
+                                           const char *name)
+{
+    size_t slot = method_slot(name);
+    for (; m->method_slots[slot] != 0; slot = (slot + 1) % METHOD_SLOTS) {
+        const struct hd_method *method = &hd_methods[m->method_slots[slot] - 1];
+        if (strcmp(method->name, name) == 0 && strcmp(method->protocol, protocol) == 0) {
+            return method;
         }
     }
     return NULL;
@@ -203,6 +227,8 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     m->locks = hd_locks_new(m);
     hd_view_load_init(&m->load);
     m->prng.state = o->seed;
+    m->sessions = hd_sessions_new();
+    index_methods(m);
     *ret = m;
     return 0;
 }
@@ -210,7 +236,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
 static void parked_free(struct hd_meta *m, struct hd_parked *p)
 {
     hd_list_remove(&p->link);
-    m->parked_count--;
+    m->parked_count -= p->ino == 0;
     hd_arena_done(&p->arena);
     free(p);
 }
@@ -224,6 +250,7 @@ void hd_meta_free(struct hd_meta *m)
     {
         parked_free(m, HD_LIST_ENTRY(it, struct hd_parked, link));
     }
+    hd_sessions_free(m);
     size_t cursor = 0;
     uint64_t id;
     void *value;
@@ -328,6 +355,7 @@ void hd_meta_start(struct hd_meta *m, struct hd_mono_ms now)
     }
     hd_safe_mode_start(m, now);
     hd_nodes_count_absent(m);
+    hd_sessions_start(m);
 }
 
 struct hd_txid hd_meta_txid(const struct hd_meta *m)
@@ -342,7 +370,7 @@ static struct hd_meta_reply *add_reply(struct hd_meta *m, const struct hd_meta_e
     struct hd_meta_effects *e = m->fx;
     HD_MEM_GROW(e->replies, e->reply_count, e->reply_capacity);
     struct hd_meta_reply *r = &e->replies[e->reply_count++];
-    *r = (struct hd_meta_reply){.token = event->token};
+    *r = (struct hd_meta_reply){.token = event->token, .as_of = m->ns.txid};
     return r;
 }
 
@@ -458,7 +486,6 @@ static void remember_answer(struct hd_call *c, struct hd_txid txid)
 static void park(struct hd_meta *m, const struct hd_call *c)
 {
     const struct hd_meta_event *event = c->event;
-    struct hd_blk *b = hd_ns_block(&m->ns, c->wait_block);
     struct hd_parked *p = HD_MEM_NEW(struct hd_parked);
     hd_arena_init(&p->arena, 0);
     struct hd_arena *a = &p->arena;
@@ -480,11 +507,33 @@ static void park(struct hd_meta *m, const struct hd_call *c)
         copy[i] = hd_arena_str(a, event->groups[i]);
     }
     p->event.groups = copy;
+    if (c->wait_ino != 0) {
+        hd_caps_park(m, c, p);
+        return;
+    }
     p->deadline.v = m->now.v + m->o.complete_wait_ms;
     p->block = c->wait_block;
-    b->awaited = true;
+    hd_ns_block(&m->ns, c->wait_block)->awaited = true;
     hd_list_push_back(&m->parked, &p->link); /* the wait is the same for all: oldest first */
     m->parked_count++;
+}
+
+/*
+ * What the call changed is told to who knows it, and its answer waits for them; but a data node is
+ * not kept waiting for mounts. The view is told call by call, so that each has its own changes.
+ */
+static void end_call(struct hd_meta *m, const struct hd_call *c, struct hd_meta_reply *reply)
+{
+    bool waits = strcmp(c->method->protocol, PROTOCOL_DATANODE) != 0;
+    hd_caps_changes(m, c->event->session, waits ? reply : NULL);
+    hd_view_emit(&m->ns, m->fx);
+}
+
+/* A session that has ended is told so with its next call, whatever that is. */
+static bool has_lost_session(const struct hd_call *c)
+{
+    return c->event->session != 0 && strcmp(c->method->protocol, PROTOCOL_POSIX) == 0 &&
+           c->method->handler != hd_op_open_session && hd_call_session(c) == NULL;
 }
 
 static void run_call(struct hd_meta *m, const struct hd_method *method,
@@ -497,6 +546,10 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
                         .time_is_up = time_is_up || m->parked_count >= PARKED_MAX};
     c.superuser = is_superuser(&c);
     bool once = (method->flags & HD_METHOD_ONCE) != 0;
+    if (has_lost_session(&c)) {
+        reply_error(m, event, -HD_E_NO_SESSION, "The session has ended");
+        return;
+    }
     ProtobufCAllocator allocator = hd_arena_allocator(&m->fx->arena);
     c.request =
         protobuf_c_message_unpack(method->request, &allocator, event->body_size, event->body);
@@ -519,11 +572,11 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
         err = method->handler(&c);
     }
     m->call = NULL;
-    if (err == HD_PARK) {
-        park(m, &c);
-        return;
-    }
-    if (err == HD_LATER) {
+    if (err == HD_PARK || err == HD_LATER) {
+        if (err == HD_PARK) {
+            park(m, &c);
+        }
+        end_call(m, &c, NULL);
         return;
     }
     /*
@@ -544,12 +597,14 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
             remember_answer(&c, after);
         }
     }
-    m->fx->replies[m->fx->reply_count - 1].after = after;
+    struct hd_meta_reply *reply = &m->fx->replies[m->fx->reply_count - 1];
+    reply->after = after;
+    end_call(m, &c, reply);
 }
 
 static void request(struct hd_meta *m, const struct hd_meta_event *event)
 {
-    const struct hd_method *method = find_method(event->protocol, event->method);
+    const struct hd_method *method = find_method(m, event->protocol, event->method);
     if (method != NULL) {
         run_call(m, method, event, false);
         return;
@@ -561,6 +616,12 @@ static void request(struct hd_meta *m, const struct hd_meta_event *event)
 
 /* ---- the step ---- */
 
+static void run_again(struct hd_meta *m, struct hd_parked *p, bool late)
+{
+    run_call(m, find_method(m, p->event.protocol, p->event.method), &p->event, late);
+    parked_free(m, p);
+}
+
 static void run_parked(struct hd_meta *m)
 {
     HD_LIST_FOR_SAFE(it, &m->parked)
@@ -571,8 +632,7 @@ static void run_parked(struct hd_meta *m)
             continue;
         }
         hd_list_remove(&p->link);
-        run_call(m, find_method(p->event.protocol, p->event.method), &p->event, late);
-        parked_free(m, p);
+        run_again(m, p, late);
     }
 }
 
@@ -586,6 +646,8 @@ static void periodic(struct hd_meta *m)
     hd_safe_mode_check(m);
     hd_leases_check(m);
     hd_repair_work(m);
+    hd_sessions_check(m);
+    hd_caps_check_waits(m);
 }
 
 static void set_deadline(struct hd_meta *m, bool at_once)
@@ -632,6 +694,7 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
         break;
     case HD_META_CONN_CLOSED:
         hd_nodes_closed(m, event->conn_id);
+        hd_sessions_closed(m, event->conn_id);
         break;
     case HD_META_RACKS:
         hd_racks_take(m, event);
@@ -644,8 +707,11 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
     more |= hd_repair_check_more(m, SWEEP_BLOCKS);
     hd_block_map_sweep(m, SWEEP_BLOCKS);
     more |= hd_drain_work(m, SWEEP_BLOCKS) || m->sweep.on;
-    run_parked(m);
+    hd_caps_changes(m, 0, NULL);
     hd_view_emit(&m->ns, e);
+    run_parked(m);
+    hd_caps_run_waits(m, run_again);
+    hd_sessions_step_end(m);
     set_deadline(m, more);
     m->fx = NULL;
 }

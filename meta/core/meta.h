@@ -44,6 +44,8 @@ struct hd_meta_options {
     int64_t complete_wait_ms;   /* how long `complete` is held for the last report */
     int64_t repair_grace_ms;    /* before blocks that still have two replicas are copied */
     uint32_t repair_streams_per_node;
+    int64_t session_lease_ms;          /* without a poll a session lasts so long; 0: 10000 */
+    uint32_t inline_bytes;             /* files up to this are kept in the metadata; 0: none */
     uint32_t maintenance_replicas_min; /* elsewhere, of what a node in maintenance has; 0: 1 */
     uint64_t seed;                     /* of the placement's generator */
 };
@@ -110,8 +112,11 @@ struct hd_meta_reply {
     struct hd_txid after;
     int err; /* 0, or an error code: then text, and no response */
     const char *text;
+    struct hd_txid as_of; /* what the answer tells is as of this record */
     /* In the effects' arena, but its strings may be the core's own: encode before the next step. */
     const ProtobufCMessage *response;
+    const uint8_t *body; /* without response: it, encoded */
+    size_t body_size;
 };
 
 /* What a step wants done. Arrays and contents live in the arena until hd_meta_effects_reset. */

@@ -16,6 +16,7 @@ void hd_ns_init(struct hd_ns *ns)
     hd_map_init(&ns->acls);
     hd_map_init(&ns->links);
     hd_map_init(&ns->orphans);
+    hd_session_records_init(&ns->session_records);
     hd_leases_init(&ns->leases);
     hd_names_init(&ns->names);
     hd_arena_init(&ns->view.arena, 0);
@@ -89,6 +90,8 @@ void hd_ns_done(struct hd_ns *ns)
     free(ns->view.changed);
     free(ns->view.gone);
     free(ns->view.admins);
+    free(ns->view.sessions);
+    hd_session_records_done(&ns->session_records);
     hd_node_admins_done(&ns->node_admins);
 }
 

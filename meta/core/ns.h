@@ -15,6 +15,7 @@
 #include "meta/core/lease.h"
 #include "meta/core/names.h"
 #include "meta/core/node_admin.h"
+#include "meta/core/session_record.h"
 #include "record.pb-c.h"
 
 struct hd_meta_effects;
@@ -72,6 +73,8 @@ struct hd_view_changes {
     size_t gone_count, gone_capacity;
     const char **admins; /* uuids, in view.arena: written, or deleted when there is no entry */
     size_t admin_count, admin_capacity;
+    const char **sessions; /* client names, in view.arena: likewise */
+    size_t session_count, session_capacity;
 };
 
 /* Every inode but the root by its parent and name: one look for a name in a directory of any size.
@@ -96,6 +99,7 @@ struct hd_ns {
     struct hd_leases leases;
     struct hd_names names;
     struct hd_node_admins node_admins;
+    struct hd_session_records session_records;
     struct hd_txid txid; /* of the newest record applied */
     uint64_t next_ino;
     uint64_t next_block;

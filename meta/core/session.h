@@ -2,12 +2,12 @@
  * Sessions: one a mount. A session has a number (that of the record that began it, so never given
  * twice), a call parked that carries pushes to it (poll), and what caps.h keeps.
  *
- * It ends when its polls stop for session_lease_ms, or SESSION_CLOSED_MS after the connection of the
- * last one closed, or when it leaves a push unanswered for too long. With it go its capabilities,
- * its locks and its holds on orphans; files it was writing are recovered at once.
+ * It ends when its polls stop for session_lease_ms, or SESSION_CLOSED_MS after the connection of
+ * the last one closed, or when it leaves a push unanswered for too long. With it go its
+ * capabilities, its locks and its holds on orphans; files it was writing are recovered at once.
  *
- * That it exists is durable (record Session), so that the next process knows whom to wait for: until
- * each has reclaimed or its lease has passed there is grace (hd_caps_in_grace).
+ * That it exists is durable (record Session), so that the next process knows whom to wait for:
+ * until each has reclaimed or its lease has passed there is grace (hd_caps_in_grace).
  */
 #ifndef HD_META_CORE_SESSION_H
 #define HD_META_CORE_SESSION_H

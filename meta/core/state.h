@@ -37,13 +37,19 @@ struct hd_bad_replicas {
     uint32_t capacity;
 };
 
-/* A call that waits for a block to be complete: run again then, or when its time is up. */
+struct hd_sessions;
+
+/*
+ * A call that waits for a block to be complete, or for capabilities of an inode: run again then, or
+ * when its time is up.
+ */
 struct hd_parked {
-    struct hd_list link;
+    struct hd_list link; /* of meta->parked, or of the inode's queue */
     struct hd_meta_event event; /* strings and bytes are copies in the arena */
     struct hd_arena arena;
     struct hd_mono_ms deadline;
     struct hd_block_id block;
+    uint64_t ino; /* 0: it waits for the block */
     bool ready;
 };
 
@@ -76,6 +82,8 @@ struct hd_meta {
     struct hd_retry_cache retry;
     struct hd_locks *locks;
     struct hd_prng prng;
+    struct hd_sessions *sessions;
+    uint8_t method_slots[512]; /* find_method: places in hd_methods, from 1 on */
     struct hd_list reports; /* struct hd_full_report that are being taken in */
     struct hd_list parked;
     size_t parked_count;

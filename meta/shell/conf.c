@@ -8,6 +8,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+enum { INLINE_MAX_BYTES = 1 << 20 }; /* of [meta] inline_bytes */
+
 static int copy(char *out, size_t size, const char *value, const char *what)
 {
     return (size_t)snprintf(out, size, "%s", value) < size
@@ -131,6 +133,7 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
 {
     struct hd_meta_options *o = &c->core;
     int64_t replication, list_limit, trash, streams, maintenance;
+    uint64_t inline_bytes;
     const struct int_key keys[] = {
         {"replication", 3, 1, &replication},
         {"list_limit", 1000, 1, &list_limit},
@@ -147,6 +150,7 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
         {"lease_soft_ms", 60000, 1, &o->lease_soft_ms},
         {"lease_hard_ms", 1200000, 1, &o->lease_hard_ms},
         {"retry_cache_ms", 600000, 0, &o->retry_cache_ms},
+        {"session_lease_ms", 10000, 1000, &o->session_lease_ms},
         {"atime_precision_ms", 3600000, 0, &o->atime_precision_ms},
         {"complete_wait_ms", 1000, 0, &o->complete_wait_ms},
         {"repair_grace_ms", 5000, 0, &o->repair_grace_ms},
@@ -166,6 +170,15 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
     if (err < 0) {
         return err;
     }
+    err = hd_config_bytes(meta, "inline_bytes", 4096, &inline_bytes);
+    if (err < 0) {
+        return err;
+    }
+    if (inline_bytes > INLINE_MAX_BYTES) {
+        return hd_fail(-HD_E_CONFIG, "%s: [meta] inline_bytes: above %d",
+                       hd_config_path(meta.config), INLINE_MAX_BYTES);
+    }
+    o->inline_bytes = (uint32_t)inline_bytes;
     if (replication > HD_REPLICATION_MAX || list_limit > 1000000) {
         return hd_fail(-HD_E_CONFIG, "%s: [meta] replication or list_limit: too large",
                        hd_config_path(meta.config));

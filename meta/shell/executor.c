@@ -25,6 +25,7 @@ struct parked {
     const char *text;
     const uint8_t *body;
     size_t size;
+    struct hd_txid as_of; /* 0: as of when it is sent */
 };
 
 /* A call that came while it was not sure that this is still the primary. In the call's arena. */
@@ -43,7 +44,8 @@ static void send_parked(struct hd_executor *x, const struct parked *p)
     } else if (p->err != 0) {
         hd_rpc_reply_error(p->call, p->err, p->text);
     } else {
-        hd_rpc_reply_bytes(p->call, p->body, p->size, (int64_t)x->written.v);
+        hd_rpc_reply_bytes(p->call, p->body, p->size,
+                           (int64_t)(p->as_of.v != 0 ? p->as_of.v : x->written.v));
     }
 }
 
@@ -82,14 +84,20 @@ static void park(struct hd_executor *x, const struct parked *parked, bool strict
     }
 }
 
-void hd_executor_reply(struct hd_executor *x, struct hd_rpc_call *call, struct hd_txid after,
-                       bool strict, const ProtobufCMessage *response)
+static bool is_reached(const struct hd_executor *x, struct hd_txid after, bool strict)
 {
-    if (after.v <= (strict ? x->committed.v : x->written.v) && !x->fenced) {
-        hd_rpc_reply(call, response, (int64_t)x->written.v);
+    return after.v <= (strict ? x->committed.v : x->written.v) && !x->fenced;
+}
+
+/* as_of 0: the answer is as of when it is sent. */
+static void reply_message(struct hd_executor *x, struct hd_rpc_call *call, struct hd_txid after,
+                          bool strict, struct hd_txid as_of, const ProtobufCMessage *response)
+{
+    if (is_reached(x, after, strict)) {
+        hd_rpc_reply(call, response, (int64_t)(as_of.v != 0 ? as_of.v : x->written.v));
         return;
     }
-    struct parked p = {.call = call, .after = after};
+    struct parked p = {.call = call, .after = after, .as_of = as_of};
     p.size = protobuf_c_message_get_packed_size(response);
     uint8_t *body = hd_arena_alloc(&call->arena, p.size + 1);
     if (body == NULL) {
@@ -98,6 +106,29 @@ void hd_executor_reply(struct hd_executor *x, struct hd_rpc_call *call, struct h
     }
     protobuf_c_message_pack(response, body);
     p.body = body;
+    park(x, &p, strict);
+}
+
+void hd_executor_reply(struct hd_executor *x, struct hd_rpc_call *call, struct hd_txid after,
+                       bool strict, const ProtobufCMessage *response)
+{
+    reply_message(x, call, after, strict, (struct hd_txid){0}, response);
+}
+
+/* An answer that the core held, encoded then. */
+static void reply_held(struct hd_executor *x, struct hd_rpc_call *call, struct hd_txid after,
+                       bool strict, const struct hd_meta_reply *r)
+{
+    if (is_reached(x, after, strict)) {
+        hd_rpc_reply_bytes(call, r->body, r->body_size, (int64_t)r->as_of.v);
+        return;
+    }
+    struct parked p = {.call = call, .after = after, .as_of = r->as_of, .size = r->body_size};
+    p.body = hd_arena_copy(&call->arena, r->body, r->body_size + 1);
+    if (p.body == NULL) {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this call");
+        return;
+    }
     park(x, &p, strict);
 }
 
@@ -123,6 +154,26 @@ struct hd_exec_conn *hd_executor_conn(struct hd_executor *x, const struct hd_rpc
     bool local = strncmp(call->peer_ip, "127.", 4) == 0 || strcmp(call->peer_ip, "::1") == 0;
     snprintf(c->peer_host, sizeof(c->peer_host), "%s", local ? "localhost" : call->peer_ip);
     return c;
+}
+
+static void conn_free(struct hd_exec_conn *c)
+{
+    if (c != NULL) {
+        free(c->client_name);
+        free(c);
+    }
+}
+
+void hd_executor_set_session(struct hd_executor *x, const char *client_name, uint64_t session)
+{
+    size_t cursor = 0;
+    void *value;
+    while (hd_map_next(&x->conns, &cursor, NULL, &value)) {
+        struct hd_exec_conn *c = value;
+        if (c->client_name != NULL && strcmp(c->client_name, client_name) == 0) {
+            c->session = session;
+        }
+    }
 }
 
 static bool is_superuser(struct hd_executor *x, const char *user)
@@ -154,6 +205,13 @@ static bool changes_replicas(const struct hd_rpc_call *call)
     return strcmp(call->method, "append") == 0 || strcmp(call->method, "truncate") == 0;
 }
 
+/* That there is a session is durable before it can have anything that the next process must know.
+ */
+static bool opens_session(const struct hd_rpc_call *call)
+{
+    return strcmp(call->method, "openSession") == 0;
+}
+
 static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
 {
     struct hd_rpc_call *call = (struct hd_rpc_call *)(uintptr_t)r->token;
@@ -162,17 +220,26 @@ static void take_reply(struct hd_executor *x, const struct hd_meta_reply *r)
     } else {
         (void)hd_map_remove(&x->held, r->token);
     }
-    const struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
+    struct hd_exec_conn *c = hd_map_get(&x->conns, call->conn_id);
     /* Until something of this process is durable, nobody builds on it: open_life of the core. */
-    bool strict = c == NULL || !c->relaxed || x->committed.v <= x->base.v || changes_replicas(call);
+    bool strict = c == NULL || !c->relaxed || x->committed.v <= x->base.v ||
+                  changes_replicas(call) || opens_session(call);
     struct hd_txid after = r->after;
     if (!strict && strcmp(call->method, "fsync") == 0) {
         strict = true; /* what the caller did before is to be durable, whoever recorded it */
         after = x->stepped;
     }
+    if (r->err == 0 && r->response == NULL) {
+        reply_held(x, call, after, strict, r);
+        return;
+    }
     if (r->err == 0) {
         hd_ha_node_answer(x->ha, r->response);
-        hd_executor_reply(x, call, after, strict, r->response);
+        if (opens_session(call)) {
+            hd_service_session_opened(x->service, c, (ProtobufCMessage *)(uintptr_t)r->response);
+        }
+        struct hd_txid as_of = c != NULL && c->relaxed ? r->as_of : (struct hd_txid){0};
+        reply_message(x, call, after, strict, as_of, r->response);
         return;
     }
     if (after.v <= (strict ? x->committed.v : x->written.v) && !x->fenced) {
@@ -279,7 +346,7 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
     if (!may_answer(x, call)) {
         return;
     }
-    const struct hd_exec_conn *c = hd_executor_conn(x, call);
+    struct hd_exec_conn *c = hd_executor_conn(x, call);
     if (c == NULL) {
         hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this connection");
         return;
@@ -298,6 +365,7 @@ static void on_call(void *ctx, struct hd_rpc_call *call)
         .user = call->user,
         .groups = hd_groups_of(&x->groups, call->user, hd_loop_now(x->loop)),
         .posix = c->relaxed,
+        .session = c->session,
         .peer_ip = call->peer_ip,
         .peer_host = c->peer_host,
         .client_id = call->client_id,
@@ -316,7 +384,7 @@ static void on_close(void *ctx, uint64_t conn_id)
 {
     struct hd_executor *x = ctx;
     struct hd_meta_event event = {.type = HD_META_CONN_CLOSED, .conn_id = conn_id};
-    free(hd_map_remove(&x->conns, conn_id));
+    conn_free(hd_map_remove(&x->conns, conn_id));
     if (x->stopping || x->fenced) {
         return;
     }
@@ -576,7 +644,7 @@ static void free_tables(struct hd_executor *x)
     hd_service_free(x->service);
     hd_rpc_server_free(x->server);
     while (hd_map_next(&x->conns, &cursor, NULL, &value)) {
-        free(value);
+        conn_free(value);
     }
     hd_map_done(&x->conns);
 }

@@ -22,27 +22,50 @@ void *hd_service_decode(struct hd_rpc_call *call, const ProtobufCMessageDescript
 
 /* --- howdah.PosixProtocol --- */
 
-static void open_session(struct hd_meta_service *s, struct hd_rpc_call *call)
+/*
+ * Before the core sees it: the connection is relaxed from now on, and belongs to the client. False:
+ * answered, with an error.
+ */
+static bool open_session(struct hd_meta_service *s, struct hd_rpc_call *call)
 {
-    Hdw__OpenSessionResponse r = HDW__OPEN_SESSION_RESPONSE__INIT;
     struct hd_exec_conn *c = hd_executor_conn(s->x, call);
-    if (hd_service_decode(call, &hdw__open_session_request__descriptor) == NULL) {
-        return;
+    const Hdw__OpenSessionRequest *q =
+        hd_service_decode(call, &hdw__open_session_request__descriptor);
+    if (q == NULL) {
+        return false;
     }
-    c->relaxed = true; /* on_call made sure that it is there */
-    r.cluster_id = s->x->store->version.cluster_id;
-    r.txid = s->x->written.v;
-    r.superuser = (char *)(uintptr_t)s->x->conf->superuser;
-    r.has_epoch = true;
-    r.epoch = s->x->store->version.epoch;
-    char *addresses[] = {(char *)(uintptr_t)s->x->conf->own_address,
-                         (char *)(uintptr_t)s->x->conf->peer_address};
-    r.meta_addresses = addresses;
-    r.n_meta_addresses = s->x->conf->peer_address[0] != '\0' ? 2 : 1;
-    r.has_incarnation = r.has_first_txid = true;
-    r.incarnation = s->x->incarnation;
-    r.first_txid = s->x->base.v + 1;
-    hd_executor_reply(s->x, call, (struct hd_txid){0}, false, &r.base);
+    char *name = strdup(q->client_name);
+    if (name == NULL) {
+        hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this call");
+        return false;
+    }
+    free(c->client_name); /* on_call made sure that c is there */
+    c->client_name = name;
+    c->relaxed = true;
+    c->session = 0;
+    return true;
+}
+
+void hd_service_session_opened(struct hd_meta_service *s, struct hd_exec_conn *conn,
+                               ProtobufCMessage *response)
+{
+    Hdw__OpenSessionResponse *r = (Hdw__OpenSessionResponse *)response;
+    struct hd_executor *x = s->x;
+    r->cluster_id = x->store->version.cluster_id;
+    r->txid = x->written.v;
+    r->superuser = (char *)(uintptr_t)x->conf->superuser;
+    r->has_epoch = true;
+    r->epoch = x->store->version.epoch;
+    s->meta_addresses[0] = (char *)(uintptr_t)x->conf->own_address;
+    s->meta_addresses[1] = (char *)(uintptr_t)x->conf->peer_address;
+    r->meta_addresses = s->meta_addresses;
+    r->n_meta_addresses = x->conf->peer_address[0] != '\0' ? 2 : 1;
+    r->has_incarnation = r->has_first_txid = true;
+    r->incarnation = x->incarnation;
+    r->first_txid = x->base.v + 1;
+    if (conn != NULL && conn->client_name != NULL && r->has_session) {
+        hd_executor_set_session(x, conn->client_name, r->session);
+    }
 }
 
 static void sync_txid(struct hd_meta_service *s, struct hd_rpc_call *call)
@@ -203,7 +226,6 @@ static const char client_protocol[] = "org.apache.hadoop.hdfs.protocol.ClientPro
 static const char ha_protocol[] = "org.apache.hadoop.ha.HAServiceProtocol";
 
 static const struct method methods[] = {
-    {posix_protocol, "openSession", false, false, open_session},
     {posix_protocol, "syncTxid", false, false, sync_txid},
     {meta_protocol, "getCluster", false, false, get_cluster},
     {meta_protocol, "fetchEdits", true, false, hd_service_fetch_edits},
@@ -226,6 +248,10 @@ bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call)
     char first = call->method[0];
     if (strchr("orsgfpc", first) == NULL) {
         return false;
+    }
+    if (first == 'o' && strcmp(call->method, "openSession") == 0 &&
+        strcmp(call->protocol, posix_protocol) == 0) {
+        return !open_session(s, call); /* the core answers */
     }
     for (size_t i = 0; i < HD_ARRAY_COUNT(methods); i++) {
         const struct method *m = &methods[i];

@@ -11,6 +11,7 @@
 #include "fs/base/types.h"
 #include "fs/net/rpc_server.h"
 
+struct hd_exec_conn;
 struct hd_executor;
 struct hd_meta_service;
 
@@ -24,6 +25,12 @@ void hd_service_free(struct hd_meta_service *s);
 
 /* True: the call is the shell's and has been taken. */
 bool hd_service_call(struct hd_meta_service *s, struct hd_rpc_call *call);
+/*
+ * openSession: the core has answered; what the shell knows of the process and its store is added to
+ * the OpenSessionResponse. conn NULL: it has closed meanwhile.
+ */
+void hd_service_session_opened(struct hd_meta_service *s, struct hd_exec_conn *conn,
+                               ProtobufCMessage *response);
 void hd_service_conn_closed(struct hd_meta_service *s, uint64_t conn_id);
 void hd_service_durable(struct hd_meta_service *s); /* the durable txid went up */
 

@@ -16,6 +16,7 @@ struct hd_meta_service {
     struct hd_worker *files;  /* short work on files: edits and images, in pieces */
     struct hd_worker *images; /* long work: whole images */
     struct hd_loop_timer *timer;
+    char *meta_addresses[2]; /* for openSession's answers */
 
     /* the secondary */
     uint64_t secondary_conn; /* 0: not connected */
