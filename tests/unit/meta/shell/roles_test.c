@@ -120,6 +120,7 @@ static pid_t start(bool secondary)
 static int stop(pid_t pid, int sig)
 {
     int status;
+    ATF_REQUIRE(pid > 0); /* -1 would be everybody */
     ATF_REQUIRE_EQ(kill(pid, sig), 0);
     ATF_REQUIRE_EQ(waitpid(pid, &status, 0), pid);
     return status;
