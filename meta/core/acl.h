@@ -12,7 +12,7 @@
 #define HD_META_CORE_ACL_H
 
 #include "meta/core/ns.h"
-#include "howdah.pb-c.h"
+#include "client_namenode.pb-c.h"
 
 struct hd_call;
 
@@ -66,7 +66,13 @@ Hdm__StoredAclEntry **hd_acl_store(const struct hd_ns *ns, const struct hd_acl *
 void hd_acl_inherit(struct hd_call *c, const struct hd_inode *parent, uint32_t umask,
                     uint32_t *mode, Hdm__NewInode *n);
 
-/* The permissions (rwx) the user of the call has, by the algorithm of acl(5). */
-unsigned hd_acl_granted(const struct hd_call *c, const struct hd_inode *i);
+/* The same for ClientProtocol, whose clients say both: `masked` is the mode with their umask taken
+ * off; `unmasked`, when it is not NULL, counts where a default ACL stands for the umask. */
+void hd_acl_inherit_hdfs(struct hd_call *c, const struct hd_inode *parent, bool directory,
+                         const Hdw__FsPermission *masked, const Hdw__FsPermission *unmasked,
+                         Hdm__NewInode *n);
+
+/* May the user of the call do all of `access` (rwx) with it? By the algorithm of acl(5). */
+bool hd_acl_allows(const struct hd_call *c, const struct hd_inode *i, unsigned access);
 
 #endif

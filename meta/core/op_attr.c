@@ -338,36 +338,6 @@ int hd_op_get_storage_policies(struct hd_call *c)
 
 /* ---- what there is none of ---- */
 
-int hd_op_get_acl_status(struct hd_call *c)
-{
-    const Hdw__GetAclStatusRequest *q = c->request;
-    struct hd_where w;
-    int err = hd_resolve(c, q->src, HD_FOLLOW, &w);
-    if (err < 0) {
-        return err;
-    }
-    if (w.inode == NULL) {
-        return hd_call_fail(c, -ENOENT, "cannot find %s", q->src);
-    }
-    Hdw__GetAclStatusResponse *r =
-        HD_MSG(c->m, Hdw__GetAclStatusResponse, hdw__get_acl_status_response);
-    r->result = HD_MSG(c->m, Hdw__AclStatus, hdw__acl_status);
-    r->result->owner = hd_unconst(hd_ns_user(c->ns, w.inode));
-    r->result->group = hd_unconst(hd_ns_group(c->ns, w.inode));
-    r->result->sticky = (w.inode->mode & 01000) != 0;
-    r->result->permission = HD_MSG(c->m, Hdw__FsPermission, hdw__fs_permission);
-    r->result->permission->perm = w.inode->mode;
-    return hd_call_done(c, &r->base);
-}
-
-int hd_op_acl_off(struct hd_call *c)
-{
-    return hd_call_fail(
-        c, -HD_E_ACL,
-        "The ACL operation has been rejected.  Support for ACLs has been disabled by "
-        "setting dfs.namenode.acls.enabled to false.");
-}
-
 int hd_op_get_erasure_coding_policy(struct hd_call *c)
 {
     const Hdw__GetErasureCodingPolicyRequest *q = c->request;

@@ -1,4 +1,5 @@
 /* ClientProtocol: create, mkdirs, createSymlink: everything that makes an inode. */
+#include "meta/core/acl.h"
 #include "meta/core/op.h"
 #include "meta/core/posix.h"
 #include "meta/core/policy.h"
@@ -32,7 +33,10 @@ static struct hd_inode *make_parents(struct hd_call *c, const struct hd_where *w
     const char *p = w->rest + strspn(w->rest, "/");
     for (unsigned left = w->missing; left > 1; left--) {
         size_t size = strcspn(p, "/");
-        Hdm__NewInode n = hd_new_inode(c, parent, p, size, mode | 0300);
+        Hdw__FsPermission perm = HDW__FS_PERMISSION__INIT;
+        perm.perm = mode | 0300;
+        Hdm__NewInode n = hd_new_inode(c, parent, p, size, perm.perm);
+        hd_acl_inherit_hdfs(c, parent, true, &perm, NULL, &n);
         Hdm__MakeDirectory op = HDM__MAKE_DIRECTORY__INIT;
         op.inode = &n;
         uint64_t ino = n.ino;
@@ -88,6 +92,7 @@ int hd_op_mkdirs(struct hd_call *c)
     size_t name_size;
     struct hd_inode *parent = make_parents(c, &w, q->masked->perm, &name, &name_size);
     Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, q->masked->perm);
+    hd_acl_inherit_hdfs(c, parent, true, q->masked, q->unmasked, &n);
     Hdm__MakeDirectory op = HDM__MAKE_DIRECTORY__INIT;
     op.inode = &n;
     HD_COMMIT(c->m, make_directory, MAKE_DIRECTORY, &op);
@@ -207,6 +212,7 @@ int hd_op_create(struct hd_call *c)
         name_size = w.entry->name_size;
     }
     Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, q->masked->perm);
+    hd_acl_inherit_hdfs(c, parent, false, q->masked, q->unmasked, &n);
     n.has_replaces = w.inode != NULL;
     if (w.inode != NULL) {
         n.replaces = w.entry->ino.v;

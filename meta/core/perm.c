@@ -1,12 +1,13 @@
 /* Permissions: Hadoop's checks with Hadoop's sentences. The superuser passes all of them. */
+#include "meta/core/acl.h"
 #include "meta/core/op.h"
 
 static const char *const access_names[] = {
     "NONE", "EXECUTE", "WRITE", "WRITE_EXECUTE", "READ", "READ_EXECUTE", "READ_WRITE", "ALL",
 };
 
-/* "drwxr-xr-t" */
-static void mode_text(const struct hd_inode *i, char out[11])
+/* "drwxr-xr-t", "drwxr-x---+" when there is more to it */
+static void mode_text(const struct hd_ns *ns, const struct hd_inode *i, char out[12])
 {
     static const char letters[] = "rwxrwxrwx";
     out[0] = i->type == HD_INODE_DIR ? 'd' : i->type == HD_INODE_SYMLINK ? 'l' : '-';
@@ -16,15 +17,17 @@ static void mode_text(const struct hd_inode *i, char out[11])
     if ((i->mode & 01000) != 0) {
         out[9] = (i->mode & 1) != 0 ? 't' : 'T';
     }
-    out[10] = '\0';
+    const struct hd_acls *acls = hd_ns_acls(ns, i);
+    out[10] = acls != NULL && acls->access.count > 0 ? '+' : '\0';
+    out[11] = '\0';
 }
 
 /* "/p":owner:group:drwxr-xr-x */
 static const char *describe(struct hd_call *c, const struct hd_inode *entry)
 {
-    char mode[11];
+    char mode[12];
     const struct hd_inode *i = entry->type == HD_INODE_LINK ? entry->u.link : entry;
-    mode_text(i, mode);
+    mode_text(c->ns, i, mode);
     return hd_call_printf(c, "\"%s\":%s:%s:%s", hd_inode_path(entry, &c->m->fx->arena),
                           hd_ns_user(c->ns, i), hd_ns_group(c->ns, i), mode);
 }
@@ -44,20 +47,9 @@ static bool is_owner(const struct hd_call *c, const struct hd_inode *i)
     return strcmp(c->event->user, hd_ns_user(c->ns, i)) == 0;
 }
 
-static unsigned granted(const struct hd_call *c, const struct hd_inode *i)
-{
-    if (is_owner(c, i)) {
-        return (i->mode >> 6) & 7u;
-    }
-    if (hd_user_in_group(c, hd_ns_group(c->ns, i))) {
-        return (i->mode >> 3) & 7u;
-    }
-    return i->mode & 7u;
-}
-
 int hd_check_access(struct hd_call *c, const struct hd_inode *i, unsigned access)
 {
-    if (c->superuser || i->type == HD_INODE_SYMLINK || (granted(c, i) & access) == access) {
+    if (c->superuser || i->type == HD_INODE_SYMLINK || hd_acl_allows(c, i, access)) {
         return 0;
     }
     return hd_call_fail(c, -EACCES, "Permission denied: user=%s, access=%s, inode=%s",

@@ -2,6 +2,8 @@
 #include "meta/core/op.h"
 #include "meta/core/placement.h"
 
+enum { PERM_HAS_ACL = 1 << 12 }; /* FsPermissionExtension.ACL_BIT */
+
 Hdw__ExtendedBlock *hd_extended_block(struct hd_meta *m, struct hd_block_id id,
                                       struct hd_genstamp gs, uint64_t size_bytes)
 {
@@ -218,6 +220,10 @@ Hdw__HdfsFileStatus *hd_status(struct hd_call *c, struct hd_inode *entry, bool w
     }
     s->permission = HD_MSG(c->m, Hdw__FsPermission, hdw__fs_permission);
     s->permission->perm = i->mode & HD_HDFS_MODE_BITS;
+    if ((i->flags & HD_INODE_ACL) != 0) { /* new clients look at the flag, old ones at the bit */
+        s->flags = HDW__FLAGS__STATUS_FLAG_HAS_ACL;
+        s->permission->perm |= PERM_HAS_ACL;
+    }
     s->owner = hd_unconst(hd_ns_user(c->ns, i));
     s->group = hd_unconst(hd_ns_group(c->ns, i));
     s->modification_time = (uint64_t)i->mtime_ms;
