@@ -237,6 +237,29 @@ static void put_session(const struct hd_ns *ns, struct hd_meta_effects *e, const
     put_message(e, key, size + 1, &m.base);
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* In the order of their names. */
+static void put_sessions(const struct hd_ns *ns, struct hd_meta_effects *e)
+{
+    const struct hd_strmap *all = &ns->session_records.by_name;
+    const char **names = HD_ARENA_ARRAY(&e->arena, const char *, all->count + 1);
+    hd_assert(names != NULL);
+    size_t count = 0;
+    size_t cursor = 0;
+    void *machine;
+    while (hd_strmap_next(all, &cursor, &names[count], &machine)) {
+        count++;
+    }
+    qsort(names, count, sizeof(*names), compare_texts);
+    for (size_t n = 0; n < count; n++) {
+        put_session(ns, e, names[n]);
+    }
+}
+
 void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
 {
     struct hd_view_changes *v = &ns->view;
@@ -289,11 +312,7 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
     for (uint32_t n = 0; n < ns->node_admins.count; n++) {
         put_node(ns, e, ns->node_admins.items[n].uuid);
     }
-    const char *name;
-    void *machine;
-    for (cursor = 0; hd_strmap_next(&ns->session_records.by_name, &cursor, &name, &machine);) {
-        put_session(ns, e, name);
-    }
+    put_sessions(ns, e);
 }
 
 /* ---- reading ---- */
@@ -477,7 +496,8 @@ static int load_node(struct hd_ns *ns, const uint8_t *key, size_t key_size, cons
     return 0;
 }
 
-static int load_session(struct hd_ns *ns, const uint8_t *key, size_t key_size, const Hdm__Session *m)
+static int load_session(struct hd_ns *ns, const uint8_t *key, size_t key_size,
+                        const Hdm__Session *m)
 {
     if (m == NULL || strlen(m->client_name) != key_size - 1 ||
         memcmp(key + 1, m->client_name, key_size - 1) != 0) {

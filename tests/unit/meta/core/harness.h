@@ -36,6 +36,7 @@ struct answer {
     int err;
     char *text;
     uint64_t after;
+    uint64_t as_of;
     struct bytes body; /* the response, encoded */
 };
 
@@ -50,6 +51,7 @@ struct world {
     const char *user;
     const char *const *groups;
     bool posix;
+    uint64_t session; /* of the connection that calls are made on; 0: none */
     const char *peer_ip;
     int32_t call_id; /* < 0: none */
     struct bytes *records;
@@ -131,8 +133,11 @@ static inline void world_absorb(struct world *w)
         free(a->body.data);
         *a = (struct answer){.token = e->replies[i].token, .err = e->replies[i].err};
         a->after = e->replies[i].after.v;
+        a->as_of = e->replies[i].as_of.v;
         a->text = e->replies[i].text != NULL ? strdup(e->replies[i].text) : NULL;
-        if (e->replies[i].err == 0) {
+        if (e->replies[i].err == 0 && e->replies[i].response == NULL) {
+            a->body = bytes_of(e->replies[i].body, e->replies[i].body_size);
+        } else if (e->replies[i].err == 0) {
             size_t size = protobuf_c_message_get_packed_size(e->replies[i].response);
             a->body.data = malloc(size + 1);
             a->body.size = protobuf_c_message_pack(e->replies[i].response, a->body.data);
@@ -251,6 +256,7 @@ static inline uint64_t world_send(struct world *w, const char *protocol, const c
         .user = w->user,
         .groups = w->groups,
         .posix = w->posix,
+        .session = w->session,
         .peer_ip = w->peer_ip,
         .peer_host = w->peer_ip,
         .client_id = (const uint8_t *)"0123456789abcdef",
