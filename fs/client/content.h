@@ -88,9 +88,11 @@ int hd_content_flush(struct hd_content *c, bool durable);
 
 /*
  * Nothing of the file is in this process alone any more: blocks are closed, small content is sent,
- * and attributes with it in the same call. keep: the capability that is wanted afterwards. change:
- * NULL none; the time of the last write is added unless it names one. ret (may be NULL): the
- * attributes afterwards. On an error something may not be settled: call it again, or free.
+ * and attributes with it in the same call. keep: the capability that is wanted afterwards; it
+ * counts only when hd_content_is_dirty, else nothing but the change is sent and the capability
+ * stays as it is. change: NULL none; the time of the last write is added unless it names one. ret
+ * (may be NULL): the attributes afterwards. On an error something may not be settled: call it
+ * again, or free.
  */
 int hd_content_settle(struct hd_content *c, const struct hd_posix_change *change, Hdw__CapKind keep,
                       struct hd_posix_attr *ret);

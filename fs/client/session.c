@@ -178,6 +178,7 @@ static void session_free(struct hd_session *s)
     if (hd_leave_given_up(&s->leave)) {
         hd_leave_cut(s); /* the lease may be renewed just now */
     }
+    hd_content_tender_stop(&s->contents);
     hd_lease_stop(s);
     hd_failover_done(&s->failover);
     struct hd_list *node;
@@ -254,6 +255,7 @@ int hd_fs_open(const struct hd_fs_options *options, struct hd_fs **ret)
     hd_failover_init(&s->failover);
     hd_conn_cache_init(&s->conns);
     hd_local_cache_init(&s->locals);
+    hd_content_tender_init(&s->contents);
     int err = session_set(s, options);
     if (err == 0) {
         err = fs_new(s, options->user, ret);

@@ -8,6 +8,7 @@
 #include "fs/base/arena.h"
 #include "fs/base/list.h"
 #include "fs/base/types.h"
+#include "fs/client/content_tender.h"
 #include "fs/client/core/health.h"
 #include "fs/client/core/patience.h"
 #include "fs/client/failover.h"
@@ -63,8 +64,9 @@ struct hd_session {
     bool lease_running;
     bool stopping;
 
-    struct hd_conn_cache conns;   /* own lock */
-    struct hd_local_cache locals; /* own lock */
+    struct hd_conn_cache conns;        /* own lock */
+    struct hd_local_cache locals;      /* own lock */
+    struct hd_content_tender contents; /* own lock */
 };
 
 /* A session as one user. */

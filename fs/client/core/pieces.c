@@ -96,6 +96,25 @@ struct hd_piece *hd_pieces_carve(struct hd_pieces *p, uint64_t offset, uint64_t 
     return &p->items[i];
 }
 
+void hd_pieces_widen(struct hd_pieces *p, struct hd_piece *at, uint64_t size)
+{
+    size_t i = (size_t)(at - p->items) + 1;
+    while (at->size < size && i < p->count && p->items[i].kind == HD_PIECE_HOLE) {
+        uint64_t part = HD_MIN(size - at->size, p->items[i].size);
+        at->size += part;
+        p->items[i].offset += part;
+        p->items[i].size -= part;
+        if (p->items[i].size > 0) {
+            return;
+        }
+        p->count--;
+        memmove(&p->items[i], &p->items[i + 1], (p->count - i) * sizeof(p->items[0]));
+    }
+    if (i == p->count) {
+        at->size = HD_MAX(at->size, size);
+    }
+}
+
 int hd_pieces_next(const struct hd_pieces *p, uint64_t offset, bool want_data, uint64_t *ret)
 {
     size_t i = index_of(p, offset);

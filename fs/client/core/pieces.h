@@ -16,6 +16,7 @@ struct hd_piece {
     uint64_t size;
     enum hd_piece_kind kind;
     bool unsynced; /* of a block: perhaps not on the disks of its nodes */
+    bool broken;   /* its replicas may differ, or be longer: to be opened and closed again */
     void *block;   /* where it is; NULL: a hole, or only an open block */
     void *open;    /* NULL: not open for writing */
 };
@@ -43,6 +44,12 @@ struct hd_piece *hd_pieces_append(struct hd_pieces *p, enum hd_piece_kind kind, 
  * hole stays around it. NULL: no memory, or it does not lie in one hole.
  */
 struct hd_piece *hd_pieces_carve(struct hd_pieces *p, uint64_t offset, uint64_t size);
+
+/*
+ * The piece, a block, is so long now: the hole behind it is taken from, or the end of the file
+ * moves. A size below its own changes nothing.
+ */
+void hd_pieces_widen(struct hd_pieces *p, struct hd_piece *at, uint64_t size);
 
 /*
  * The first offset at or behind `offset` with data (want_data), or in a hole; the end counts as

@@ -70,6 +70,27 @@ ATF_TC_BODY(only_holes_are_carved_and_only_within, tc)
     hd_pieces_done(&p);
 }
 
+ATF_TC_WITHOUT_HEAD(a_short_block_grows_into_the_hole_behind_it);
+ATF_TC_BODY(a_short_block_grows_into_the_hole_behind_it, tc)
+{
+    struct hd_pieces p = layout();
+    hd_pieces_widen(&p, &p.items[0], 50);
+    check_whole(&p, 1107);
+    ATF_CHECK_EQ(p.items[0].size, 100u);
+    hd_pieces_widen(&p, &p.items[0], 300);
+    check_whole(&p, 1107);
+    ATF_CHECK_EQ(p.items[0].size, 300u);
+    ATF_CHECK_EQ(p.count, 3u);
+    hd_pieces_widen(&p, &p.items[0], 1100); /* all of it, and nothing of the block behind it */
+    check_whole(&p, 1107);
+    ATF_CHECK_EQ(p.count, 2u);
+    hd_pieces_widen(&p, &p.items[0], 1101);
+    check_whole(&p, 1107);
+    hd_pieces_widen(&p, &p.items[1], 100);
+    check_whole(&p, 1200);
+    hd_pieces_done(&p);
+}
+
 ATF_TC_WITHOUT_HEAD(data_and_holes_are_found);
 ATF_TC_BODY(data_and_holes_are_found, tc)
 {
@@ -97,6 +118,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, an_offset_finds_its_piece);
     ATF_TP_ADD_TC(tp, a_piece_of_a_hole_leaves_holes_around_it);
     ATF_TP_ADD_TC(tp, only_holes_are_carved_and_only_within);
+    ATF_TP_ADD_TC(tp, a_short_block_grows_into_the_hole_behind_it);
     ATF_TP_ADD_TC(tp, data_and_holes_are_found);
     return atf_no_error();
 }
