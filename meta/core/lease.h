@@ -41,6 +41,7 @@ struct hd_open_file {
     char **chain;         /* heap, owned: uuids of the nodes that may have the last block's end */
     uint32_t chain_count; /* 0: not known */
     /* Not durable: */
+    uint64_t promised_bytes; /* of data it may still add, by quota.h */
     struct hd_mono_ms recovery_sent; /* when a node was told; 0: not yet */
     struct hd_txid recovery_after;   /* not before this is durable: replicas change by it */
     uint32_t recovery_tries;

@@ -48,7 +48,6 @@ struct hd_quota {
     int64_t used_names;
     int64_t used_bytes; /* of space */
     int64_t used_data_bytes;
-    int64_t reserved_data_bytes; /* promised to files being written; of this process only */
 };
 
 /* A change of a directory entry that the view has not been told yet. */

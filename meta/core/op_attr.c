@@ -1,6 +1,7 @@
 /* ClientProtocol: attributes of inodes: mode, owner, times, replication, quota, policy. */
 #include "meta/core/op.h"
 #include "meta/core/policy.h"
+#include "meta/core/posix.h"
 #include "meta/core/record_make.h"
 
 static Hdm__SetAttributes attributes_of(const struct hd_inode *i)
@@ -30,7 +31,10 @@ int hd_op_set_permission(struct hd_call *c)
     }
     Hdm__SetAttributes op = attributes_of(w.inode);
     op.has_mode = true;
-    op.mode = q->permission->perm & 01777;
+    op.mode = q->permission->perm & HD_HDFS_MODE_BITS;
+    if (hd_inode_is_dir(w.inode)) { /* as chmod(1) with digits leaves it; of a file it goes */
+        op.mode |= w.inode->mode & ~HD_HDFS_MODE_BITS;
+    }
     HD_COMMIT(c->m, set_attributes, SET_ATTRIBUTES, &op);
     return hd_call_done(
         c, &HD_MSG(c->m, Hdw__SetPermissionResponse, hdw__set_permission_response)->base);
@@ -77,6 +81,8 @@ int hd_op_set_owner(struct hd_call *c)
     Hdm__SetAttributes op = attributes_of(w.inode);
     op.user = q->username;
     op.group = q->groupname;
+    op.mode = hd_posix_mode_without_set_id(w.inode, w.inode->mode);
+    op.has_mode = op.mode != w.inode->mode;
     if (op.user != NULL || op.group != NULL) {
         HD_COMMIT(c->m, set_attributes, SET_ATTRIBUTES, &op);
     }
@@ -158,76 +164,6 @@ int hd_op_set_replication(struct hd_call *c)
     }
     r->result = true;
     return hd_call_done(c, &r->base);
-}
-
-/* ---- quotas ---- */
-
-int hd_check_quota(struct hd_call *c, struct hd_inode *parent, int64_t names, int64_t bytes,
-                   const struct hd_inode *up_to)
-{
-    if (c->ns->quotas.count == 0) {
-        return 0;
-    }
-    for (struct hd_inode *i = parent; i != NULL; i = i->parent) {
-        const struct hd_quota *q = hd_ns_quota(c->ns, i);
-        if (q == NULL || (up_to != NULL && hd_inode_is_within(up_to, i))) {
-            continue; /* what moves within a directory does not add to it */
-        }
-        const char *path = hd_inode_path(i, &c->m->fx->arena);
-        if (names > 0 && q->names >= 0 && q->used_names + names > q->names) {
-            return hd_call_fail(c, -HD_E_NS_QUOTA,
-                                "The NameSpace quota (directories and files) of directory %s is "
-                                "exceeded: quota=%lld file count=%lld",
-                                path, (long long)q->names, (long long)(q->used_names + names));
-        }
-        if (bytes > 0 && q->space_bytes >= 0 && q->used_bytes + bytes > q->space_bytes) {
-            return hd_call_fail(
-                c, -HD_E_DS_QUOTA,
-                "The DiskSpace quota of %s is exceeded: quota = %lld B but diskspace "
-                "consumed = %lld B",
-                path, (long long)q->space_bytes, (long long)(q->used_bytes + bytes));
-        }
-    }
-    return 0;
-}
-
-int hd_op_set_quota(struct hd_call *c)
-{
-    const Hdw__SetQuotaRequest *q = c->request;
-    int64_t names = (int64_t)q->namespace_quota;
-    int64_t space = (int64_t)q->storagespace_quota;
-    struct hd_where w;
-    int err = hd_call_check_safe_mode(c, "Cannot set quota on %s", q->path);
-    if (err < 0) {
-        return err;
-    }
-    if (q->has_storage_type) {
-        return hd_call_fail(c, -HD_E_UNSUPPORTED, "Quotas by storage type are not supported");
-    }
-    if (names < -1 || space < -1) {
-        return hd_call_fail(c, -HD_E_JAVA_ILLEGAL_ARGUMENT,
-                            "Illegal value for nsQuota or ssQuota : %lld and %lld",
-                            (long long)names, (long long)space);
-    }
-    err = hd_resolve(c, q->path, HD_FOLLOW, &w);
-    if (err < 0) {
-        return err;
-    }
-    if (w.inode == NULL) {
-        return hd_call_fail(c, -ENOENT, "Directory does not exist: %s", q->path);
-    }
-    if (!hd_inode_is_dir(w.inode)) {
-        return hd_call_fail(c, -HD_E_PATH_NOT_DIR, "`%s': Is not a directory", q->path);
-    }
-    Hdm__SetAttributes op = attributes_of(w.inode);
-    op.has_name_quota = names != INT64_MAX;
-    op.name_quota = names;
-    op.has_space_quota = space != INT64_MAX;
-    op.space_quota = space;
-    if (op.has_name_quota || op.has_space_quota) {
-        HD_COMMIT(c->m, set_attributes, SET_ATTRIBUTES, &op);
-    }
-    return hd_call_done(c, &HD_MSG(c->m, Hdw__SetQuotaResponse, hdw__set_quota_response)->base);
 }
 
 /* ---- storage policies ---- */

@@ -1,6 +1,7 @@
 /* ClientProtocol: rename, rename2, delete, concat: entries move and go. */
 #include "meta/core/op.h"
 #include "meta/core/posix.h"
+#include "meta/core/quota.h"
 #include "meta/core/record_make.h"
 
 /* The root, or a file that is reached by its number only: nothing can be done with its name. */
@@ -65,9 +66,7 @@ static int check_move(struct hd_call *c, struct hd_inode *i, const struct hd_whe
     if (err < 0 || i->parent == to->parent || c->ns->quotas.count == 0) {
         return err;
     }
-    struct hd_usage_sum sum = hd_ns_usage(i);
-    return hd_check_quota(c, to->parent, (int64_t)(sum.files + sum.directories),
-                          (int64_t)sum.space_bytes, i->parent);
+    return hd_check_charge(c, to->parent, hd_quota_of_tree(i), i->parent);
 }
 
 static void move(struct hd_call *c, struct hd_inode *i, struct hd_inode *parent, const char *name,

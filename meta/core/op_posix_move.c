@@ -59,11 +59,12 @@ static int check_quotas(struct hd_call *c, const struct move *m)
     if (m->to.entry != NULL) {
         back = hd_quota_of_tree(m->to.entry);
     }
-    int err = hd_check_quota(c, m->to.parent, there.names - back.names,
-                             there.space_bytes - back.space_bytes, m->from.parent);
+    struct hd_charge more = {there.names - back.names, there.space_bytes - back.space_bytes,
+                             there.data_bytes - back.data_bytes};
+    int err = hd_check_charge(c, m->to.parent, more, m->from.parent);
     if (err == 0 && m->exchange) {
-        err = hd_check_quota(c, m->from.parent, back.names - there.names,
-                             back.space_bytes - there.space_bytes, m->to.parent);
+        more = (struct hd_charge){-more.names, -more.space_bytes, -more.data_bytes};
+        err = hd_check_charge(c, m->from.parent, more, m->to.parent);
     }
     return err;
 }

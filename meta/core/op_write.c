@@ -1,6 +1,7 @@
 /* ClientProtocol: blocks of files being written. */
 #include "meta/core/op.h"
 #include "meta/core/placement.h"
+#include "meta/core/quota.h"
 #include "meta/core/record_make.h"
 
 /* ---- the file a writer means ---- */
@@ -120,6 +121,11 @@ int hd_commit_last(struct hd_call *c, struct hd_inode *file, const Hdw__Extended
                             name, (unsigned long long)last->num_bytes,
                             (unsigned long long)b->size_bytes,
                             (unsigned long long)file->u.file.block_size_bytes);
+    }
+    struct hd_charge more = {.data_bytes = (int64_t)(last->num_bytes - b->size_bytes)};
+    int err = hd_check_charge(c, file, more, NULL);
+    if (err < 0) {
+        return err;
     }
     update_last(c->m, file, b->gs, last->num_bytes, true);
     hd_block_map_committed(c->m, b);
@@ -291,8 +297,11 @@ static int check_add_block(struct hd_call *c, const Hdw__AddBlockRequest *q, str
     if (err != 0) {
         return err;
     }
-    return hd_check_quota(c, file->parent, 0,
-                          (int64_t)(file->u.file.block_size_bytes * file->replication), NULL);
+    err = hd_check_data_room(c, file);
+    return err < 0 ? err
+                   : hd_check_quota(c, file->parent, 0,
+                                    (int64_t)(file->u.file.block_size_bytes * file->replication),
+                                    NULL);
 }
 
 int hd_op_add_block(struct hd_call *c)

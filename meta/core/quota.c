@@ -32,6 +32,10 @@ void hd_quota_content_changed(struct hd_ns *ns, struct hd_inode *file, struct hd
     now.space_bytes -= before.space_bytes;
     now.data_bytes -= before.data_bytes;
     hd_quota_charge(ns, file, now);
+    struct hd_open_file *f = now.data_bytes > 0 ? hd_ns_open_file(ns, file) : NULL;
+    if (f != NULL) { /* of what he was promised he has told now */
+        f->promised_bytes -= HD_MIN(f->promised_bytes, (uint64_t)now.data_bytes);
+    }
 }
 
 struct hd_charge hd_quota_of_tree(struct hd_inode *top)
@@ -70,14 +74,41 @@ struct hd_inode *hd_quota_data_above(const struct hd_ns *ns, const struct hd_ino
     return NULL;
 }
 
-uint64_t hd_quota_room(const struct hd_ns *ns, const struct hd_inode *i)
+/* What the other open files below a directory were promised. */
+static uint64_t promised_below(const struct hd_ns *ns, const struct hd_inode *top,
+                               const struct hd_inode *but)
+{
+    uint64_t sum = 0;
+    void *value;
+    for (size_t cursor = 0; hd_map_next(&ns->open, &cursor, NULL, &value);) {
+        const struct hd_open_file *f = value;
+        if (f->promised_bytes > 0 && f->file != but && hd_inode_is_within(f->file, top)) {
+            sum += f->promised_bytes;
+        }
+    }
+    return sum;
+}
+
+uint64_t hd_quota_room(const struct hd_ns *ns, const struct hd_inode *file)
 {
     uint64_t room = UINT64_MAX;
-    for (const struct hd_inode *at = hd_quota_data_above(ns, i); at != NULL;
+    for (const struct hd_inode *at = hd_quota_data_above(ns, file); at != NULL;
          at = hd_quota_data_above(ns, at->parent)) {
         const struct hd_quota *q = hd_ns_quota(ns, at);
-        int64_t left = q->data_bytes - q->used_data_bytes - q->reserved_data_bytes;
-        room = HD_MIN(room, left > 0 ? (uint64_t)left : 0);
+        uint64_t left = (uint64_t)HD_MAX(q->data_bytes - q->used_data_bytes, 0);
+        uint64_t promised = promised_below(ns, at, file);
+        room = HD_MIN(room, left > promised ? left - promised : 0);
     }
     return room;
+}
+
+uint64_t hd_quota_promise(struct hd_ns *ns, struct hd_inode *file, uint64_t want)
+{
+    struct hd_open_file *f = hd_ns_open_file(ns, file);
+    uint64_t room = hd_quota_room(ns, file);
+    want = HD_MIN(want, room);
+    if (f != NULL) {
+        f->promised_bytes = room != UINT64_MAX ? want : 0;
+    }
+    return want;
 }

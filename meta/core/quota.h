@@ -35,8 +35,18 @@ void hd_quota_charge_tree(struct hd_ns *ns, struct hd_inode *parent, struct hd_i
 /* The nearest directory at or above `i` that has a quota of data bytes; NULL: none. */
 struct hd_inode *hd_quota_data_above(const struct hd_ns *ns, const struct hd_inode *i);
 
-/* Bytes of data that may still be added at `i`: the least of what the quotas above leave;
- * UINT64_MAX: no such quota. Reservations of files that are being written are taken off. */
-uint64_t hd_quota_room(const struct hd_ns *ns, const struct hd_inode *i);
+/*
+ * Bytes of data that may still be added to `file`: the least of what the quotas above leave, what
+ * was promised to other open files taken off; UINT64_MAX: there is no such quota.
+ */
+uint64_t hd_quota_room(const struct hd_ns *ns, const struct hd_inode *file);
+
+/*
+ * A writer of an open file wants to add up to `want` bytes, and tells of them later. How many he
+ * may; so many are promised to him, instead of what was before, until they are told of or the file
+ * is closed. (What others were promised when a quota is set anew, or what is moved under one, may
+ * come on top of it.)
+ */
+uint64_t hd_quota_promise(struct hd_ns *ns, struct hd_inode *file, uint64_t want);
 
 #endif
