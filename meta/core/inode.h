@@ -56,6 +56,7 @@ enum { HD_REPLICAS_INLINE = 3, HD_NAME_INLINE = 24 };
 
 #define HD_MODE_BITS      07777u
 #define HD_HDFS_MODE_BITS 01777u /* those that HDFS knows */
+#define HD_SET_GROUP_ID   02000u
 #define HD_POLICY_BITS    15u
 
 struct hd_repair;

@@ -260,6 +260,30 @@ static void put_sessions(const struct hd_ns *ns, struct hd_meta_effects *e)
     }
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* In the order of their numbers. */
+static void put_orphans(const struct hd_ns *ns, struct hd_meta_effects *e)
+{
+    uint64_t *inos = HD_ARENA_ARRAY(&e->arena, uint64_t, ns->orphans.count + 1);
+    hd_assert(inos != NULL);
+    size_t count = 0;
+    size_t cursor = 0;
+    void *orphan;
+    while (hd_map_next(&ns->orphans, &cursor, &inos[count], &orphan)) {
+        count++;
+    }
+    qsort(inos, count, sizeof(*inos), compare_numbers);
+    for (size_t n = 0; n < count; n++) {
+        put_inode(ns, e, hd_ns_inode(ns, inos[n]));
+    }
+}
+
 void hd_view_emit(struct hd_ns *ns, struct hd_meta_effects *e)
 {
     struct hd_view_changes *v = &ns->view;
@@ -303,12 +327,7 @@ void hd_view_emit_all(struct hd_ns *ns, struct hd_meta_effects *e)
                                                      .name_size = i->name_size});
         }
     }
-    size_t cursor = 0;
-    uint64_t ino;
-    void *orphan;
-    while (hd_map_next(&ns->orphans, &cursor, &ino, &orphan)) {
-        put_inode(ns, e, orphan);
-    }
+    put_orphans(ns, e);
     for (uint32_t n = 0; n < ns->node_admins.count; n++) {
         put_node(ns, e, ns->node_admins.items[n].uuid);
     }

@@ -15,6 +15,7 @@
 #include "meta/core/full_report.h"
 #include "meta/core/mem.h"
 #include "meta/core/op.h"
+#include "meta/core/posix.h"
 #include "meta/core/record_make.h"
 #include "meta/core/session_impl.h"
 #include "ha.pb-c.h"
@@ -312,11 +313,7 @@ static void remember_call(struct hd_meta *m, const Hdm__EditRecord *r)
         return;
     }
     e->txid.v = r->txid;
-    if (r->op_case == HDM__EDIT_RECORD__OP_CREATE_FILE) {
-        e->ino.v = r->create_file->inode->ino;
-    } else if (r->op_case == HDM__EDIT_RECORD__OP_OPEN_FOR_APPEND) {
-        e->ino.v = r->open_for_append->ino;
-    }
+    e->ino.v = hd_posix_record_ino(r);
 }
 
 int hd_meta_replay(struct hd_meta *m, const void *record, size_t size, struct hd_meta_effects *e)
@@ -404,6 +401,9 @@ static bool answer_from_record(struct hd_call *c, const struct hd_retry *e)
 {
     const char *name = c->method->name;
     struct hd_inode *i = e->ino.v != 0 ? hd_ns_inode(c->ns, e->ino.v) : NULL;
+    if (strcmp(c->method->protocol, PROTOCOL_POSIX) == 0 && hd_posix_answer_again(c, e->ino.v)) {
+        return true;
+    }
     if (strcmp(name, "create") == 0 && i != NULL) {
         Hdw__CreateResponse *r = HD_MSG(c->m, Hdw__CreateResponse, hdw__create_response);
         r->fs = hd_status(c, i, false, false);

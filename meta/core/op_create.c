@@ -37,6 +37,7 @@ static struct hd_inode *make_parents(struct hd_call *c, const struct hd_where *w
         perm.perm = mode | 0300;
         Hdm__NewInode n = hd_new_inode(c, parent, p, size, perm.perm);
         hd_acl_inherit_hdfs(c, parent, true, &perm, NULL, &n);
+        n.mode |= parent->mode & HD_SET_GROUP_ID;
         Hdm__MakeDirectory op = HDM__MAKE_DIRECTORY__INIT;
         op.inode = &n;
         uint64_t ino = n.ino;
@@ -93,6 +94,7 @@ int hd_op_mkdirs(struct hd_call *c)
     struct hd_inode *parent = make_parents(c, &w, q->masked->perm, &name, &name_size);
     Hdm__NewInode n = hd_new_inode(c, parent, name, name_size, q->masked->perm);
     hd_acl_inherit_hdfs(c, parent, true, q->masked, q->unmasked, &n);
+    n.mode |= parent->mode & HD_SET_GROUP_ID;
     Hdm__MakeDirectory op = HDM__MAKE_DIRECTORY__INIT;
     op.inode = &n;
     HD_COMMIT(c->m, make_directory, MAKE_DIRECTORY, &op);

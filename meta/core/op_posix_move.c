@@ -135,6 +135,8 @@ static Hdw__PosixAttr *commit(struct hd_call *c, const struct move *m)
     Hdm__Rename op = HDM__RENAME__INIT;
     Hdw__PosixAttr *other = m->to.inode != NULL ? hd_posix_before(c, m->to.inode) : NULL;
     op.ino = m->from.entry->ino.v;
+    op.has_link_of = m->from.entry != m->from.inode;
+    op.link_of = m->from.inode->ino.v;
     op.parent = m->to.parent->ino.v;
     op.name.data = (uint8_t *)(uintptr_t)m->to.name;
     op.name.len = m->to.name_size;

@@ -421,6 +421,8 @@ int hd_op_unlink(struct hd_call *c)
     Hdm__Delete op = HDM__DELETE__INIT;
     Hdw__PosixAttr *before = hd_posix_before(c, e.inode);
     op.ino = e.entry->ino.v;
+    op.has_link_of = e.entry != e.inode;
+    op.link_of = e.inode->ino.v;
     op.n_orphans = hd_posix_orphans(c, e.entry, held, &op.orphans);
     HD_COMMIT(c->m, delete_, DELETE, &op);
     hd_posix_orphaned(c, op.orphans, op.n_orphans, held);

@@ -210,8 +210,7 @@ static void split_ns(int64_t ns, int64_t *ret_ms, uint32_t *ret_part_ns)
     *ret_part_ns = (uint32_t)(part < 0 ? part + NS_PER_MS : part);
 }
 
-/* chown(2): a program is not its new owner's in the old one's name. */
-static uint32_t without_set_id(const struct hd_inode *i, uint32_t mode)
+uint32_t hd_posix_mode_without_set_id(const struct hd_inode *i, uint32_t mode)
 {
     if (hd_inode_is_dir(i)) {
         return mode;
@@ -229,7 +228,7 @@ static void change_mode(struct hd_call *c, const struct hd_inode *i,
         mode &= ~(uint32_t)S_ISGID; /* chmod(2): of a group that is not the caller's */
     }
     if (!change->has_mode && (op->user != NULL || op->group != NULL)) {
-        mode = without_set_id(i, mode);
+        mode = hd_posix_mode_without_set_id(i, mode);
     }
     op->has_mode = change->has_mode || mode != i->mode;
     op->mode = mode;
@@ -331,9 +330,9 @@ uint64_t hd_posix_record_ino(const Hdm__EditRecord *r)
     case HDM__EDIT_RECORD__OP_MAKE_LINK:
         return r->make_link->link;
     case HDM__EDIT_RECORD__OP_DELETE:
-        return r->delete_->ino;
+        return r->delete_->has_link_of ? r->delete_->link_of : r->delete_->ino;
     case HDM__EDIT_RECORD__OP_RENAME:
-        return r->rename->ino;
+        return r->rename->has_link_of ? r->rename->link_of : r->rename->ino;
     case HDM__EDIT_RECORD__OP_OPEN_FOR_APPEND:
         return r->open_for_append->ino;
     default:

@@ -68,6 +68,9 @@ int hd_posix_check_change(struct hd_call *c, const struct hd_inode *i,
 bool hd_posix_change(struct hd_call *c, const struct hd_inode *i,
                      const Hdw__PosixAttrChange *change, Hdm__SetAttributes *ret);
 
+/* chown(2): a program is not its new owner's in the old one's name. */
+uint32_t hd_posix_mode_without_set_id(const struct hd_inode *i, uint32_t mode);
+
 /* S_IFMT and the mode's bits. */
 uint32_t hd_posix_mode(const struct hd_inode *i);
 

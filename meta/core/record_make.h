@@ -16,13 +16,13 @@
 
 /*
  * The group of what the call makes: in HDFS, as on BSD, the parent's; in a POSIX session the user's
- * primary one, when it is known.
+ * primary one, when it is known and the parent has no setgid bit.
  */
 static inline const char *hd_new_group(const struct hd_call *c, const struct hd_inode *parent)
 {
     const char *const *groups = c->event->groups;
-    return c->event->posix && groups != NULL && groups[0] != NULL ? groups[0]
-                                                                  : hd_ns_group(c->ns, parent);
+    bool own = c->event->posix && (parent->mode & HD_SET_GROUP_ID) == 0;
+    return own && groups != NULL && groups[0] != NULL ? groups[0] : hd_ns_group(c->ns, parent);
 }
 
 /* A NewInode of the caller's that is filled from where it goes. */
@@ -34,7 +34,7 @@ static inline Hdm__NewInode hd_new_inode(const struct hd_call *c, const struct h
     n.parent = parent->ino.v;
     n.name.data = (uint8_t *)(uintptr_t)name;
     n.name.len = name_size;
-    n.mode = mode & 01777;
+    n.mode = mode & HD_HDFS_MODE_BITS;
     n.user = hd_unconst(c->event->user);
     n.group = hd_unconst(hd_new_group(c, parent));
     return n;
