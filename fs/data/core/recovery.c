@@ -29,6 +29,16 @@ int hd_recovery_check(const struct hd_replica *r, struct hd_genstamp block_gs, u
     return 1;
 }
 
+void hd_recovery_answer_done(struct hd_recovery_answer *a)
+{
+    hd_dirty_done(&a->dirty);
+}
+
+void hd_recovery_choice_done(struct hd_recovery_choice *c)
+{
+    hd_dirty_done(&c->dirty);
+}
+
 static bool counts(const struct hd_recovery_answer *a, struct hd_genstamp block_gs)
 {
     return a->reached && a->found && a->gs.v >= block_gs.v && a->size_bytes > 0 &&
@@ -119,6 +129,102 @@ static int nobody_has_it(const struct choice *c, struct hd_recovery_choice *ret)
     return 0;
 }
 
+/* --- replicas that were overwritten --- */
+
+static bool any_overwritten(const struct choice *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        if (counts(&c->answers[i], c->block_gs) && c->answers[i].overwritten) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May it lack bytes that were acknowledged? Without a log nobody can tell why its node stopped. */
+static bool is_doubtful(const struct hd_recovery_answer *a)
+{
+    return a->doubtful || (a->state == HD_REPLICA_RWR && !a->overwritten);
+}
+
+static bool is_better(const struct hd_recovery_answer *a, const struct hd_recovery_answer *than)
+{
+    if (is_doubtful(a) != is_doubtful(than)) {
+        return is_doubtful(than);
+    }
+    if (a->size_bytes != than->size_bytes) {
+        return a->size_bytes > than->size_bytes;
+    }
+    return a->gs.v != than->gs.v ? a->gs.v > than->gs.v : a->state < than->state;
+}
+
+/*
+ * Whose bytes count. Everything that was acknowledged was stored by every replica of the chain, so
+ * each has it that did not lose power; all of the others have what was fsynced. The longest: it
+ * has more that was not acknowledged, or the others were just being cut.
+ */
+static int best_source(const struct choice *c)
+{
+    int best = -1;
+    for (int i = 0; i < c->count; i++) {
+        if (counts(&c->answers[i], c->block_gs) &&
+            (best < 0 || is_better(&c->answers[i], &c->answers[best]))) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/*
+ * A log has all that was changed since it was begun. It may leave something out against a replica
+ * that has an older stamp than that: then the one was cleaned when the other was not there.
+ */
+static int collect_dirty(struct hd_recovery_answer *answers, int count,
+                         struct hd_recovery_choice *ret)
+{
+    uint64_t oldest = UINT64_MAX;
+    int err = 0;
+    for (int i = 0; i < count; i++) {
+        oldest = answers[i].takes_part ? HD_MIN(oldest, answers[i].gs.v) : oldest;
+    }
+    for (int i = 0; i < count && err == 0; i++) {
+        const struct hd_recovery_answer *a = &answers[i];
+        if (!a->takes_part) {
+            continue;
+        }
+        ret->whole = ret->whole || !a->overwritten || a->since.v > oldest;
+        err = hd_dirty_add_bits(&ret->dirty, a->dirty.bits, a->dirty.count);
+    }
+    return err;
+}
+
+static int choose_resync(const struct choice *c, struct hd_recovery_answer *answers,
+                         const struct hd_recovery_order *order, struct hd_recovery_choice *ret)
+{
+    int source = best_source(c);
+    int silent = c->count - count_reached(answers, c->count);
+    const struct hd_recovery_answer *best = &answers[source];
+    bool truncate = order->truncate_bytes != UINT64_MAX;
+    if (is_doubtful(best) && silent > 0) {
+        return hd_fail(-HD_E_IO,
+                       "all replicas that answer lost power or were stopped, and %d locations are "
+                       "silent",
+                       silent);
+    }
+    if (truncate && best->size_bytes < order->truncate_bytes) {
+        return hd_fail(-HD_E_IO, "truncate to %llu bytes: no location has as many",
+                       (unsigned long long)order->truncate_bytes);
+    }
+    ret->resync = true;
+    ret->source = source;
+    ret->size_bytes = truncate ? order->truncate_bytes : best->size_bytes;
+    for (int i = 0; i < c->count; i++) {
+        answers[i].takes_part = counts(&answers[i], c->block_gs);
+        ret->parts += answers[i].takes_part;
+    }
+    return collect_dirty(answers, c->count, ret);
+}
+
 int hd_recovery_choose(struct hd_recovery_answer *answers, int count,
                        const struct hd_recovery_order *order, struct hd_recovery_choice *ret)
 {
@@ -130,6 +236,9 @@ int hd_recovery_choose(struct hd_recovery_answer *answers, int count,
     }
     if (count_reached(answers, count) == 0) {
         return hd_fail(-HD_E_IO, "no location of the block could be reached");
+    }
+    if (any_overwritten(&c)) {
+        return choose_resync(&c, answers, order, ret);
     }
     if (!truncate && best_state(&c) == HD_REPLICA_RWR && count_reached(answers, count) < count) {
         return hd_fail(-HD_E_IO,

@@ -5,6 +5,7 @@
 #ifndef HD_DATA_CORE_RECOVERY_H
 #define HD_DATA_CORE_RECOVERY_H
 
+#include "fs/data/core/dirty.h"
 #include "fs/data/core/replica.h"
 
 /*
@@ -26,7 +27,15 @@ struct hd_recovery_answer {
     struct hd_genstamp gs;
     uint64_t size_bytes;
     bool takes_part; /* set by hd_recovery_choose */
+
+    /* Of a replica with a dirty log (fs/data/core/dirty.h). */
+    bool overwritten;
+    bool doubtful;            /* its machine lost power since: bytes may be those of before */
+    struct hd_genstamp since; /* the log has all changes under this stamp and later ones */
+    struct hd_dirty dirty;    /* owned */
 };
+
+void hd_recovery_answer_done(struct hd_recovery_answer *a);
 
 /* What meta orders. */
 struct hd_recovery_order {
@@ -39,7 +48,18 @@ struct hd_recovery_choice {
     uint64_t size_bytes; /* for every replica that takes part; none has fewer */
     int parts;           /* how many do */
     bool delete_block;   /* nobody holds a byte of it: the block goes */
+
+    /*
+     * Replicas that were overwritten may differ in any dirty region: the others get the bytes of
+     * one of them there, and all bytes that they do not have.
+     */
+    bool resync;
+    int source;            /* index of the answer whose bytes count */
+    bool whole;            /* the logs do not tell all: every byte is fetched */
+    struct hd_dirty dirty; /* owned: regions of all of them */
 };
+
+void hd_recovery_choice_done(struct hd_recovery_choice *c);
 
 /*
  * Chooses, and sets takes_part. 0, or -HD_E_IO with a failure text when nobody could be reached, or

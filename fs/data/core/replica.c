@@ -171,6 +171,20 @@ static int plan_overwrite(const struct hd_replica *r, const struct hd_write_setu
     return 0;
 }
 
+static int plan_resync(const struct hd_replica *r, const struct hd_write_setup *s,
+                       struct hd_write_plan *ret)
+{
+    if (r->state != HD_REPLICA_RUR || r->recovery_id != s->new_gs.v) {
+        return hd_fail(-HD_E_IO, "the replica is %s with recovery %llu, not %llu",
+                       hd_replica_state_name(r->state), (unsigned long long)r->recovery_id,
+                       (unsigned long long)s->new_gs.v);
+    }
+    ret->gs = r->gs;
+    ret->resync = true;
+    ret->keep_bytes = r->size_bytes;
+    return 0;
+}
+
 int hd_write_plan(const struct hd_replica *r, const struct hd_write_setup *s,
                   struct hd_write_plan *ret)
 {
@@ -181,6 +195,9 @@ int hd_write_plan(const struct hd_replica *r, const struct hd_write_setup *s,
     }
     if (r == NULL) {
         return hd_fail(-HD_E_REPLICA_NOT_FOUND, "no such replica");
+    }
+    if (s->resync) {
+        return plan_resync(r, s, ret);
     }
     if (ret->gs.v < s->gs.v) {
         return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "new generation stamp %llu is older than %llu",

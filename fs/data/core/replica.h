@@ -70,6 +70,7 @@ struct hd_write_setup {
     uint64_t max_bytes;        /* sent by the client */
     uint64_t reserve_bytes;    /* how large the block may become; 0: unknown */
     bool overwrite;            /* any bytes are replaced; the replica becomes max_bytes long */
+    bool resync;               /* so, too, but by the recovery new_gs that it is under (RUR) */
 };
 
 /* What the store has to do for a set-up. */
@@ -79,6 +80,7 @@ struct hd_write_plan {
     bool discard;        /* first throw away what is there (a stale, unfinished copy) */
     bool reopen;         /* a finalized replica goes back to rbw/ */
     bool finalize;       /* close recovery: finalized at once, no packets follow */
+    bool resync;         /* files and state stay as they are */
     uint64_t keep_bytes; /* cut to this length first (<= size); overwriting: or grown to it */
     struct hd_genstamp gs;
 };

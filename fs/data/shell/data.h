@@ -7,7 +7,7 @@
  *   control         registration, heartbeats, full reports, commands (control.c)
  *   reporter        incremental reports (reporter.c)
  *   scanner         a thread each directory, and one that reports (scanner.c)
- *   disk watch      a thread each directory (disk_watch.c)
+ *   disk watch      a thread each directory, and one that cleans (disk_watch.c)
  *   workers         deletes, copies, recoveries, RPC calls that touch disks (workers.c)
  *
  * Shared state: the store (own lock), the reporter's queue (own lock), the list of connections

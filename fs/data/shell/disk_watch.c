@@ -9,7 +9,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LOOK_MS = 1000, PROBE_MS = 5000, DOUBT_MS = 100, STOP_WAIT_MS = 3000 };
+enum {
+    LOOK_MS = 1000,
+    PROBE_MS = 5000,
+    DOUBT_MS = 100,
+    STOP_WAIT_MS = 3000,
+    CLEAN_MS = 2000,
+    CLEAN_AGE_MS = 10000, /* who overwrites often finds the log where it was */
+};
 
 struct disk {
     struct hd_disk_watch *watch;
@@ -40,6 +47,14 @@ static bool wait_ms(struct hd_disk_watch *w, int64_t ms)
     bool on = !w->stopping;
     pthread_mutex_unlock(&w->lock);
     return on;
+}
+
+static void leave(struct hd_disk_watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->threads--;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void tell_slow(struct disk *k)
@@ -77,11 +92,32 @@ static void *disk_main(void *arg)
             tell_slow(k);
         }
     } while (wait_ms(w, LOOK_MS));
-    pthread_mutex_lock(&w->lock);
-    w->threads--;
-    pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    leave(w);
     return NULL;
+}
+
+/* Replicas that were changed in place, and were left alone for a while. */
+static void *cleaner_main(void *arg)
+{
+    struct hd_disk_watch *w = arg;
+    while (wait_ms(w, CLEAN_MS)) {
+        hd_store_clean(w->data->store, CLEAN_AGE_MS);
+    }
+    leave(w);
+    return NULL;
+}
+
+static int start_thread(struct hd_disk_watch *w, void *(*fn)(void *), void *arg)
+{
+    pthread_t thread;
+    pthread_mutex_lock(&w->lock);
+    w->threads++;
+    pthread_mutex_unlock(&w->lock);
+    int err = hd_data_thread(&thread, true, fn, arg);
+    if (err < 0) {
+        leave(w);
+    }
+    return err;
 }
 
 int hd_disk_watch_start(struct hd_data *d, struct hd_disk_watch **ret)
@@ -96,15 +132,11 @@ int hd_disk_watch_start(struct hd_data *d, struct hd_disk_watch **ret)
     w->count = hd_store_volume_count(d->store);
     int err = 0;
     for (int i = 0; i < w->count && err == 0; i++) {
-        pthread_t thread;
         w->disks[i] = (struct disk){.watch = w, .volume = i};
-        pthread_mutex_lock(&w->lock);
-        w->threads++;
-        pthread_mutex_unlock(&w->lock);
-        err = hd_data_thread(&thread, true, disk_main, &w->disks[i]);
-        if (err < 0) {
-            w->threads--;
-        }
+        err = start_thread(w, disk_main, &w->disks[i]);
+    }
+    if (err == 0) {
+        err = start_thread(w, cleaner_main, w);
     }
     if (err < 0) {
         hd_disk_watch_stop(w);

@@ -1,7 +1,8 @@
 /*
  * Watching the disks: a thread each directory looks at its space every second and tries a small
  * durable write every few (hd_store_look), so that nobody else waits for a disk that is slow, hangs
- * or is dead. A directory that fails is told to meta at once.
+ * or is dead. A directory that fails is told to meta at once. One more thread cleans replicas that
+ * were changed in place (hd_store_clean).
  */
 #ifndef HD_DATA_SHELL_DISK_WATCH_H
 #define HD_DATA_SHELL_DISK_WATCH_H

@@ -3,6 +3,7 @@
 #include "fs/base/error.h"
 #include "fs/data/shell/control.h"
 #include "fs/data/shell/reporter.h"
+#include "fs/data/shell/resync.h"
 #include "fs/data/shell/workers.h"
 #include "fs/net/rpc_client.h"
 #include "fs/os/log.h"
@@ -19,6 +20,7 @@ static const char PROTOCOL[] = "org.apache.hadoop.hdfs.server.protocol.InterData
 enum {
     CONNECT_TIMEOUT_MS = 3000,
     CALL_TIMEOUT_MS = 20000,
+    RESYNC_TIMEOUT_MS = 120000, /* a whole block may have to travel */
     ARENA_BYTES = 4 << 20,
     LOCATIONS_MAX = 64,
     REPORT_WAIT_MS = 1000,
@@ -41,11 +43,33 @@ struct recovery {
     struct hd_recovery_choice choice;
 };
 
-int hd_recover_update(struct hd_data *d, struct hd_block_id id, uint64_t recovery_id,
-                      uint64_t new_bytes, char ret_storage_id[HD_LAYOUT_ID_BYTES])
+static int resync(struct hd_data *d, const Hdw__UpdateReplicaUnderRecoveryRequest *q)
 {
-    int err = hd_store_recovery_update(d->store, id, recovery_id, new_bytes, ret_storage_id);
+    struct hd_resync r = {.source = q->source,
+                          .pool_id = q->block->pool_id,
+                          .id = {q->block->block_id},
+                          .recovery_id = q->recovery_id,
+                          .gs = {q->block->generation_stamp},
+                          .size_bytes = q->new_length,
+                          .whole = !q->has_regions};
+    if (q->has_regions &&
+        (q->region_count > HD_DIRTY_REGIONS_MAX || q->regions.len < (q->region_count + 7) / 8)) {
+        return hd_fail(-HD_E_BAD_MESSAGE, "%u regions in %zu bytes", q->region_count,
+                       q->regions.len);
+    }
+    r.regions = (struct hd_dirty){.bits = q->regions.data, .count = q->region_count};
+    return hd_resync_run(d, &r);
+}
+
+int hd_recover_update(struct hd_data *d, const Hdw__UpdateReplicaUnderRecoveryRequest *q,
+                      char ret_storage_id[HD_LAYOUT_ID_BYTES])
+{
+    const struct hd_block_id id = {q->block->block_id};
     struct hd_replica replica;
+    int err = q->source != NULL ? resync(d, q) : 0;
+    if (err == 0) {
+        err = hd_store_recovery_update(d->store, id, q->recovery_id, q->new_length, ret_storage_id);
+    }
     if (err == 0 && hd_store_get(d->store, id, &replica) == 0) {
         hd_reporter_received(d->reporter, &replica, ret_storage_id, NULL, REPORT_WAIT_MS);
     }
@@ -54,7 +78,7 @@ int hd_recover_update(struct hd_data *d, struct hd_block_id id, uint64_t recover
 
 static int call_peer(struct recovery *r, const Hdw__DatanodeInfo *node, const char *method,
                      const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
-                     ProtobufCMessage **ret)
+                     int timeout_ms, ProtobufCMessage **ret)
 {
     char address[HD_ADDR_TEXT_BYTES];
     snprintf(address, sizeof(address), strchr(node->id->ip_addr, ':') != NULL ? "[%s]:%u" : "%s:%u",
@@ -63,7 +87,7 @@ static int call_peer(struct recovery *r, const Hdw__DatanodeInfo *node, const ch
                                             .protocol = PROTOCOL,
                                             .user = r->data->options.user,
                                             .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-                                            .call_timeout_ms = CALL_TIMEOUT_MS};
+                                            .call_timeout_ms = timeout_ms};
     struct hd_rpc_client *client;
     int err = hd_rpc_client_new(&options, &client);
     if (err < 0) {
@@ -81,13 +105,28 @@ static int call_peer(struct recovery *r, const Hdw__DatanodeInfo *node, const ch
 
 /* --- asking --- */
 
+static int take_regions(const Hdw__InitReplicaRecoveryResponse *p, struct hd_recovery_answer *a)
+{
+    if (!p->has_regions) {
+        return 0;
+    }
+    if (p->region_count > HD_DIRTY_REGIONS_MAX || p->regions.len < (p->region_count + 7) / 8) {
+        return hd_fail(-HD_E_BAD_MESSAGE, "%u regions in %zu bytes", p->region_count,
+                       p->regions.len);
+    }
+    a->overwritten = true;
+    a->doubtful = p->doubtful;
+    a->since.v = p->since;
+    return hd_dirty_add_bits(&a->dirty, p->regions.data, p->region_count);
+}
+
 static int ask_peer(struct recovery *r, const Hdw__DatanodeInfo *node, struct hd_recovery_answer *a)
 {
     Hdw__InitReplicaRecoveryRequest q = HDW__INIT_REPLICA_RECOVERY_REQUEST__INIT;
     ProtobufCMessage *m;
     q.block = r->order;
     int err = call_peer(r, node, "initReplicaRecovery", &q.base,
-                        &hdw__init_replica_recovery_response__descriptor, &m);
+                        &hdw__init_replica_recovery_response__descriptor, CALL_TIMEOUT_MS, &m);
     if (err < 0) {
         return err;
     }
@@ -98,6 +137,7 @@ static int ask_peer(struct recovery *r, const Hdw__DatanodeInfo *node, struct hd
         a->state = (enum hd_replica_state)p->state;
         a->gs.v = p->block->gen_stamp;
         a->size_bytes = p->block->num_bytes;
+        return take_regions(p, a);
     }
     return 0;
 }
@@ -118,6 +158,7 @@ static int ask_all(struct recovery *r)
             return err; /* somebody newer is at it */
         }
         if (err < 0) {
+            r->answers[i].reached = false;
             hd_log_warn("a location does not take part in the recovery",
                         "block=%" PRIu64 " node=%s:%u error=\"%s\"", b->block_id,
                         l->node->id->ip_addr, l->node->id->ipc_port, hd_fail_describe(err));
@@ -128,17 +169,35 @@ static int ask_all(struct recovery *r)
 
 /* --- updating --- */
 
-static int update_peer(struct recovery *r, struct location *l)
+static void describe_update(const struct recovery *r, int i,
+                            Hdw__UpdateReplicaUnderRecoveryRequest *ret)
 {
-    Hdw__UpdateReplicaUnderRecoveryRequest q = HDW__UPDATE_REPLICA_UNDER_RECOVERY_REQUEST__INIT;
+    const struct hd_recovery_choice *c = &r->choice;
+    *ret = (Hdw__UpdateReplicaUnderRecoveryRequest)HDW__UPDATE_REPLICA_UNDER_RECOVERY_REQUEST__INIT;
+    ret->block = r->order->block->b;
+    ret->recovery_id = r->order->new_gen_stamp;
+    ret->new_length = c->size_bytes;
+    ret->has_new_block_id = true;
+    ret->new_block_id = ret->block->block_id;
+    if (!c->resync || i == c->source) {
+        return;
+    }
+    ret->source = (Hdw__DatanodeInfo *)(uintptr_t)r->locations[c->source].node;
+    if (!c->whole) {
+        ret->has_regions = ret->has_region_count = true;
+        ret->regions.data = c->dirty.bits;
+        ret->regions.len = (c->dirty.count + 7) / 8;
+        ret->region_count = c->dirty.count;
+    }
+}
+
+static int update_peer(struct recovery *r, struct location *l,
+                       const Hdw__UpdateReplicaUnderRecoveryRequest *q)
+{
     ProtobufCMessage *m;
-    q.block = r->order->block->b;
-    q.recovery_id = r->order->new_gen_stamp;
-    q.new_length = r->choice.size_bytes;
-    q.has_new_block_id = true;
-    q.new_block_id = q.block->block_id;
-    int err = call_peer(r, l->node, "updateReplicaUnderRecovery", &q.base,
-                        &hdw__update_replica_under_recovery_response__descriptor, &m);
+    int err = call_peer(r, l->node, "updateReplicaUnderRecovery", &q->base,
+                        &hdw__update_replica_under_recovery_response__descriptor,
+                        q->source != NULL ? RESYNC_TIMEOUT_MS : CALL_TIMEOUT_MS, &m);
     if (err == 0) {
         const char *id = ((const Hdw__UpdateReplicaUnderRecoveryResponse *)m)->storage_uuid;
         snprintf(l->storage_id, sizeof(l->storage_id), "%s", id != NULL ? id : "");
@@ -146,25 +205,36 @@ static int update_peer(struct recovery *r, struct location *l)
     return err;
 }
 
+static int update_one(struct recovery *r, int i)
+{
+    struct location *l = &r->locations[i];
+    Hdw__UpdateReplicaUnderRecoveryRequest q;
+    describe_update(r, i, &q);
+    int err = l->self ? hd_recover_update(r->data, &q, l->storage_id) : update_peer(r, l, &q);
+    l->updated = err == 0;
+    if (err < 0) {
+        hd_log_warn("a replica was not updated in the recovery",
+                    "block=%" PRIu64 " node=%s:%u error=\"%s\"", q.block->block_id,
+                    l->node->id->ip_addr, l->node->id->ipc_port, hd_fail_describe(err));
+    }
+    return err;
+}
+
+/* Whose bytes all get comes first: without it there is nothing to get. */
 static int update_all(struct recovery *r)
 {
-    const Hdw__ExtendedBlock *b = r->order->block->b;
+    const int source = r->choice.resync ? r->choice.source : -1;
     int updated = 0;
-    for (int i = 0; i < r->count; i++) {
-        struct location *l = &r->locations[i];
-        if (!r->answers[i].takes_part) {
-            continue;
-        }
-        int err = l->self ? hd_recover_update(r->data, (struct hd_block_id){b->block_id},
-                                              r->order->new_gen_stamp, r->choice.size_bytes,
-                                              l->storage_id)
-                          : update_peer(r, l);
-        l->updated = err == 0;
-        updated += err == 0;
+    if (source >= 0) {
+        int err = update_one(r, source);
         if (err < 0) {
-            hd_log_warn("a replica was not updated in the recovery",
-                        "block=%" PRIu64 " node=%s:%u error=\"%s\"", b->block_id,
-                        l->node->id->ip_addr, l->node->id->ipc_port, hd_fail_describe(err));
+            return err;
+        }
+        updated = 1;
+    }
+    for (int i = 0; i < r->count; i++) {
+        if (r->answers[i].takes_part && i != source) {
+            updated += update_one(r, i) == 0;
         }
     }
     return updated > 0 ? 0 : hd_fail(-HD_E_IO, "no replica could be updated");
@@ -212,6 +282,37 @@ static int recover(struct recovery *r)
     return err < 0 ? err : commit(r);
 }
 
+static int finish_as_it_is(struct recovery *r, char ret_storage_id[HD_LAYOUT_ID_BYTES])
+{
+    Hdw__UpdateReplicaUnderRecoveryRequest q = HDW__UPDATE_REPLICA_UNDER_RECOVERY_REQUEST__INIT;
+    q.block = r->order->block->b;
+    q.recovery_id = r->order->new_gen_stamp;
+    q.new_length = r->order->truncate_block->num_bytes;
+    return hd_recover_update(r->data, &q, ret_storage_id);
+}
+
+/* What was changed here shortly before the power went is as any finished replica has it. */
+static int finish_from_others(struct recovery *r, const struct hd_recovery_answer *own,
+                              char ret_storage_id[HD_LAYOUT_ID_BYTES])
+{
+    Hdw__UpdateReplicaUnderRecoveryRequest q = HDW__UPDATE_REPLICA_UNDER_RECOVERY_REQUEST__INIT;
+    int err = hd_fail(-HD_E_IO, "this node lost power, and nobody else is named who has the bytes");
+    q.block = r->order->block->b;
+    q.recovery_id = r->order->new_gen_stamp;
+    q.new_length = r->order->truncate_block->num_bytes;
+    q.has_regions = q.has_region_count = true;
+    q.regions.data = own->dirty.bits;
+    q.regions.len = (own->dirty.count + 7) / 8;
+    q.region_count = own->dirty.count;
+    for (int i = 0; i < r->count && err < 0; i++) {
+        if (!r->locations[i].self) {
+            q.source = (Hdw__DatanodeInfo *)(uintptr_t)r->locations[i].node;
+            err = hd_recover_update(r->data, &q, ret_storage_id);
+        }
+    }
+    return err;
+}
+
 /* A block that is closed: what this node has of it becomes a finished replica. No one is asked. */
 static int finish(struct recovery *r)
 {
@@ -219,9 +320,10 @@ static int finish(struct recovery *r)
     const struct hd_block_id id = {b->block_id};
     const uint64_t bytes = r->order->truncate_block->num_bytes;
     struct hd_replica replica;
-    struct hd_recovery_answer answer;
+    struct hd_recovery_answer answer = {0};
     char storage_id[HD_LAYOUT_ID_BYTES];
     int err = hd_store_get(r->data->store, id, &replica);
+    bool doubtful = err == 0 && replica.doubtful; /* it gets the bytes of one that is not */
     if (err == 0 && replica.state == HD_REPLICA_FINALIZED) {
         hd_control_wake(r->data->control, true); /* meta does not know: it gets a full report */
         return 0;
@@ -234,8 +336,10 @@ static int finish(struct recovery *r)
         err = hd_fail(-HD_E_REPLICA_NOT_FOUND, "there is no replica to finish");
     }
     if (err == 0) {
-        err = hd_recover_update(r->data, id, r->order->new_gen_stamp, bytes, storage_id);
+        err =
+            doubtful ? finish_from_others(r, &answer, storage_id) : finish_as_it_is(r, storage_id);
     }
+    hd_recovery_answer_done(&answer);
     r->choice = (struct hd_recovery_choice){.size_bytes = bytes, .parts = 1};
     if (err < 0) {
         hd_control_wake(r->data->control, true); /* meta hears what there is of it */
@@ -254,6 +358,10 @@ static void recovery_free(struct recovery *r)
     if (r->order != NULL) {
         hdw__recovering_block__free_unpacked(r->order, NULL);
     }
+    for (int i = 0; i < r->count; i++) {
+        hd_recovery_answer_done(&r->answers[i]);
+    }
+    hd_recovery_choice_done(&r->choice);
     hd_arena_done(&r->arena);
     free(r);
 }

@@ -223,7 +223,16 @@ static void init_recovery_answer(struct job *j)
         b.has_num_bytes = true;
         b.num_bytes = a->size_bytes;
     }
+    if (a->overwritten) {
+        r.has_regions = r.has_region_count = r.has_since = r.has_doubtful = true;
+        r.regions.data = a->dirty.bits;
+        r.regions.len = (a->dirty.count + 7) / 8;
+        r.region_count = a->dirty.count;
+        r.since = a->since.v;
+        r.doubtful = a->doubtful;
+    }
     hd_rpc_reply(j->call, &r.base, 0);
+    hd_recovery_answer_done(&j->result.answer);
 }
 
 static void update_recovery_work(struct job *j)
@@ -235,8 +244,7 @@ static void update_recovery_work(struct job *j)
         j->err = hd_fail(-HD_E_UNSUPPORTED, "copy-on-truncate is not done here");
     }
     if (j->err == 0) {
-        j->err = hd_recover_update(j->data, (struct hd_block_id){q->block->block_id},
-                                   q->recovery_id, q->new_length, j->result.storage_id);
+        j->err = hd_recover_update(j->data, q, j->result.storage_id);
     }
 }
 

@@ -172,12 +172,12 @@ int hd_overwrite_reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     if (err == 0) {
         err = resize(w, plan->keep_bytes);
     }
-    if (err == 0) {
+    if (err == 0 && !plan->resync) {
         err = rename_files(w, &l, &copy, plan);
     }
     pthread_mutex_lock(&s->lock);
     r->version++;
-    if (err < 0) {
+    if (err < 0 || plan->resync) {
         return err;
     }
     r->r.gs = plan->gs;

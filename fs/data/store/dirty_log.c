@@ -16,7 +16,7 @@ struct hd_dirty_log *hd_dirty_log_new(const struct hd_dirty_header *header)
 {
     struct hd_dirty_log *log = calloc(1, sizeof(*log));
     if (log != NULL) {
-        *log = (struct hd_dirty_log){.header = *header, .fd = -1};
+        *log = (struct hd_dirty_log){.header = *header, .fd = -1, .ahead_at = UINT64_MAX};
     }
     return log;
 }

@@ -107,6 +107,17 @@ int hd_store_sync(struct hd_store *s, struct hd_block_id id, struct hd_genstamp 
     return 0;
 }
 
+static int take_dirty(const struct hd_store_replica *r, struct hd_recovery_answer *ret)
+{
+    if (r->log == NULL) {
+        return 0;
+    }
+    ret->overwritten = true;
+    ret->doubtful = r->r.doubtful;
+    ret->since = r->log->header.since;
+    return hd_dirty_add_bits(&ret->dirty, r->log->dirty.bits, r->log->dirty.count);
+}
+
 /*
  * Bytes of an owned replica that its sums vouch for. A recovery may keep no other replica, so it
  * must not keep a rotten one: -HD_E_CHECKSUM when bytes that were acknowledged are spoilt. The lock
@@ -127,9 +138,9 @@ static int verify_owned(struct hd_store *s, struct hd_store_replica *r, uint64_t
     pthread_mutex_lock(&s->lock);
     bool stopped = copy.state == HD_REPLICA_RWR ||
                    (copy.state == HD_REPLICA_RUR && copy.before_recovery == HD_REPLICA_RWR);
-    if (err == 0 && stopped) { /* as after a start: only that counts */
+    if (err == 0 && stopped && r->log == NULL) { /* as after a start: only that counts */
         r->r.size_bytes = r->r.acked_bytes = good;
-    } else if (err == 0 && good < copy.acked_bytes) {
+    } else if (err == 0 && good < (r->log != NULL ? copy.size_bytes : copy.acked_bytes)) {
         s->bad_count += !r->bad;
         r->bad = true;
         err = hd_fail(-HD_E_CHECKSUM, "blk_%" PRIu64 " differs from its sums at byte %" PRIu64,
@@ -165,7 +176,7 @@ int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_
                                                .state = r->r.before_recovery,
                                                .gs = r->r.gs,
                                                .size_bytes = good};
-            err = 0;
+            err = take_dirty(r, ret);
         }
         hd_store_disown(s, r);
     }
@@ -175,7 +186,7 @@ int hd_store_recovery_init(struct hd_store *s, struct hd_block_id id, struct hd_
 }
 
 static int cut_and_finalize(const struct hd_layout *l, const struct hd_replica *r,
-                            uint64_t new_bytes, struct hd_genstamp new_gs)
+                            struct hd_dirty_log *log, uint64_t new_bytes, struct hd_genstamp new_gs)
 {
     HD_AUTO(hd_fd_done) int data_fd = -1;
     HD_AUTO(hd_fd_done) int meta_fd = -1;
@@ -184,6 +195,9 @@ static int cut_and_finalize(const struct hd_layout *l, const struct hd_replica *
     int err = hd_files_open(l, r, place, O_RDWR, &data_fd, &meta_fd);
     if (err == 0) {
         err = hd_meta_file_read_header(meta_fd, &f);
+    }
+    if (err == 0 && log != NULL) {
+        err = hd_dirty_log_add(l, log, new_bytes, r->size_bytes);
     }
     if (err == 0) {
         err = hd_files_cut(data_fd, meta_fd, f, r->size_bytes, new_bytes);
@@ -194,7 +208,14 @@ static int cut_and_finalize(const struct hd_layout *l, const struct hd_replica *
     if (err == 0) {
         err = hd_files_move(l, r, place, HD_PLACE_FINALIZED, new_gs);
     }
-    return err < 0 ? err : hd_files_sync_names(l, r->id, HD_PLACE_FINALIZED);
+    if (err == 0) {
+        err = hd_files_sync_names(l, r->id, HD_PLACE_FINALIZED);
+    }
+    if (err == 0 && log != NULL) { /* all of it is durable now, and the same everywhere */
+        hd_dirty_log_close(log);
+        err = hd_dirty_log_remove(l, r->id);
+    }
+    return err;
 }
 
 int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t recovery_id,
@@ -226,7 +247,7 @@ int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t
     pthread_mutex_unlock(&s->lock);
 
     struct hd_genstamp new_gs = {recovery_id};
-    err = cut_and_finalize(&l, &copy, new_bytes, new_gs);
+    err = cut_and_finalize(&l, &copy, r->log, new_bytes, new_gs);
 
     pthread_mutex_lock(&s->lock);
     if (err == 0) {
@@ -235,7 +256,9 @@ int hd_store_recovery_update(struct hd_store *s, struct hd_block_id id, uint64_t
         r->r.size_bytes = new_bytes;
         r->r.gs = new_gs;
         hd_replica_move(&r->r, HD_REPLICA_FINALIZED);
+        hd_store_drop_log(r);
         r->synced = true;
+        r->whole = true;
     }
     r->version++;
     hd_store_disown(s, r);
