@@ -155,8 +155,8 @@ enum hd_op_result hd_op_read(struct hd_conn *c, const Hdw__OpReadBlock *op)
     if (err == 0) {
         err = hd_send_block(&send);
     }
-    hd_block_view_done(&v);
     if (err < 0) {
+        hd_block_view_done(&v);
         if (hd_scanner_is_suspicious(err)) {
             hd_scanner_suspect(c->data->scanner, (struct hd_block_id){b->block_id}, "send");
         }
@@ -166,5 +166,8 @@ enum hd_op_result hd_op_read(struct hd_conn *c, const Hdw__OpReadBlock *op)
         }
         return HD_OP_CLOSE;
     }
-    return read_status(c, b);
+    /* Pages that were sent may still wait in a socket: the reader is not done before it says so. */
+    enum hd_op_result result = read_status(c, b);
+    hd_block_view_done(&v);
+    return result;
 }
