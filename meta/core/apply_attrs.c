@@ -32,16 +32,14 @@ void hd_apply_drop_attrs(struct hd_ns *ns, struct hd_inode *i)
 void hd_apply_set_xattr(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__SetXAttr *op)
 {
     struct hd_inode *i = hd_apply_inode(ns, op->ino);
-    (void)r;
     hd_ns_set_xattr(ns, i, op->xattr);
-    hd_apply_touch(ns, i);
+    hd_apply_ctime(ns, i, r);
 }
 
 void hd_apply_remove_xattr(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__RemoveXAttr *op)
 {
     struct hd_inode *i = hd_apply_inode(ns, op->ino);
     struct hd_xattrs *all = hd_ns_xattrs(ns, i);
-    (void)r;
     hd_assert(all != NULL);
     for (uint32_t n = 0; n < all->count; n++) {
         struct hd_xattr *x = &all->items[n];
@@ -56,13 +54,12 @@ void hd_apply_remove_xattr(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm
     if (all->count == 0) {
         drop_xattrs(ns, i);
     }
-    hd_apply_touch(ns, i);
+    hd_apply_ctime(ns, i, r);
 }
 
 void hd_apply_set_acl(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__SetAcl *op)
 {
     struct hd_inode *i = hd_apply_inode(ns, op->ino);
-    (void)r;
     if (op->has_has_acl && op->has_acl) {
         hd_acl_put(ns, i, false, op->acl, op->n_acl);
     }
@@ -72,7 +69,7 @@ void hd_apply_set_acl(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Set
     if (op->has_mode) {
         i->mode = (uint16_t)op->mode;
     }
-    hd_apply_touch(ns, i);
+    hd_apply_ctime(ns, i, r);
 }
 
 void hd_apply_set_quotas(struct hd_ns *ns, struct hd_inode *i, const Hdm__SetAttributes *op)

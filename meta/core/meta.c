@@ -214,6 +214,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     m->o.superuser = own(o->superuser);
     m->o.supergroup = own(o->supergroup);
     m->o.host_name = own(o->host_name);
+    m->o.xattrs_max_bytes = o->xattrs_max_bytes > 0 ? o->xattrs_max_bytes : HD_XATTRS_MAX_BYTES;
     m->o.maintenance_replicas_min = HD_MAX(o->maintenance_replicas_min, 1u);
     hd_ns_init(&m->ns);
     m->ns.on_block_gone = hd_block_map_gone;

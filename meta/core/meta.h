@@ -19,6 +19,8 @@
 
 struct hd_meta;
 
+enum { HD_XATTRS_MAX_BYTES = 256 << 10 };
+
 /* What does not change while the process runs. Strings are copied. */
 struct hd_meta_options {
     const char *cluster_id;    /* "CID-<uuid>" */
@@ -45,6 +47,7 @@ struct hd_meta_options {
     int64_t repair_grace_ms;    /* before blocks that still have two replicas are copied */
     uint32_t repair_streams_per_node;
     int64_t session_lease_ms;          /* without a poll a session lasts so long; 0: 10000 */
+    uint64_t xattrs_max_bytes;         /* names and values of one inode; 0: HD_XATTRS_MAX_BYTES */
     uint32_t inline_bytes;             /* files up to this are kept in the metadata; 0: none */
     uint32_t maintenance_replicas_min; /* elsewhere, of what a node in maintenance has; 0: 1 */
     uint64_t seed;                     /* of the placement's generator */

@@ -170,7 +170,10 @@ static int load_core(struct hd_config_at meta, struct hd_meta_conf *c)
     if (err < 0) {
         return err;
     }
-    err = hd_config_bytes(meta, "inline_bytes", 4096, &inline_bytes);
+    err = hd_config_bytes(meta, "xattrs_max", HD_XATTRS_MAX_BYTES, &o->xattrs_max_bytes);
+    if (err == 0) {
+        err = hd_config_bytes(meta, "inline_bytes", 4096, &inline_bytes);
+    }
     if (err < 0) {
         return err;
     }
