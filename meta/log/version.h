@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HD_LAYOUT_VERSION = 1 };
+enum { HD_LAYOUT_VERSION = 2 }; /* 2: links, orphans, special files, content; sessions */
 
 struct hd_version {
     char cluster_id[96];     /* "CID-<uuid>" */

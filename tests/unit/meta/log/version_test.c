@@ -32,18 +32,22 @@ ATF_TC_WITHOUT_HEAD(damaged_version_is_refused_and_a_new_key_is_not);
 ATF_TC_BODY(damaged_version_is_refused_and_a_new_key_is_not, tc)
 {
     struct hd_version v;
-    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=1\n");
+    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=2\n");
     ATF_CHECK_EQ(hd_version_read(".", &v), 0);
     put("x=y\ncluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version="
-        "1\n");
+        "2\n");
     ATF_CHECK_EQ(hd_version_read(".", &v), 0);
-    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\nlayout_version=1\n");
+    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\nlayout_version=2\n");
     ATF_CHECK_EQ(hd_version_read(".", &v), -HD_E_CORRUPT);
-    put("cluster_id=\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=1\n");
+    put("cluster_id=\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=2\n");
     ATF_CHECK_EQ(hd_version_read(".", &v), -HD_E_CORRUPT);
-    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=x\ncreation_ms=8\nlayout_version=1\n");
+    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=x\ncreation_ms=8\nlayout_version=2\n");
     ATF_CHECK_EQ(hd_version_read(".", &v), -HD_E_CORRUPT);
-    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=2\n");
+    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=3\n");
+    ATF_CHECK_EQ(hd_version_read(".", &v), -HD_E_INCORRECT_VERSION);
+    put("cluster_id=CID-1\nblock_pool_id=BP-1\nnamespace_id=7\ncreation_ms=8\nlayout_version=1\n");
+    ATF_CHECK_EQ(hd_version_read(".", &v), -HD_E_INCORRECT_VERSION);
+    ATF_CHECK_EQ(hd_version_read_any(".", &v), 0);
     ATF_CHECK_EQ(hd_version_read(".", &v), -HD_E_INCORRECT_VERSION);
     ATF_CHECK_MSG(strstr(hd_fail_text(), "./VERSION") != NULL, "%s", hd_fail_text());
 }

@@ -95,12 +95,12 @@ ATF_TC_BODY(newer_layout_is_refused_and_an_older_one_upgraded, tc)
     rig_begin(&rig);
     rig_work(&rig, 20);
     rig_kill(&rig);
-    set_layout("2");
+    set_layout("3");
     ATF_CHECK_EQ(rig_open(&rig), -HD_E_INCORRECT_VERSION);
     ATF_CHECK_MSG(strstr(hd_fail_text(), "newer than this program's") != NULL, "%s",
                   hd_fail_text());
     rig_kill(&rig);
-    set_layout("0");
+    set_layout("1");
     ATF_CHECK_EQ(rig_open(&rig), -HD_E_INCORRECT_VERSION);
     ATF_CHECK_MSG(strstr(hd_fail_text(), "--upgrade") != NULL, "%s", hd_fail_text());
     hd_store_close(&rig.s);
