@@ -221,6 +221,7 @@ int hd_content_new(struct hd_posix *p, uint64_t ino, const Hdw__AcquireResponse 
     pthread_mutex_init(&c->lock, NULL);
     hd_reader_init(&c->reader, c->fs, c->path);
     c->reader.refresh = hd_content_refresh;
+    atomic_store(&c->fs->session->locals.lets_go, true);
     int err = hd_content_layout(c, a);
     if (err < 0) {
         hd_content_free(c);

@@ -130,13 +130,15 @@ static int socket_name(const char *path, int port, char *out, size_t size)
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int ask(struct hd_stream *s, const Hdw__ExtendedBlock *block, Hdw__Token *token, int fds[2])
+static int ask(struct hd_stream *s, const Hdw__ExtendedBlock *block, Hdw__Token *token,
+               bool lets_go, int fds[2])
 {
     struct hd_block_header header;
     hd_block_header_init(&header, block, token, "");
     Hdw__OpRequestShortCircuitAccess request = HDW__OP_REQUEST_SHORT_CIRCUIT_ACCESS__INIT;
     request.header = &header.base;
     request.max_version = SHORT_CIRCUIT_VERSION;
+    request.has_lets_go = request.lets_go = lets_go;
     int err = hd_transfer_request(s, HD_OP_REQUEST_SHORT_CIRCUIT_FDS, &request.base);
     if (err < 0) {
         return err;
@@ -210,8 +212,8 @@ static int block_new(const Hdw__ExtendedBlock *block, const int fds[2], struct h
     return 0;
 }
 
-static int fetch(const char *socket_path, int port, const Hdw__ExtendedBlock *block,
-                 Hdw__Token *token, struct hd_local_block **ret)
+static int fetch(const struct hd_local_cache *c, const char *socket_path, int port,
+                 const Hdw__ExtendedBlock *block, Hdw__Token *token, struct hd_local_block **ret)
 {
     char path[256];
     int err = socket_name(socket_path, port, path, sizeof(path));
@@ -228,7 +230,7 @@ static int fetch(const char *socket_path, int port, const Hdw__ExtendedBlock *bl
         return err;
     }
     int fds[2];
-    err = ask(&s, block, token, fds);
+    err = ask(&s, block, token, atomic_load(&c->lets_go), fds);
     hd_stream_done(&s);
     return err < 0 ? err : block_new(block, fds, ret);
 }
@@ -256,7 +258,7 @@ int hd_local_cache_get(struct hd_local_cache *c, const char *socket_path, int po
     }
     hd_local_cache_trim(c);
     struct hd_local_block *b;
-    int err = fetch(socket_path, port, block, token, &b);
+    int err = fetch(c, socket_path, port, block, token, &b);
     struct hd_local_block *oldest = NULL;
     pthread_mutex_lock(&c->lock);
     if (err < 0) {

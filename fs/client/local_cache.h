@@ -11,6 +11,7 @@
 #include "hdfs.pb-c.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* A finalized replica on this machine. */
 struct hd_local_block {
@@ -37,6 +38,7 @@ struct hd_local_cache {
     pthread_mutex_t lock;
     struct hd_list blocks;
     size_t count;
+    atomic_bool lets_go; /* told to nodes: descriptors are not used once a block is overwritten */
     struct hd_local_refusal refusals[HD_LOCAL_REFUSALS_MAX]; /* nodes not to ask for a while */
 };
 
