@@ -21,7 +21,9 @@ enum {
     EXEC_TIMEOUT_MS = 10000,
     EXEC_FAILED = 127,
     KILLED_MS = 2000, /* for those that got SIGKILL */
-    STUCK_MS = 100,   /* for a child that may be in a call the kernel does not break off */
+    BUSY_LOOK_MS = 1000,
+    BUSY_BYTES = 16384, /* less in a second is a heartbeat, no progress */
+    STUCK_MS = 100,     /* for a child that may be in a call the kernel does not break off */
 };
 
 pid_t hd_process_recorded(const struct hd_cluster *c, const struct hd_member *m)
@@ -247,9 +249,44 @@ static bool wait_for_end(const pid_t *pids, size_t count, int64_t deadline_ms)
     return true;
 }
 
-int hd_process_stop(pid_t *pids, size_t count, int grace_ms)
+/* What these processes have written so far, to files and sockets. */
+static uint64_t written_bytes(const pid_t *pids, size_t count)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < count; i++) {
+        char path[64];
+        HD_AUTO(hd_buf_done) struct hd_buf text = {0};
+        snprintf(path, sizeof(path), "/proc/%d/io", (int)pids[i]);
+        if (pids[i] != 0 && hd_file_read(path, SMALL_FILE_BYTES, &text) == 0) {
+            const char *at = hd_buf_str(&text);
+            at = at != NULL ? strstr(at, "wchar: ") : NULL;
+            all += at != NULL ? strtoull(at + strlen("wchar: "), NULL, 10) : 0;
+        }
+    }
+    return all;
+}
+
+/* The same beyond the grace, for as long as they get on. */
+static bool wait_for_busy(const pid_t *pids, size_t count, int64_t deadline_ms)
+{
+    uint64_t before = written_bytes(pids, count);
+    while (hd_clock_mono_ms().v < deadline_ms) {
+        if (wait_for_end(pids, count, hd_clock_mono_ms().v + BUSY_LOOK_MS)) {
+            return true;
+        }
+        uint64_t now = written_bytes(pids, count);
+        if (now < before + BUSY_BYTES) {
+            return false;
+        }
+        before = now;
+    }
+    return false;
+}
+
+int hd_process_stop(pid_t *pids, size_t count, int grace_ms, int busy_ms)
 {
     int killed = 0;
+    int64_t begin_ms = hd_clock_mono_ms().v;
     for (size_t i = 0; i < count; i++) {
         if (pids[i] != 0 && kill(pids[i], SIGTERM) < 0 && errno != ESRCH) {
             return hd_fail_errno(errno, "cannot stop process %d", (int)pids[i]);
@@ -258,7 +295,8 @@ int hd_process_stop(pid_t *pids, size_t count, int grace_ms)
             kill(pids[i], SIGCONT); /* a stopped process ends only once it goes on */
         }
     }
-    if (wait_for_end(pids, count, hd_clock_mono_ms().v + grace_ms)) {
+    if (wait_for_end(pids, count, begin_ms + grace_ms) ||
+        (busy_ms > grace_ms && wait_for_busy(pids, count, begin_ms + busy_ms))) {
         return 0;
     }
     for (size_t i = 0; i < count; i++) {

@@ -33,11 +33,12 @@ int hd_process_start(const struct hd_cluster *c, const struct hd_member *m,
                      const char *notify_socket, pid_t *ret_pid);
 
 /*
- * Sends SIGTERM to all pids at once, waits up to grace_ms for them to end, then SIGKILL. Removes
- * nothing. Pids of 0 are skipped. Returns how many needed SIGKILL (of the pids those alone are
- * left, then), or -EPERM when one may not be signalled, -EBUSY when one does not end at all.
+ * Sends SIGTERM to all pids at once, waits up to grace_ms for them to end (up to busy_ms for as
+ * long as one of them writes: it is bringing its data to safety), then SIGKILL. Removes nothing.
+ * Pids of 0 are skipped. Returns how many needed SIGKILL (of the pids those alone are left, then),
+ * or -EPERM when one may not be signalled, -EBUSY when one does not end at all.
  */
-int hd_process_stop(pid_t *pids, size_t count, int grace_ms);
+int hd_process_stop(pid_t *pids, size_t count, int grace_ms, int busy_ms);
 
 /* True while pid is a process that is not a zombie. */
 bool hd_process_alive(pid_t pid);

@@ -10,7 +10,10 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-enum { UNMOUNT_TIMEOUT_MS = 1500 };
+enum {
+    UNMOUNT_TIMEOUT_MS = 1500,
+    MOUNT_BUSY_MS = 30000, /* for a mount that has much to bring to the data nodes */
+};
 
 /*
  * One try, made by a child: it may hang on a mount whose daemon does. Root needs no program for it,
@@ -82,6 +85,11 @@ static bool is_of(const struct hd_member *m, unsigned role_bits)
     return (role_bits & (1U << m->role)) != 0;
 }
 
+static bool is_of_mount(unsigned role_bits)
+{
+    return role_bits == 1U << HD_ROLE_MOUNT;
+}
+
 static int stop_roles(const struct hd_cluster *c, unsigned role_bits, int grace_ms,
                       struct hd_buf *given_up)
 {
@@ -92,7 +100,8 @@ static int stop_roles(const struct hd_cluster *c, unsigned role_bits, int grace_
     for (size_t i = 0; i < c->member_count; i++) {
         pids[i] = is_of(&c->members[i], role_bits) ? hd_process_find(c, &c->members[i]) : 0;
     }
-    int rc = hd_process_stop(pids, c->member_count, grace_ms);
+    int busy_ms = is_of_mount(role_bits) ? MOUNT_BUSY_MS : 0;
+    int rc = hd_process_stop(pids, c->member_count, grace_ms, busy_ms);
     for (size_t i = 0; rc > 0 && given_up != NULL && i < c->member_count; i++) {
         if (pids[i] != 0) {
             (void)hd_buf_addf(given_up, "%s (pid %d): did not end in %.1f s; killed\n",
@@ -124,7 +133,11 @@ int hd_stop(const struct hd_cluster *c, int limit_ms, struct hd_buf *given_up)
     for (size_t i = 0; i < HD_ARRAY_COUNT(steps); i++) {
         int64_t left = HD_MAX(deadline_ms - hd_clock_mono_ms().v, 0);
         bool last = i + 1 == HD_ARRAY_COUNT(steps);
-        int rc = stop_roles(c, steps[i], (int)(last ? left : left / 2), given_up);
+        int64_t begin_ms = hd_clock_mono_ms().v;
+        int64_t grace_ms = last ? left : left / 2;
+        int rc = stop_roles(c, steps[i], (int)grace_ms, given_up);
+        /* What a busy mount took beyond its share is not taken from the others. */
+        deadline_ms += HD_MAX(hd_clock_mono_ms().v - begin_ms - grace_ms, 0);
         if (rc >= 0 && i == 0) {
             rc = unmount_all(c, owner, given_up);
         }

@@ -173,7 +173,7 @@ static int kill_all(struct hd_drill_run *r)
     for (size_t i = 0; i < count; i++) {
         kill(pids[i], SIGKILL);
     }
-    int rc = hd_process_stop(pids, count, 5000); /* waits for their end */
+    int rc = hd_process_stop(pids, count, 5000, 0); /* waits for their end */
     return HD_MIN(rc, 0);
 }
 

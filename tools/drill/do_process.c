@@ -60,7 +60,7 @@ int hd_drill_reboot_all(struct hd_drill_run *r)
 int hd_drill_stop_member(struct hd_drill_run *r, const struct hd_member *m)
 {
     pid_t pid = hd_process_find(&r->cluster, m);
-    int rc = pid != 0 ? hd_process_stop(&pid, 1, STOP_GRACE_MS) : 0;
+    int rc = pid != 0 ? hd_process_stop(&pid, 1, STOP_GRACE_MS, 0) : 0;
     return HD_MIN(rc, 0);
 }
 

@@ -75,7 +75,7 @@ static int stop_member(const struct hd_cluster *c, const char *name, const char 
     if (pid == 0 || pid != (pid_t)strtol(pid_text, NULL, 10)) {
         return 0; /* ended, or another process has taken its place */
     }
-    int rc = hd_process_stop(&pid, 1, STOP_GRACE_MS);
+    int rc = hd_process_stop(&pid, 1, STOP_GRACE_MS, 0);
     return HD_MIN(rc, 0);
 }
 
