@@ -274,6 +274,19 @@ void hd_caps_orphaned(struct hd_meta *m, struct hd_inode *file, uint64_t holder_
     x->orphaned[x->orphaned_count++] = (struct hd_orphaned){file->ino.v, holder_session};
 }
 
+/* Nobody knows or has anything of the inode any more. */
+static void forget(struct hd_meta *m, uint64_t ino)
+{
+    for (struct hd_known *k = hd_known_first(m->sessions, ino), *next; k != NULL; k = next) {
+        next = hd_known_next(k);
+        const struct hd_due *due = hd_due_find(k);
+        if (due != NULL && due->recall != 0) {
+            hd_push_end(m, k->session, hd_map_get(&k->session->by_serial, due->recall));
+        }
+        hd_known_drop(m->sessions, k);
+    }
+}
+
 void hd_caps_check_orphan(struct hd_meta *m, uint64_t ino)
 {
     const struct hd_inode *file = hd_ns_inode(&m->ns, ino);
@@ -290,6 +303,7 @@ void hd_caps_check_orphan(struct hd_meta *m, uint64_t ino)
         m->sessions->purge_due = true;
         return;
     }
+    forget(m, ino); /* who knew it was told when its last name went */
     Hdm__PurgeOrphan op = HDM__PURGE_ORPHAN__INIT;
     op.ino = ino;
     HD_COMMIT(m, purge_orphan, PURGE_ORPHAN, &op);
@@ -362,20 +376,10 @@ static void tell_inode(struct telling *t, uint64_t ino)
 
 static void tell_gone(struct telling *t, uint64_t ino)
 {
-    struct hd_sessions *x = t->m->sessions;
     hd_locks_inode_gone(t->m, ino);
     hd_caps_kick(t->m, ino);
-    for (struct hd_known *k = hd_known_first(x, ino), *next; k != NULL; k = next) {
-        next = hd_known_next(k);
-        if (k->session != t->maker) {
-            tell_attr(t, k);
-        }
-        const struct hd_due *due = hd_due_find(k);
-        if (due != NULL && due->recall != 0) {
-            hd_push_end(t->m, k->session, hd_map_get(&k->session->by_serial, due->recall));
-        }
-        hd_known_drop(x, k);
-    }
+    tell_inode(t, ino);
+    forget(t->m, ino);
 }
 
 /* Of a file without a name each session that knows it is asked whether it is open there. */
