@@ -71,197 +71,7 @@ struct hd_open_file *hd_apply_open_file(const struct hd_ns *ns, struct hd_inode 
     return f;
 }
 
-void hd_apply_drop_block(struct hd_ns *ns, struct hd_blk *b)
-{
-    if (ns->on_block_gone != NULL) {
-        ns->on_block_gone(ns->ctx, b);
-    }
-    void *removed = hd_map_remove(&ns->blocks, b->id.v);
-    hd_assert(removed == b);
-    hd_blk_free(b);
-}
-
-void hd_apply_end_open(struct hd_ns *ns, struct hd_inode *file)
-{
-    struct hd_open_file *f = hd_apply_open_file(ns, file);
-    hd_map_remove(&ns->open, file->ino.v);
-    hd_leases_remove(&ns->leases, f);
-    hd_ns_set_chain(f, NULL, 0);
-    free(f->machine);
-    free(f->early);
-    free(f);
-    file->flags &= (uint16_t)~HD_INODE_OPEN;
-}
-
-void hd_apply_drop_content(struct hd_ns *ns, struct hd_inode *file)
-{
-    if (hd_inode_is_open(file)) {
-        hd_apply_end_open(ns, file);
-    }
-    while (file->u.file.block_count > 0) {
-        hd_apply_drop_block(ns, hd_file_pop_block(file));
-    }
-}
-
 /* ---- the operations ---- */
-
-static void take_stamp(struct hd_ns *ns, uint64_t gs)
-{
-    if (gs >= ns->next_gs) {
-        ns->next_gs = gs + 1;
-        ns->view.counters = true;
-    }
-}
-
-static void add_block(struct hd_ns *ns, const Hdm__AddBlock *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_charge before = hd_quota_of_content(ns, file);
-    hd_assert(op->block->id >= ns->next_block);
-    ns->next_block = op->block->id + 1;
-    ns->view.counters = true;
-    take_stamp(ns, op->block->gs);
-    hd_ns_new_block(ns, file, op->block);
-    hd_ns_set_chain(hd_apply_open_file(ns, file), op->chain, op->n_chain);
-    hd_quota_content_changed(ns, file, before);
-    hd_apply_touch(ns, file);
-}
-
-static void abandon_block(struct hd_ns *ns, const Hdm__AbandonBlock *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_open_file *f = hd_apply_open_file(ns, file);
-    struct hd_charge before = hd_quota_of_content(ns, file);
-    struct hd_blk *b = hd_file_pop_block(file);
-    hd_assert(b->id.v == op->block);
-    hd_apply_drop_block(ns, b);
-    f->recovery_gs.v = 0;
-    f->truncating = false;
-    f->early_count = 0;
-    hd_ns_set_chain(f, NULL, 0);
-    hd_quota_content_changed(ns, file, before);
-    hd_apply_touch(ns, file);
-}
-
-static void complete_file(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_inode *file)
-{
-    hd_apply_end_open(ns, file);
-    for (uint32_t i = 0; i < file->u.file.block_count; i++) {
-        hd_file_block(file, i)->state = HD_BLOCK_COMPLETE;
-    }
-    hd_apply_changed(ns, file, r);
-}
-
-static void update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__UpdateBlock *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_open_file *f = hd_apply_open_file(ns, file);
-    struct hd_charge before = hd_quota_of_content(ns, file);
-    struct hd_blk *b = hd_file_last_block(file);
-    hd_assert(b != NULL && b->id.v == op->block->id && b->state == HD_BLOCK_OPEN);
-    if (b->gs.v != op->block->gs) { /* who is not in the new chain has nothing that counts */
-        hd_ns_set_chain(f, op->chain, op->n_chain);
-    }
-    b->gs.v = op->block->gs;
-    b->size_bytes = op->block->size;
-    take_stamp(ns, op->block->gs);
-    if (op->commit) {
-        b->state = HD_BLOCK_COMMITTED;
-        f->recovery_gs.v = 0;
-        f->truncating = false;
-    }
-    if (op->commit && op->has_close && op->close) {
-        complete_file(ns, r, file);
-    }
-    hd_quota_content_changed(ns, file, before);
-    hd_apply_touch(ns, file);
-}
-
-static void close_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CloseFile *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_charge before = hd_quota_of_content(ns, file);
-    complete_file(ns, r, file);
-    hd_quota_content_changed(ns, file, before);
-}
-
-static void open_for_append(struct hd_ns *ns, const Hdm__OpenForAppend *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_charge before = hd_quota_of_content(ns, file);
-    hd_ns_open(ns, file, op->holder, op->machine);
-    if (op->reopen_last) {
-        hd_file_last_block(file)->state = HD_BLOCK_OPEN;
-    }
-    hd_quota_content_changed(ns, file, before);
-    hd_apply_touch(ns, file);
-}
-
-static void recover_block(struct hd_ns *ns, const Hdm__RecoverBlock *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_open_file *f = hd_apply_open_file(ns, file);
-    f->recovery_gs.v = op->gs;
-    take_stamp(ns, op->gs);
-    if (strcmp(f->lease->holder, op->holder) != 0) {
-        hd_leases_remove(&ns->leases, f);
-        hd_leases_add(&ns->leases, f, op->holder, ns->now);
-    }
-    hd_apply_touch(ns, file);
-}
-
-static void truncate_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Truncate *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_charge space_before = hd_quota_of_content(ns, file);
-    uint64_t size = hd_file_size(file);
-    hd_assert(op->size <= size);
-    while (file->u.file.block_count > 0) {
-        uint64_t last = hd_file_last_block(file)->size_bytes;
-        if (size - last < op->size) {
-            break;
-        }
-        size -= last;
-        hd_apply_drop_block(ns, hd_file_pop_block(file));
-    }
-    if (op->has_recovery_gs) {
-        struct hd_blk *b = hd_file_last_block(file);
-        hd_ns_open(ns, file, op->holder, op->machine);
-        struct hd_open_file *f = hd_apply_open_file(ns, file);
-        f->recovery_gs.v = op->recovery_gs;
-        f->truncating = true;
-        f->truncate_size_bytes = op->size - (size - b->size_bytes);
-        b->state = HD_BLOCK_OPEN;
-        take_stamp(ns, op->recovery_gs);
-    } else {
-        hd_assert(size == op->size);
-    }
-    hd_quota_content_changed(ns, file, space_before);
-    hd_apply_changed(ns, file, r);
-}
-
-static void concat_files(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Concat *op)
-{
-    struct hd_inode *file = hd_apply_file(ns, op->ino);
-    struct hd_charge before = hd_quota_of_content(ns, file);
-    for (size_t n = 0; n < op->n_sources; n++) {
-        struct hd_inode *source = hd_apply_file(ns, op->sources[n]);
-        struct hd_charge source_before = hd_quota_of_content(ns, source);
-        uint32_t count = source->u.file.block_count;
-        for (uint32_t i = 0; i < count; i++) {
-            hd_file_add_block(file, hd_file_block(source, i));
-        }
-        while (source->u.file.block_count > 0) { /* the blocks have moved, only forget them */
-            struct hd_blk *moved = hd_file_pop_block(source);
-            moved->file = file;
-        }
-        hd_quota_content_changed(ns, source, source_before);
-        hd_apply_changed(ns, source->parent, r);
-        hd_apply_drop_tree(ns, r, source, NULL, 0);
-    }
-    hd_quota_content_changed(ns, file, before);
-    hd_apply_changed(ns, file, r);
-}
 
 static void set_node_admin(struct hd_ns *ns, const Hdm__NodeAdmin *op)
 {
@@ -308,28 +118,28 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         hd_apply_rename(ns, r, r->rename);
         break;
     case HDM__EDIT_RECORD__OP_ADD_BLOCK:
-        add_block(ns, r->add_block);
+        hd_apply_add_block(ns, r, r->add_block);
         break;
     case HDM__EDIT_RECORD__OP_ABANDON_BLOCK:
-        abandon_block(ns, r->abandon_block);
+        hd_apply_abandon_block(ns, r, r->abandon_block);
         break;
     case HDM__EDIT_RECORD__OP_UPDATE_BLOCK:
-        update_block(ns, r, r->update_block);
+        hd_apply_update_block(ns, r, r->update_block);
         break;
     case HDM__EDIT_RECORD__OP_CLOSE_FILE:
-        close_file(ns, r, r->close_file);
+        hd_apply_close_file(ns, r, r->close_file);
         break;
     case HDM__EDIT_RECORD__OP_OPEN_FOR_APPEND:
-        open_for_append(ns, r->open_for_append);
+        hd_apply_open_for_append(ns, r, r->open_for_append);
         break;
     case HDM__EDIT_RECORD__OP_RECOVER_BLOCK:
-        recover_block(ns, r->recover_block);
+        hd_apply_recover_block(ns, r, r->recover_block);
         break;
     case HDM__EDIT_RECORD__OP_TRUNCATE:
-        truncate_file(ns, r, r->truncate);
+        hd_apply_truncate(ns, r, r->truncate);
         break;
     case HDM__EDIT_RECORD__OP_CONCAT:
-        concat_files(ns, r, r->concat);
+        hd_apply_concat(ns, r, r->concat);
         break;
     case HDM__EDIT_RECORD__OP_SET_ATTRIBUTES:
         hd_apply_set_attributes(ns, r, r->set_attributes);
@@ -344,7 +154,7 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         hd_apply_set_acl(ns, r, r->set_acl);
         break;
     case HDM__EDIT_RECORD__OP_TAKE_STAMP:
-        take_stamp(ns, r->take_stamp->gs);
+        hd_apply_take_stamp(ns, r->take_stamp->gs);
         ns->next_block = HD_MAX(ns->next_block, r->take_stamp->next_block);
         ns->next_ino = HD_MAX(ns->next_ino, r->take_stamp->next_ino);
         break;
@@ -364,10 +174,20 @@ void hd_ns_apply(struct hd_ns *ns, const Hdm__EditRecord *r)
         hd_apply_purge_orphan(ns, r->purge_orphan);
         break;
     case HDM__EDIT_RECORD__OP_SET_CONTENT:
+        hd_apply_set_content(ns, r, r->set_content);
+        break;
     case HDM__EDIT_RECORD__OP_OPEN_BLOCK_AGAIN:
+        hd_apply_open_block_again(ns, r, r->open_block_again);
+        break;
     case HDM__EDIT_RECORD__OP_CLOSE_ONE_BLOCK:
+        hd_apply_close_one_block(ns, r, r->close_one_block);
+        break;
     case HDM__EDIT_RECORD__OP_RESIZE:
+        hd_apply_resize(ns, r, r->resize);
+        break;
     case HDM__EDIT_RECORD__OP_PUNCH:
+        hd_apply_punch(ns, r, r->punch);
+        break;
     case HDM__EDIT_RECORD__OP__NOT_SET:
     case _HDM__EDIT_RECORD__OP__CASE_IS_INT_SIZE:
         hd_unreachable();

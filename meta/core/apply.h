@@ -45,9 +45,26 @@ void hd_apply_drop_tree(struct hd_ns *ns, const Hdm__EditRecord *r, struct hd_in
 
 /* ---- content (apply_blocks.c) ---- */
 
-void hd_apply_drop_block(struct hd_ns *ns, struct hd_blk *b);
-void hd_apply_end_open(struct hd_ns *ns, struct hd_inode *file);     /* its lease goes */
-void hd_apply_drop_content(struct hd_ns *ns, struct hd_inode *file); /* of a file that goes */
+void hd_apply_take_stamp(struct hd_ns *ns, uint64_t gs);
+void hd_apply_drop_content(struct hd_ns *ns, struct hd_inode *file); /* blocks and lease too */
+void hd_apply_add_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__AddBlock *op);
+void hd_apply_abandon_block(struct hd_ns *ns, const Hdm__EditRecord *r,
+                            const Hdm__AbandonBlock *op);
+void hd_apply_update_block(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__UpdateBlock *op);
+void hd_apply_close_one_block(struct hd_ns *ns, const Hdm__EditRecord *r,
+                              const Hdm__CloseOneBlock *op);
+void hd_apply_close_file(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__CloseFile *op);
+void hd_apply_open_for_append(struct hd_ns *ns, const Hdm__EditRecord *r,
+                              const Hdm__OpenForAppend *op);
+void hd_apply_open_block_again(struct hd_ns *ns, const Hdm__EditRecord *r,
+                               const Hdm__OpenBlockAgain *op);
+void hd_apply_recover_block(struct hd_ns *ns, const Hdm__EditRecord *r,
+                            const Hdm__RecoverBlock *op);
+void hd_apply_truncate(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Truncate *op);
+void hd_apply_resize(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Resize *op);
+void hd_apply_punch(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Punch *op);
+void hd_apply_concat(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__Concat *op);
+void hd_apply_set_content(struct hd_ns *ns, const Hdm__EditRecord *r, const Hdm__SetContent *op);
 
 /* ---- attributes beside the mode (apply_attrs.c) ---- */
 

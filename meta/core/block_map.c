@@ -1,6 +1,8 @@
 /* The block map. See block_map.h. */
 #include "meta/core/block_map.h"
+#include "meta/core/layout.h"
 #include "meta/core/mem.h"
+#include "meta/core/open_file.h"
 #include "meta/core/state.h"
 
 /* ---- replicas of a block ---- */
@@ -75,8 +77,9 @@ static void count_storage(struct hd_storage *s, uint8_t before, uint8_t after)
 /* One more has an open block: a recovery that is under way has not asked it. */
 static void note_holder(struct hd_meta *m, const struct hd_blk *b)
 {
-    if (b->state == HD_BLOCK_OPEN) {
-        hd_ns_open_file(&m->ns, b->file)->grown = true;
+    struct hd_open_block *o = hd_open_block_of(&m->ns, b);
+    if (o != NULL) {
+        o->grown = true;
     }
 }
 
@@ -97,7 +100,8 @@ void hd_blk_set_replica(struct hd_meta *m, struct hd_blk *b, uint16_t storage, u
     count_storage(s, r->state, state);
     r->state = state;
     r->epoch = s->epoch;
-    if (state == HD_REPLICA_FINALIZED && b->state == HD_BLOCK_COMPLETE) {
+    if ((state == HD_REPLICA_FINALIZED || state == HD_REPLICA_STOPPED) &&
+        b->state == HD_BLOCK_COMPLETE) {
         hd_safe_mode_block_safe(m, b);
     }
 }
@@ -288,7 +292,7 @@ static void check_complete(struct hd_meta *m, struct hd_blk *b)
     }
 }
 
-static void note_early(struct hd_open_file *f, uint16_t storage, const struct hd_reported *r)
+static void note_early(struct hd_open_block *f, uint16_t storage, const struct hd_reported *r)
 {
     struct hd_early_report *item = NULL;
     for (uint32_t i = 0; i < f->early_count; i++) {
@@ -314,27 +318,36 @@ static const struct hd_early_report *early_of(const struct hd_early_report *all,
     return NULL;
 }
 
-static const struct hd_early_report *find_early(const struct hd_open_file *f, uint16_t storage)
+static const struct hd_early_report *find_early(const struct hd_open_block *f, uint16_t storage)
 {
     return f != NULL ? early_of(f->early, f->early_count, storage) : NULL;
 }
 
-void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b)
+struct hd_early_reports hd_block_map_early(struct hd_meta *m, const struct hd_blk *b)
 {
-    struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
+    const struct hd_open_block *o = hd_open_block_of(&m->ns, b);
+    struct hd_early_reports early = {.count = o != NULL ? o->early_count : 0};
+    struct hd_early_report *items = HD_TURN_ARRAY(m, struct hd_early_report, early.count);
+    if (early.count > 0) {
+        memcpy(items, o->early, sizeof(*items) * early.count);
+    }
+    early.items = items;
+    return early;
+}
+
+void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b,
+                            const struct hd_early_reports *reports)
+{
     for (uint16_t i = b->replica_count; i > 0; i--) {
         struct hd_replica *r = &hd_blk_replicas(b)[i - 1];
         uint16_t storage = r->storage;
-        const struct hd_early_report *early = find_early(f, storage);
+        const struct hd_early_report *early = early_of(reports->items, reports->count, storage);
         if (r->state != HD_REPLICA_FINALIZED || early == NULL) {
             continue;
         }
         if (early->gs.v != b->gs.v || early->size_bytes != b->size_bytes) {
             hd_blk_add_bad(m, b, storage, early->gs, early->size_bytes);
         }
-    }
-    if (f != NULL) {
-        f->early_count = 0;
     }
     check_complete(m, b);
 }
@@ -352,7 +365,7 @@ static bool contains(const uint16_t *storages, size_t count, uint16_t storage)
 void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
                         const uint16_t *told, size_t count)
 {
-    struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
+    const struct hd_open_block *f = hd_open_block_of(&m->ns, b);
     uint16_t *storages = HD_TURN_ARRAY(m, uint16_t, count);
     for (size_t i = 0; i < count; i++) {
         const struct hd_replica *known = find_on_node(m, b, told[i]);
@@ -377,20 +390,27 @@ void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp 
     }
 }
 
-void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b)
+/*
+ * What is whole stays so until its node says otherwise: a writer that opens a block and closes it
+ * without having written finds it as it was.
+ */
+void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b, uint64_t size_bytes)
 {
+    struct hd_open_block *o = hd_open_block_of(&m->ns, b);
     hd_repair_forget(m, b);
     for (uint16_t i = 0; i < b->replica_count; i++) {
-        hd_blk_set_replica(m, b, hd_blk_replicas(b)[i].storage, HD_REPLICA_EXPECTED);
+        const struct hd_replica *r = &hd_blk_replicas(b)[i];
+        if (r->state == HD_REPLICA_FINALIZED) {
+            note_early(o, r->storage, &(struct hd_reported){.gs = b->gs, .size_bytes = size_bytes});
+        }
     }
 }
 
 void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const struct hd_recovered *o)
 {
-    struct hd_open_file *f = hd_ns_open_file(&m->ns, b->file);
     for (uint16_t i = b->replica_count; i > 0; i--) {
         uint16_t storage = hd_blk_replicas(b)[i - 1].storage;
-        const struct hd_early_report *early = early_of(o->early, o->early_count, storage);
+        const struct hd_early_report *early = early_of(o->early.items, o->early.count, storage);
         bool updated = early != NULL && early->gs.v == b->gs.v &&
                        early->size_bytes == b->size_bytes; /* only its answer was lost */
         if (!updated && !contains(o->storages, o->count, storage)) {
@@ -400,9 +420,6 @@ void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const struct hd
     for (size_t i = 0; i < o->count; i++) {
         hd_blk_drop_bad(m, b, o->storages[i]);
         hd_blk_set_replica(m, b, o->storages[i], HD_REPLICA_FINALIZED);
-    }
-    if (f != NULL) {
-        f->early_count = 0;
     }
     if (b->state == HD_BLOCK_COMPLETE) { /* by the record */
         settle(m, b);
@@ -445,6 +462,17 @@ static void report_unknown(struct hd_meta *m, struct hd_storage *s, const struct
     hd_block_map_invalidate(m, s->index, r->id, r->gs, r->size_bytes);
 }
 
+/* There is a whole one: those that lost writes are worth nothing any more. */
+static void drop_stopped(struct hd_meta *m, struct hd_blk *b)
+{
+    for (uint16_t i = b->replica_count; i > 0; i--) {
+        const struct hd_replica r = hd_blk_replicas(b)[i - 1];
+        if (r.state == HD_REPLICA_STOPPED) {
+            hd_blk_add_bad(m, b, r.storage, b->gs, b->size_bytes);
+        }
+    }
+}
+
 static void report_finalized(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
                              const struct hd_reported *r)
 {
@@ -453,7 +481,7 @@ static void report_finalized(struct hd_meta *m, struct hd_storage *s, struct hd_
             hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
             return;
         }
-        note_early(hd_ns_open_file(&m->ns, b->file), s->index, r);
+        note_early(hd_open_block_of(&m->ns, b), s->index, r);
         hd_blk_set_replica(m, b, s->index, HD_REPLICA_FINALIZED);
         return;
     }
@@ -468,6 +496,7 @@ static void report_finalized(struct hd_meta *m, struct hd_storage *s, struct hd_
         hd_blk_drop_bad(m, b, s->index);
         hd_blk_set_replica(m, b, s->index, HD_REPLICA_FINALIZED);
         hd_repair_arrived(m, b, s->index);
+        drop_stopped(m, b);
     }
     if (b->state == HD_BLOCK_COMMITTED) {
         check_complete(m, b);
@@ -501,8 +530,7 @@ static void report_writing(struct hd_meta *m, struct hd_storage *s, struct hd_bl
 {
     const struct hd_replica *known = hd_blk_find_replica(b, s->index);
     if (b->state == HD_BLOCK_OPEN) {
-        const struct hd_early_report *early =
-            find_early(hd_ns_open_file(&m->ns, b->file), s->index);
+        const struct hd_early_report *early = find_early(hd_open_block_of(&m->ns, b), s->index);
         bool crossed = !restarted && known != NULL && known->state == HD_REPLICA_FINALIZED &&
                        early != NULL && early->gs.v >= r->gs.v;
         if (r->gs.v >= b->gs.v) {
@@ -548,6 +576,28 @@ static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd
     }
 }
 
+/*
+ * Finalized once, but its machine went down with writes that were not on its disk: which of them it
+ * has is not known. With a whole replica elsewhere it is replaced by a copy of that; else the nodes
+ * compare what they have (op_lease.c).
+ */
+static void report_dirty(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
+                         const struct hd_reported *r)
+{
+    if (b->state == HD_BLOCK_OPEN) {
+        report_writing(m, s, b, r, true);
+    } else if (r->gs.v < b->gs.v || (r->gs.v == b->gs.v && hd_blk_live(m, b, false) > 0)) {
+        hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
+        hd_repair_check(m, b);
+    } else if (r->gs.v == b->gs.v) {
+        hd_blk_drop_bad(m, b, s->index);
+        hd_blk_set_replica(m, b, s->index, HD_REPLICA_STOPPED);
+        int err = hd_map_put(&m->dirty, b->id.v, m);
+        hd_assert(err == 0);
+        hd_repair_check(m, b);
+    }
+}
+
 void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_reported r)
 {
     struct hd_blk *b = hd_ns_block(&m->ns, r.id);
@@ -567,6 +617,9 @@ void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_repo
         break;
     case HDW__REPLICA_STATE__REPLICA_RUR:
         report_recovering(m, s, b, &r);
+        break;
+    case HDW__REPLICA_STATE__REPLICA_DIRTY:
+        report_dirty(m, s, b, &r);
         break;
     default: /* temporary: the outcome will be reported */
         break;

@@ -14,7 +14,6 @@ struct hd_blk;
 struct hd_node;
 struct hd_storage;
 struct hd_replica;
-struct hd_open_file;
 struct hd_bad_replicas;
 
 struct hd_reported {
@@ -86,13 +85,23 @@ void hd_block_map_drop_storage(struct hd_meta *m, struct hd_storage *s);
 /* Looks at that many replicas, when there is something to sweep. */
 void hd_block_map_sweep(struct hd_meta *m, size_t most);
 
+/* What was reported of an open block before its size was known; taken before the record that makes
+ * it final, for the calls behind that. In the effects' arena. */
+struct hd_early_reports {
+    const struct hd_early_report *items;
+    uint32_t count;
+};
+struct hd_early_reports hd_block_map_early(struct hd_meta *m, const struct hd_blk *b);
+
 /* The namespace changed a block: its size was committed, or its chain is another one. */
-void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b);
+void hd_block_map_committed(struct hd_meta *m, struct hd_blk *b,
+                            const struct hd_early_reports *early);
 void hd_block_map_chain(struct hd_meta *m, struct hd_blk *b, struct hd_genstamp old_gs,
                         const uint16_t *storages, size_t count);
 
-/* A closed block is opened for writing again: its replicas count no more as finalized. */
-void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b);
+/* A closed block is opened again. Its replicas have size_bytes, which is not what it has when it
+ * was cut. */
+void hd_block_map_reopened(struct hd_meta *m, struct hd_blk *b, uint64_t size_bytes);
 
 /*
  * Block recovery has ended: exactly these replicas have the block's stamp and size. The others have
@@ -102,8 +111,7 @@ struct hd_recovered {
     struct hd_genstamp old_gs;
     const uint16_t *storages;
     size_t count;
-    const struct hd_early_report *early; /* as they were before the record closed the file */
-    uint32_t early_count;
+    struct hd_early_reports early; /* as they were before the record */
 };
 void hd_block_map_recovered(struct hd_meta *m, struct hd_blk *b, const struct hd_recovered *r);
 

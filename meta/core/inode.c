@@ -62,7 +62,7 @@ struct hd_blk *hd_file_pop_block(struct hd_inode *file)
 
 uint64_t hd_file_size(const struct hd_inode *file)
 {
-    uint64_t size = 0;
+    uint64_t size = file->u.file.content_size;
     for (uint32_t i = 0; i < file->u.file.block_count; i++) {
         size += hd_file_block(file, i)->size_bytes;
     }
@@ -71,12 +71,12 @@ uint64_t hd_file_size(const struct hd_inode *file)
 
 uint64_t hd_file_space(const struct hd_inode *file)
 {
-    uint64_t size = 0;
+    uint64_t size = file->u.file.content_size;
     for (uint32_t i = 0; i < file->u.file.block_count; i++) {
         const struct hd_blk *b = hd_file_block(file, i);
         if (b->state == HD_BLOCK_OPEN) {
             size += HD_MAX(b->size_bytes, file->u.file.block_size_bytes);
-        } else {
+        } else if (b->id.v != 0) {
             size += b->size_bytes;
         }
     }
@@ -85,7 +85,7 @@ uint64_t hd_file_space(const struct hd_inode *file)
 
 uint64_t hd_file_data(const struct hd_inode *file)
 {
-    uint64_t size = 0;
+    uint64_t size = file->u.file.content_size;
     for (uint32_t i = 0; i < file->u.file.block_count; i++) {
         const struct hd_blk *b = hd_file_block(file, i);
         size += b->id.v != 0 ? b->size_bytes : 0;
@@ -136,6 +136,7 @@ void hd_inode_free(struct hd_inode *i)
         hd_children_done(&i->u.children);
         break;
     case HD_INODE_FILE:
+        free(i->u.file.content);
         if (i->u.file.block_count > 1) {
             free(i->u.file.blocks.many);
         }

@@ -88,6 +88,8 @@ struct hd_file_body {
     } blocks;
     uint64_t block_size_bytes;
     uint32_t block_count;
+    uint32_t content_size; /* in front of the blocks */
+    uint8_t *content;      /* heap, owned; NULL: none */
 };
 
 struct hd_inode {

@@ -3,9 +3,11 @@
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
 #include "meta/core/acl.h"
+#include "meta/core/layout.h"
 #include "meta/core/links.h"
 #include "meta/core/mem.h"
 #include "meta/core/meta.h"
+#include "meta/core/open_file.h"
 
 enum { NS_PER_MS = 1000000 };
 
@@ -81,7 +83,35 @@ static void store_blocks(const struct hd_inode *i, struct hd_arena *a, Hdm__Inod
     }
 }
 
-static void store_open(const struct hd_ns *ns, const struct hd_inode *i, Hdm__OpenFile *o)
+static void store_last(const struct hd_open_block *b, Hdm__OpenFile *o)
+{
+    o->has_recovery_gs = b->recovery_gs.v != 0;
+    o->recovery_gs = b->recovery_gs.v;
+    o->has_truncate_size = b->truncating;
+    o->truncate_size = b->truncate_size_bytes;
+    o->n_chain = b->chain_count;
+    o->chain = b->chain;
+    o->has_overwritten = o->overwritten = b->overwritten;
+    o->has_fresh = o->fresh = b->fresh;
+}
+
+static void store_other(const struct hd_open_block *b, Hdm__OpenBlock *o)
+{
+    hdm__open_block__init(o);
+    o->id = b->block->id.v;
+    o->has_recovery_gs = b->recovery_gs.v != 0;
+    o->recovery_gs = b->recovery_gs.v;
+    o->has_truncate_size = b->truncating;
+    o->truncate_size = b->truncate_size_bytes;
+    o->n_chain = b->chain_count;
+    o->chain = b->chain;
+    o->has_overwritten = o->overwritten = b->overwritten;
+    o->has_fresh = o->fresh = b->fresh;
+}
+
+/* In the order of the file, so that the value is the same after a reload. */
+static void store_open(const struct hd_ns *ns, const struct hd_inode *i, struct hd_arena *a,
+                       Hdm__OpenFile *o)
 {
     const struct hd_open_file *f = hd_ns_open_file(ns, i);
     const struct hd_blk *last = hd_file_last_block(i);
@@ -89,12 +119,21 @@ static void store_open(const struct hd_ns *ns, const struct hd_inode *i, Hdm__Op
     o->holder = f->lease->holder;
     o->machine = f->machine;
     o->committed = last != NULL && last->state != HD_BLOCK_OPEN;
-    o->has_recovery_gs = f->recovery_gs.v != 0;
-    o->recovery_gs = f->recovery_gs.v;
-    o->has_truncate_size = f->truncating;
-    o->truncate_size = f->truncate_size_bytes;
-    o->n_chain = f->chain_count;
-    o->chain = f->chain;
+    o->has_content_block = f->content_block.v != 0;
+    o->content_block = f->content_block.v;
+    o->others = HD_ARENA_ARRAY(a, Hdm__OpenBlock *, f->block_count + 1);
+    Hdm__OpenBlock *others = HD_ARENA_ARRAY(a, Hdm__OpenBlock, f->block_count + 1);
+    hd_assert(o->others != NULL && others != NULL);
+    for (uint32_t n = 0; f->block_count > 0 && n < i->u.file.block_count; n++) {
+        const struct hd_open_block *b = hd_open_block_of(ns, hd_file_block(i, n));
+        if (b != NULL && b->block == last) {
+            store_last(b, o);
+        } else if (b != NULL) {
+            store_other(b, &others[o->n_others]);
+            o->others[o->n_others] = &others[o->n_others];
+            o->n_others++;
+        }
+    }
 }
 
 static void store_xattrs(const struct hd_xattrs *x, struct hd_arena *a, Hdm__Inode *m)
@@ -172,7 +211,7 @@ static void put_inode(const struct hd_ns *ns, struct hd_meta_effects *e, const s
     m.policy = i->policy;
     store_body(i, &e->arena, &m);
     if (hd_inode_is_open(i)) {
-        store_open(ns, i, &open);
+        store_open(ns, i, &e->arena, &open);
         m.open = &open;
     }
     const struct hd_xattrs *x = hd_ns_xattrs(ns, i);
@@ -364,27 +403,73 @@ static int load_counters(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Co
 static int load_blocks(struct hd_ns *ns, struct hd_inode *i, const Hdm__Inode *m)
 {
     for (size_t n = 0; n < m->n_blocks; n++) {
-        if (hd_ns_block(ns, (struct hd_block_id){m->blocks[n]->id}) != NULL) {
-            return hd_fail(-HD_E_CORRUPT, "view: block %llu is in two files",
-                           (unsigned long long)m->blocks[n]->id);
+        const Hdm__StoredBlock *b = m->blocks[n];
+        if (b->id == 0 && b->size > 0) {
+            hd_file_add_block(i, hd_hole_new(b->size));
+            continue;
         }
-        hd_ns_new_block(ns, i, m->blocks[n])->state = HD_BLOCK_COMPLETE;
+        if (b->id == 0 || hd_ns_block(ns, (struct hd_block_id){b->id}) != NULL) {
+            return hd_fail(-HD_E_CORRUPT, "view: block %llu is in two files",
+                           (unsigned long long)b->id);
+        }
+        hd_ns_new_block(ns, i, b)->state = HD_BLOCK_COMPLETE;
+    }
+    if (m->has_content) {
+        hd_file_set_content(i, m->content.data, m->content.len);
     }
     return 0;
 }
 
-static void load_open(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenFile *o)
+static int load_other(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenBlock *o)
+{
+    struct hd_open_file *f = hd_ns_open_file(ns, i);
+    struct hd_blk *b = hd_ns_block(ns, (struct hd_block_id){o->id});
+    if (b == NULL || b->file != i || hd_open_file_find(f, b) != NULL) {
+        return hd_fail(-HD_E_CORRUPT, "view: the open block %llu is not in inode %llu",
+                       (unsigned long long)o->id, (unsigned long long)i->ino.v);
+    }
+    struct hd_open_block *n = hd_open_file_add(f, b);
+    n->recovery_gs.v = o->has_recovery_gs ? o->recovery_gs : 0;
+    n->truncating = o->has_truncate_size;
+    n->truncate_size_bytes = o->truncate_size;
+    n->overwritten = o->has_overwritten && o->overwritten;
+    n->fresh = o->has_fresh && o->fresh;
+    hd_open_block_set_chain(n, o->chain, o->n_chain);
+    return 0;
+}
+
+static int load_open(struct hd_ns *ns, struct hd_inode *i, const Hdm__OpenFile *o)
 {
     hd_ns_open(ns, i, o->holder, o->machine);
     struct hd_open_file *f = hd_ns_open_file(ns, i);
-    f->recovery_gs.v = o->has_recovery_gs ? o->recovery_gs : 0;
-    f->truncating = o->has_truncate_size;
-    f->truncate_size_bytes = o->truncate_size;
-    hd_ns_set_chain(f, o->chain, o->n_chain);
     struct hd_blk *last = hd_file_last_block(i);
-    if (last != NULL) {
-        last->state = o->committed ? HD_BLOCK_COMMITTED : HD_BLOCK_OPEN;
+    f->content_block.v = o->has_content_block ? o->content_block : 0;
+    for (size_t n = 0; n < o->n_others; n++) {
+        int err = load_other(ns, i, o->others[n]);
+        if (err < 0) {
+            return err;
+        }
     }
+    if (last == NULL || hd_blk_is_hole(last)) {
+        return 0;
+    }
+    if (o->committed) {
+        last->state = HD_BLOCK_COMMITTED;
+        return 0;
+    }
+    Hdm__OpenBlock b = HDM__OPEN_BLOCK__INIT;
+    b.id = last->id.v;
+    b.has_recovery_gs = o->has_recovery_gs;
+    b.recovery_gs = o->recovery_gs;
+    b.has_truncate_size = o->has_truncate_size;
+    b.truncate_size = o->truncate_size;
+    b.has_overwritten = o->has_overwritten;
+    b.overwritten = o->overwritten;
+    b.has_fresh = o->has_fresh;
+    b.fresh = o->fresh;
+    b.n_chain = o->n_chain;
+    b.chain = o->chain;
+    return load_other(ns, i, &b);
 }
 
 static bool names_fit(const Hdm__Inode *m)
@@ -480,8 +565,9 @@ static int load_inode(struct hd_ns *ns, struct hd_view_load *l, const Hdm__Inode
     if (err < 0) {
         return err;
     }
-    if (m->open != NULL) {
-        load_open(ns, i, m->open);
+    err = m->open != NULL ? load_open(ns, i, m->open) : 0;
+    if (err < 0) {
+        return err;
     }
     for (size_t n = 0; n < m->n_xattrs; n++) {
         hd_ns_set_xattr(ns, i, m->xattrs[n]);

@@ -29,19 +29,19 @@ struct hd_early_report {
     uint64_t size_bytes;
 };
 
-/* The under-construction part of a file. */
-struct hd_open_file {
-    struct hd_inode *file;
-    struct hd_lease *lease;
-    struct hd_list in_lease;
-    char *machine;                  /* heap, owned; address of the writer */
-    struct hd_genstamp recovery_gs; /* 0: the last block is not under recovery */
-    bool truncating;
-    uint64_t truncate_size_bytes; /* of the last block */
-    char **chain;         /* heap, owned: uuids of the nodes that may have the last block's end */
+struct hd_blk;
+
+/* What there is to know of an open block: one being written, or under recovery. */
+struct hd_open_block {
+    struct hd_blk *block;
+    struct hd_genstamp recovery_gs; /* 0: not under recovery */
+    bool truncating;                /* its replicas are to be cut to truncate_size_bytes */
+    bool overwritten; /* its writer may have changed any byte: replicas differ anywhere */
+    bool fresh;       /* it was never whole, and no size of it was told */
+    uint64_t truncate_size_bytes;
+    char **chain;         /* heap, owned: uuids of the nodes that may have its end */
     uint32_t chain_count; /* 0: not known */
     /* Not durable: */
-    uint64_t promised_bytes; /* of data it may still add, by quota.h */
     struct hd_mono_ms recovery_sent; /* when a node was told; 0: not yet */
     struct hd_txid recovery_after;   /* not before this is durable: replicas change by it */
     uint32_t recovery_tries;
@@ -50,6 +50,20 @@ struct hd_open_file {
     struct hd_early_report *early; /* heap, owned */
     uint32_t early_count;
     uint32_t early_capacity;
+};
+
+/* The under-construction part of a file: see open_file.h. */
+struct hd_open_file {
+    struct hd_inode *file;
+    struct hd_lease *lease;
+    struct hd_list in_lease;
+    char *machine;                 /* heap, owned; address of the writer */
+    struct hd_open_block **blocks; /* heap, owned, as are they: every open block, in no order */
+    uint32_t block_count, block_capacity;
+    struct hd_block_id content_block; /* takes the content's place when it is as long; 0: none */
+    /* Not durable: */
+    bool abandoned;          /* its holder is gone */
+    uint64_t promised_bytes; /* of data it may still add, by quota.h */
 };
 
 struct hd_leases {

@@ -222,6 +222,7 @@ int hd_meta_new(const struct hd_meta_options *o, struct hd_meta **ret)
     hd_nodes_init(&m->nodes);
     hd_racks_init(&m->racks);
     hd_map_init(&m->bad);
+    hd_map_init(&m->dirty);
     hd_repairs_init(&m->repairs);
     hd_retry_cache_init(&m->retry);
     hd_list_init(&m->parked);
@@ -261,6 +262,7 @@ void hd_meta_free(struct hd_meta *m)
         free(value);
     }
     hd_map_done(&m->bad);
+    hd_map_done(&m->dirty);
     hd_full_reports_done(m);
     hd_locks_free(m->locks);
     hd_repairs_done(&m->repairs);

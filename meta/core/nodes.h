@@ -110,7 +110,7 @@ struct hd_node {
     size_t invalidate_head, invalidate_count, invalidate_capacity;
     struct hd_transfer *transfers; /* commands not sent yet */
     size_t transfer_count, transfer_capacity;
-    struct hd_ino *recoveries; /* open files whose last block it is to recover */
+    struct hd_block_id *recoveries; /* open blocks that it is to recover */
     size_t recovery_count, recovery_capacity;
     struct hd_block_id *finishes; /* closed blocks of which it is to finish its replica */
     size_t finish_count, finish_capacity;

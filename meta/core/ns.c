@@ -2,7 +2,9 @@
 #include "meta/core/ns.h"
 #include "meta/core/links.h"
 #include "meta/core/acl.h"
+#include "meta/core/layout.h"
 #include "meta/core/mem.h"
+#include "meta/core/open_file.h"
 #include "meta/core/quota.h"
 
 void hd_ns_init(struct hd_ns *ns)
@@ -43,22 +45,14 @@ void hd_blk_free(struct hd_blk *b)
     free(b);
 }
 
-static void open_file_free(struct hd_ns *ns, struct hd_open_file *f)
-{
-    hd_leases_remove(&ns->leases, f);
-    hd_ns_set_chain(f, NULL, 0);
-    free(f->machine);
-    free(f->early);
-    free(f);
-}
-
 void hd_ns_done(struct hd_ns *ns)
 {
     size_t cursor = 0;
     uint64_t key;
     void *value;
     while (hd_map_next(&ns->open, &cursor, &key, &value)) {
-        open_file_free(ns, value);
+        hd_leases_remove(&ns->leases, value);
+        hd_open_file_free(value);
     }
     for (cursor = 0; hd_map_next(&ns->xattrs, &cursor, &key, &value);) {
         xattrs_free(value);
@@ -68,6 +62,11 @@ void hd_ns_done(struct hd_ns *ns)
     }
     for (cursor = 0; hd_map_next(&ns->acls, &cursor, &key, &value);) {
         hd_acls_free(value);
+    }
+    for (cursor = 0; hd_map_next(&ns->inodes, &cursor, &key, &value);) {
+        if (hd_inode_is_file(value)) {
+            hd_file_free_holes(value); /* while the blocks can be looked at */
+        }
     }
     for (cursor = 0; hd_map_next(&ns->blocks, &cursor, &key, &value);) {
         hd_blk_free(value);
@@ -330,19 +329,6 @@ void hd_ns_open(struct hd_ns *ns, struct hd_inode *file, const char *holder, con
     int err = hd_map_put(&ns->open, file->ino.v, f);
     hd_assert(err == 0);
     file->flags |= HD_INODE_OPEN;
-}
-
-void hd_ns_set_chain(struct hd_open_file *f, char *const *uuids, size_t count)
-{
-    for (uint32_t i = 0; i < f->chain_count; i++) {
-        free(f->chain[i]);
-    }
-    free(f->chain);
-    f->chain = count > 0 ? hd_mem_new(sizeof(*f->chain) * count) : NULL;
-    f->chain_count = (uint32_t)count;
-    for (size_t i = 0; i < count; i++) {
-        f->chain[i] = hd_mem_str(uuids[i], strlen(uuids[i]));
-    }
 }
 
 static struct hd_xattr *find_xattr(struct hd_xattrs *x, uint32_t space, const char *name)

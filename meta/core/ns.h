@@ -156,7 +156,6 @@ void hd_ns_unlink(struct hd_ns *ns, struct hd_inode *child); /* its parent point
 void hd_ns_register(struct hd_ns *ns, struct hd_inode *i);
 struct hd_blk *hd_ns_new_block(struct hd_ns *ns, struct hd_inode *file, const Hdm__StoredBlock *b);
 void hd_ns_open(struct hd_ns *ns, struct hd_inode *file, const char *holder, const char *machine);
-void hd_ns_set_chain(struct hd_open_file *f, char *const *uuids, size_t count); /* copies */
 void hd_ns_set_xattr(struct hd_ns *ns, struct hd_inode *i, const Hdm__StoredXAttr *x);
 void hd_ns_set_quotas(struct hd_ns *ns, struct hd_inode *i, struct hd_quota_limits limits);
 void hd_blk_free(struct hd_blk *b);

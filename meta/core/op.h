@@ -145,6 +145,14 @@ Hdw__LocatedBlock *hd_located_block(struct hd_meta *m, const struct hd_blk *b, u
 /* A block with its usable replicas, nearest to the caller first. */
 Hdw__LocatedBlock *hd_block_locations(struct hd_call *c, struct hd_blk *b, uint64_t offset);
 
+/* What is in the metadata, and a hole, as blocks with reserved ids (op_content.c). */
+Hdw__LocatedBlock *hd_located_content(struct hd_call *c, const struct hd_inode *file);
+Hdw__LocatedBlock *hd_located_hole(struct hd_call *c, uint32_t index, uint64_t offset,
+                                   uint64_t size_bytes);
+
+/* A hole; or a block in the place of one that no node has made yet. */
+bool hd_blk_reads_as_hole(const struct hd_call *c, struct hd_blk *b);
+
 const char *hd_block_name(struct hd_call *c, struct hd_block_id id, struct hd_genstamp gs);
 
 /* ---- files being written (op_write.c, op_lease.c) ---- */
@@ -155,6 +163,22 @@ const char *hd_block_name(struct hd_call *c, struct hd_block_id id, struct hd_ge
  */
 int hd_open_file_of(struct hd_call *c, const char *path, uint64_t ino, const char *holder,
                     struct hd_inode **ret);
+
+/* May an open block have that length now? Does the client name its stamp? 0 or an error. */
+int hd_check_length(struct hd_call *c, const struct hd_blk *b, uint64_t size_bytes);
+int hd_check_stamp(struct hd_call *c, const struct hd_blk *b, const Hdw__ExtendedBlock *named);
+
+/* Nodes for a new block of the file, of which the request names excluded and favored ones; storages
+ * has room for the replication. Fails when there is none. */
+int hd_choose_targets(struct hd_call *c, const Hdw__AddBlockRequest *q, struct hd_inode *file,
+                      uint16_t *storages, uint32_t *ret_count);
+
+/* The nodes of these storages, for a record; their strings live as long as the nodes. */
+char **hd_chain_uuids(struct hd_call *c, const uint16_t *storages, size_t count);
+
+/* The call waits for the block to be complete: return HD_PARK. False: it did, or nothing is to
+ * come. */
+bool hd_park_for(struct hd_call *c, const struct hd_blk *b);
 
 /* Makes the last block's size final, when the client names it right. */
 int hd_commit_last(struct hd_call *c, struct hd_inode *file, const Hdw__ExtendedBlock *last);
@@ -175,8 +199,11 @@ int hd_release_lease(struct hd_meta *m, struct hd_inode *file, const char **ret_
 void hd_close_file(struct hd_meta *m, struct hd_inode *file);
 void hd_leases_check(struct hd_meta *m);
 
-/* Tells a node to recover the last block of the file. */
-void hd_send_recovery(struct hd_meta *m, struct hd_open_file *f);
+/* Tells a node to recover the block, which is under recovery. */
+void hd_send_recovery(struct hd_meta *m, struct hd_open_block *o);
+
+/* Whoever has this name is not there any more: his files are closed, or recovered, from now on. */
+void hd_leases_holder_gone(struct hd_meta *m, const char *holder);
 
 /* What a full block report is answered with (op_node.c). */
 ProtobufCMessage *hd_report_answer(struct hd_meta *m);

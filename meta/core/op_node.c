@@ -2,6 +2,7 @@
 #include "meta/core/op.h"
 #include "meta/core/full_report.h"
 #include "meta/core/mem.h"
+#include "meta/core/open_file.h"
 #include "meta/core/slow.h"
 
 #define HD_SOFTWARE_VERSION "3.4.2" /* what data nodes and clients of Hadoop accept */
@@ -243,10 +244,10 @@ static void add_recoveries(struct hd_call *c, struct hd_node *node, Hdw__BlockRe
 {
     size_t kept = 0;
     for (size_t i = 0; i < node->recovery_count; i++) {
-        struct hd_open_file *f = hd_map_get(&c->ns->open, node->recoveries[i].v);
-        struct hd_blk *b = f != NULL ? hd_file_last_block(f->file) : NULL;
-        if (b == NULL || b->state != HD_BLOCK_OPEN || f->recovery_gs.v == 0 ||
-            f->recovery_node != node->index || is_named(r, b->id)) {
+        struct hd_blk *b = hd_ns_block(c->ns, node->recoveries[i]);
+        const struct hd_open_block *f = hd_open_block_of(c->ns, b);
+        if (f == NULL || f->recovery_gs.v == 0 || f->recovery_node != node->index ||
+            is_named(r, b->id)) {
             continue; /* it has ended, or another one was told meanwhile */
         }
         if (f->recovery_after.v > c->m->durable.v) {
@@ -257,8 +258,12 @@ static void add_recoveries(struct hd_call *c, struct hd_node *node, Hdw__BlockRe
         m->new_gen_stamp = f->recovery_gs.v;
         m->block = hd_block_locations(c, b, UINT64_MAX);
         m->block->n_storage_types = m->block->n_storage_i_ds = 0;
+        m->has_overwrite = f->overwritten;
+        m->overwrite = f->overwritten;
         if (f->truncating) {
             m->truncate_block = block_message(c, b->id, f->recovery_gs, f->truncate_size_bytes);
+        } else if (hd_file_last_block(b->file) != b) { /* others are behind it: no other length */
+            m->truncate_block = block_message(c, b->id, f->recovery_gs, b->size_bytes);
         }
         r->blocks[r->n_blocks++] = m;
     }

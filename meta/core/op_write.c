@@ -1,5 +1,7 @@
 /* ClientProtocol: blocks of files being written. */
 #include "meta/core/op.h"
+#include "meta/core/layout.h"
+#include "meta/core/open_file.h"
 #include "meta/core/placement.h"
 #include "meta/core/quota.h"
 #include "meta/core/record_make.h"
@@ -72,7 +74,7 @@ static int check_pool(struct hd_call *c, const Hdw__ExtendedBlock *b)
 /* ---- sizes ---- */
 
 /* The nodes of these storages, for a record; their strings live as long as the nodes. */
-static char **chain_uuids(struct hd_call *c, const uint16_t *storages, size_t count)
+char **hd_chain_uuids(struct hd_call *c, const uint16_t *storages, size_t count)
 {
     char **uuids = HD_TURN_ARRAY(c->m, char *, count);
     for (size_t i = 0; i < count; i++) {
@@ -81,19 +83,64 @@ static char **chain_uuids(struct hd_call *c, const uint16_t *storages, size_t co
     return uuids;
 }
 
-static void update_last(struct hd_meta *m, struct hd_inode *file, struct hd_genstamp gs,
-                        uint64_t size_bytes, bool commit)
+static void update_block(struct hd_meta *m, struct hd_blk *b, uint64_t size_bytes, bool commit)
 {
-    struct hd_blk *b = hd_file_last_block(file);
     Hdm__StoredBlock stored = HDM__STORED_BLOCK__INIT;
     Hdm__UpdateBlock op = HDM__UPDATE_BLOCK__INIT;
     stored.id = b->id.v;
-    stored.gs = gs.v;
+    stored.gs = b->gs.v;
     stored.size = size_bytes;
-    op.ino = file->ino.v;
+    op.ino = b->file->ino.v;
     op.block = &stored;
     op.commit = commit;
     HD_COMMIT(m, update_block, UPDATE_BLOCK, &op);
+}
+
+/* What an open block may be told to be long: [*ret_least, *ret_most]. */
+static void length_range(struct hd_call *c, const struct hd_blk *b, uint64_t *ret_least,
+                         uint64_t *ret_most)
+{
+    const struct hd_inode *file = b->file;
+    const struct hd_open_file *f = hd_ns_open_file(c->ns, file);
+    const struct hd_open_block *o = hd_open_file_find(f, b);
+    bool pending = f->content_block.v == b->id.v;
+    uint32_t index = hd_file_index_of(file, b);
+    uint64_t has = pending ? file->u.file.content_size : b->size_bytes;
+    *ret_least = pending ? 0 : has;
+    *ret_most = file->u.file.block_size_bytes;
+    if (index + 1 < file->u.file.block_count) {
+        *ret_most = HD_MIN(*ret_most, has + hd_file_hole_behind(file, index));
+        *ret_most = HD_MAX(*ret_most, has);
+    }
+    if (o->truncating) { /* first its replicas are cut */
+        *ret_most = o->truncate_size_bytes;
+    }
+}
+
+int hd_check_length(struct hd_call *c, const struct hd_blk *b, uint64_t size_bytes)
+{
+    uint64_t least;
+    uint64_t most;
+    length_range(c, b, &least, &most);
+    if (size_bytes < least || size_bytes > most) {
+        return hd_call_fail(c, -HD_E_IO,
+                            "Commit of %s with %llu bytes: %llu were told before, and "
+                            "a block holds %llu",
+                            hd_block_name(c, b->id, b->gs), (unsigned long long)size_bytes,
+                            (unsigned long long)least, (unsigned long long)most);
+    }
+    return 0;
+}
+
+int hd_check_stamp(struct hd_call *c, const struct hd_blk *b, const Hdw__ExtendedBlock *named)
+{
+    if (named->generation_stamp == b->gs.v) {
+        return 0;
+    }
+    return hd_call_fail(c, -HD_E_IO,
+                        "Commit block with mismatching GS. NN has %s, client submits blk_%llu_%llu",
+                        hd_block_name(c, b->id, b->gs), (unsigned long long)named->block_id,
+                        (unsigned long long)named->generation_stamp);
 }
 
 int hd_commit_last(struct hd_call *c, struct hd_inode *file, const Hdw__ExtendedBlock *last)
@@ -102,33 +149,26 @@ int hd_commit_last(struct hd_call *c, struct hd_inode *file, const Hdw__Extended
     if (last == NULL || b == NULL || b->state != HD_BLOCK_OPEN) {
         return 0;
     }
-    const char *name = hd_block_name(c, b->id, b->gs);
     if (last->block_id != b->id.v) {
         return hd_call_fail(c, -HD_E_IO,
                             "Trying to commit inconsistent block: id = %llu, expected id = %llu",
                             (unsigned long long)last->block_id, (unsigned long long)b->id.v);
     }
-    if (last->generation_stamp != b->gs.v) {
-        return hd_call_fail(
-            c, -HD_E_IO,
-            "Commit block with mismatching GS. NN has %s, client submits blk_%llu_%llu", name,
-            (unsigned long long)last->block_id, (unsigned long long)last->generation_stamp);
+    int err = hd_check_stamp(c, b, last);
+    if (err == 0) {
+        err = hd_check_length(c, b, last->num_bytes);
     }
-    if (last->num_bytes < b->size_bytes || last->num_bytes > file->u.file.block_size_bytes) {
-        return hd_call_fail(c, -HD_E_IO,
-                            "Commit of %s with %llu bytes: %llu were told before, and "
-                            "a block holds %llu",
-                            name, (unsigned long long)last->num_bytes,
-                            (unsigned long long)b->size_bytes,
-                            (unsigned long long)file->u.file.block_size_bytes);
-    }
-    struct hd_charge more = {.data_bytes = (int64_t)(last->num_bytes - b->size_bytes)};
-    int err = hd_check_charge(c, file, more, NULL);
     if (err < 0) {
         return err;
     }
-    update_last(c->m, file, b->gs, last->num_bytes, true);
-    hd_block_map_committed(c->m, b);
+    struct hd_charge more = {.data_bytes = (int64_t)(last->num_bytes - b->size_bytes)};
+    err = hd_check_charge(c, file, more, NULL);
+    if (err < 0) {
+        return err;
+    }
+    struct hd_early_reports early = hd_block_map_early(c->m, b);
+    update_block(c->m, b, last->num_bytes, true);
+    hd_block_map_committed(c->m, b, &early);
     return 0;
 }
 
@@ -147,7 +187,7 @@ struct hd_blk *hd_first_incomplete(struct hd_inode *file, bool penultimate_only)
 }
 
 /* Waits for the block, unless that was done already or nothing is to come. */
-static bool may_park(struct hd_call *c, const struct hd_blk *b)
+bool hd_park_for(struct hd_call *c, const struct hd_blk *b)
 {
     if (c->time_is_up || b->state != HD_BLOCK_COMMITTED || c->m->o.complete_wait_ms <= 0) {
         return false;
@@ -178,8 +218,8 @@ static int check_previous(struct hd_call *c, const Hdw__AddBlockRequest *q, stru
         return 1;
     }
     if (previous == NULL && last != NULL && last->state == HD_BLOCK_COMPLETE &&
-        last->size_bytes >= file->u.file.block_size_bytes) {
-        return 1; /* the first block of an append behind a full one */
+        (hd_blk_is_hole(last) || last->size_bytes >= file->u.file.block_size_bytes)) {
+        return 1; /* the first block of an append behind a full one, or behind a hole */
     }
     if (last != NULL && names_block(previous, penultimate)) {
         if (last->size_bytes != 0 || last->state != HD_BLOCK_OPEN) {
@@ -242,8 +282,8 @@ static size_t exclude(struct hd_call *c, Hdw__DatanodeInfo *const *nodes, size_t
     return known;
 }
 
-static int choose_targets(struct hd_call *c, const Hdw__AddBlockRequest *q, struct hd_inode *file,
-                          uint16_t *storages, uint32_t *ret_count)
+int hd_choose_targets(struct hd_call *c, const Hdw__AddBlockRequest *q, struct hd_inode *file,
+                      uint16_t *storages, uint32_t *ret_count)
 {
     bool *excluded = HD_TURN_ARRAY(c->m, bool, c->m->nodes.count);
     size_t excluded_count = exclude(c, q->exclude_nodes, q->n_exclude_nodes, excluded);
@@ -280,7 +320,7 @@ static int check_progress(struct hd_call *c, const char *path, struct hd_inode *
     if (late == NULL) {
         return 0;
     }
-    return may_park(c, late)
+    return hd_park_for(c, late)
                ? HD_PARK
                : hd_call_fail(c, -HD_E_NOT_REPLICATED_YET, "Not replicated yet: %s", path);
 }
@@ -298,10 +338,10 @@ static int check_add_block(struct hd_call *c, const Hdw__AddBlockRequest *q, str
         return err;
     }
     err = hd_check_data_room(c, file);
-    return err < 0 ? err
-                   : hd_check_quota(c, file->parent, 0,
-                                    (int64_t)(file->u.file.block_size_bytes * file->replication),
-                                    NULL);
+    return err < 0
+               ? err
+               : hd_check_quota(c, file->parent, 0,
+                                (int64_t)(file->u.file.block_size_bytes * file->replication), NULL);
 }
 
 int hd_op_add_block(struct hd_call *c)
@@ -331,7 +371,7 @@ int hd_op_add_block(struct hd_call *c)
         return err;
     }
     uint16_t *storages = HD_TURN_ARRAY(c->m, uint16_t, file->replication);
-    err = choose_targets(c, q, file, storages, &count);
+    err = hd_choose_targets(c, q, file, storages, &count);
     if (err == 0) {
         err = hd_commit_last(c, file, q->previous);
     }
@@ -345,11 +385,23 @@ int hd_op_add_block(struct hd_call *c)
     op.ino = file->ino.v;
     op.block = &stored;
     op.n_chain = count;
-    op.chain = chain_uuids(c, storages, count);
+    op.chain = hd_chain_uuids(c, storages, count);
     HD_COMMIT(c->m, add_block, ADD_BLOCK, &op);
     struct hd_blk *b = hd_file_last_block(file);
     hd_block_map_chain(c->m, b, (struct hd_genstamp){0}, storages, count);
     return answer_block(c, b, storages, count);
+}
+
+/* The last block; or one that a session has opened and that had nothing before. */
+static bool may_be_abandoned(struct hd_call *c, const struct hd_inode *file, const struct hd_blk *b)
+{
+    const struct hd_open_block *o = hd_open_block_of(c->ns, b);
+    if (b->file != file) {
+        return false;
+    }
+    return o != NULL && o->overwritten
+               ? o->fresh
+               : hd_file_last_block(file) == b && b->state != HD_BLOCK_COMPLETE;
 }
 
 int hd_op_abandon_block(struct hd_call *c)
@@ -365,11 +417,11 @@ int hd_op_abandon_block(struct hd_call *c)
     if (err < 0) {
         return err;
     }
-    const struct hd_blk *last = hd_file_last_block(file);
-    if (last != NULL && last->id.v == q->b->block_id && last->state != HD_BLOCK_COMPLETE) {
+    const struct hd_blk *b = hd_ns_block(c->ns, (struct hd_block_id){q->b->block_id});
+    if (b != NULL && may_be_abandoned(c, file, b)) {
         Hdm__AbandonBlock op = HDM__ABANDON_BLOCK__INIT;
         op.ino = file->ino.v;
-        op.block = last->id.v;
+        op.block = b->id.v;
         HD_COMMIT(c->m, abandon_block, ABANDON_BLOCK, &op);
     }
     return hd_call_done(
@@ -426,7 +478,7 @@ int hd_op_complete(struct hd_call *c)
     }
     struct hd_blk *late = hd_first_incomplete(file, false);
     if (late != NULL) {
-        return may_park(c, late) ? HD_PARK : answer_complete(c, false);
+        return hd_park_for(c, late) ? HD_PARK : answer_complete(c, false);
     }
     hd_close_file(c->m, file);
     return answer_complete(c, true);
@@ -446,15 +498,15 @@ int hd_op_fsync(struct hd_call *c)
     struct hd_blk *last = hd_file_last_block(file);
     int64_t size = q->has_last_block_length ? q->last_block_length : -1;
     if (last != NULL && last->state == HD_BLOCK_OPEN && size > 0 &&
-        (uint64_t)size > last->size_bytes && (uint64_t)size <= file->u.file.block_size_bytes) {
-        update_last(c->m, file, last->gs, (uint64_t)size, false);
+        (uint64_t)size > last->size_bytes && hd_check_length(c, last, (uint64_t)size) == 0) {
+        update_block(c->m, last, (uint64_t)size, false);
     }
     return hd_call_done(c, &HD_MSG(c->m, Hdw__FsyncResponse, hdw__fsync_response)->base);
 }
 
 /* ---- the chain breaks ---- */
 
-/* The open last block that a client names, whose lease it holds. */
+/* The open block that a client names, whose lease it holds. */
 static int find_open_block(struct hd_call *c, const Hdw__ExtendedBlock *named, const char *holder,
                            struct hd_blk **ret)
 {
@@ -471,7 +523,7 @@ static int find_open_block(struct hd_call *c, const Hdw__ExtendedBlock *named, c
                             b->state == HD_BLOCK_COMPLETE ? "COMPLETE" : "COMMITTED");
     }
     const struct hd_open_file *f = hd_ns_open_file(c->ns, b->file);
-    if (f->recovery_gs.v != 0) {
+    if (hd_open_file_find(f, b)->recovery_gs.v != 0 || f->abandoned) {
         return hd_call_fail(c, -HD_E_IO,
                             "Unexpected BlockUCState: %s is UNDER_RECOVERY but not "
                             "UNDER_CONSTRUCTION",
@@ -555,7 +607,10 @@ int hd_op_update_pipeline(struct hd_call *c)
         return hd_call_fail(c, -HD_E_IO, "Update %s: stamp %llu was never given out", old_name,
                             (unsigned long long)fresh->generation_stamp);
     }
-    if (fresh->num_bytes < b->size_bytes || fresh->num_bytes > b->file->u.file.block_size_bytes) {
+    uint64_t least;
+    uint64_t most;
+    length_range(c, b, &least, &most);
+    if (fresh->num_bytes < least || fresh->num_bytes > most) {
         return hd_call_fail(
             c, -HD_E_IO, "Update %s (size=%llu) to a smaller size block %s (size=%llu)", old_name,
             (unsigned long long)b->size_bytes, old_name, (unsigned long long)fresh->num_bytes);
@@ -573,7 +628,7 @@ int hd_op_update_pipeline(struct hd_call *c)
     op.block = &stored;
     if (count == q->n_new_nodes && count <= HD_REPLICATION_MAX) {
         op.n_chain = count;
-        op.chain = chain_uuids(c, storages, count);
+        op.chain = hd_chain_uuids(c, storages, count);
     }
     HD_COMMIT(c->m, update_block, UPDATE_BLOCK, &op);
     hd_block_map_chain(c->m, b, old_gs, storages, count);

@@ -1,6 +1,7 @@
 /* The repair queue. See repair.h. */
 #include "meta/core/repair.h"
 #include "meta/core/block_map.h"
+#include "meta/core/layout.h"
 #include "meta/core/mem.h"
 #include "meta/core/placement.h"
 #include "meta/core/state.h"
@@ -340,11 +341,13 @@ static void drop_bad(struct hd_meta *m, struct hd_blk *b)
 
 /* ---- what a block needs ---- */
 
+/* Those that lost writes stay for as long as there is no whole one: they will be compared. */
 static void drop_expected(struct hd_meta *m, struct hd_blk *b)
 {
+    bool whole = hd_blk_live(m, b, false) > 0;
     for (uint16_t i = b->replica_count; i > 0; i--) {
         struct hd_replica r = hd_blk_replicas(b)[i - 1];
-        if (r.state != HD_REPLICA_FINALIZED) {
+        if (r.state != HD_REPLICA_FINALIZED && (whole || r.state != HD_REPLICA_STOPPED)) {
             hd_blk_drop_replica(m, b, r.storage);
         }
     }
@@ -412,7 +415,7 @@ static bool has_enough(struct hd_meta *m, struct hd_blk *b)
 
 void hd_repair_check(struct hd_meta *m, struct hd_blk *b)
 {
-    if (b->state != HD_BLOCK_COMPLETE) {
+    if (b->state != HD_BLOCK_COMPLETE || hd_blk_is_hole(b)) {
         return;
     }
     if (m->safe.starting) {

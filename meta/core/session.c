@@ -213,35 +213,11 @@ void hd_sessions_start(struct hd_meta *m)
 
 /* ---- the end ---- */
 
-/* The files it was writing are closed or recovered now, not when an HDFS lease would have expired.
- */
-static void release_leases(struct hd_meta *m, const char *name)
-{
-    const struct hd_lease *lease = hd_leases_find(&m->ns.leases, name);
-    if (lease == NULL) {
-        return;
-    }
-    size_t count = 0;
-    uint64_t *inos = hd_mem_new(sizeof(*inos) * (lease->file_count + 1));
-    HD_LIST_FOR(it, &lease->files)
-    {
-        inos[count++] = HD_LIST_ENTRY(it, struct hd_open_file, in_lease)->file->ino.v;
-    }
-    for (size_t n = 0; n < count; n++) {
-        struct hd_inode *file = hd_ns_inode(&m->ns, inos[n]);
-        const char *text;
-        if (file != NULL && hd_inode_is_open(file)) {
-            (void)hd_release_lease(m, file, &text); /* what waits is looked at by the lease check */
-        }
-    }
-    free(inos);
-}
-
 static void end_durably(struct hd_meta *m, const char *name)
 {
     if (!m->safe.disk_full) { /* else the next process waits for it once more */
         record(m, name, NULL, true);
-        release_leases(m, name);
+        hd_leases_holder_gone(m, name); /* not when an HDFS lease would have expired */
     }
 }
 

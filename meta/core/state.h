@@ -70,6 +70,7 @@ struct hd_meta {
     struct hd_nodes nodes;
     struct hd_racks racks;
     struct hd_map bad;          /* block id -> hd_bad_replicas */
+    struct hd_map dirty;        /* ids of closed blocks of which nobody had a whole replica */
     uint64_t bad_blocks_in_use; /* blocks that have bad replicas */
     uint64_t blocks_in_future;  /* reports of blocks that this namespace has not given out yet */
     struct hd_repairs repairs;

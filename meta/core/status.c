@@ -1,5 +1,7 @@
 /* Answers that many calls share: the status of an inode, and where blocks are. */
 #include "meta/core/op.h"
+#include "meta/core/layout.h"
+#include "meta/core/open_file.h"
 #include "meta/core/placement.h"
 
 enum { PERM_HAS_ACL = 1 << 12 }; /* FsPermissionExtension.ACL_BIT */
@@ -147,31 +149,57 @@ Hdw__LocatedBlock *hd_block_locations(struct hd_call *c, struct hd_blk *b, uint6
     return l;
 }
 
+/* One more block; the last one is always told of, the others when they are wanted. */
+static void add_located(Hdw__LocatedBlocks *l, Hdw__LocatedBlock *b, bool wanted)
+{
+    l->last_block = b;
+    if (wanted) {
+        l->blocks[l->n_blocks++] = b;
+    }
+}
+
+/*
+ * The end of a block that a writer of HDFS appends to is where its nodes say. One that a session
+ * overwrites looks whole, as long as meta was told.
+ */
+static bool is_growing(const struct hd_call *c, const struct hd_blk *b)
+{
+    const struct hd_open_block *o = hd_open_block_of(c->ns, b);
+    return o != NULL && !o->overwritten;
+}
+
 Hdw__LocatedBlocks *hd_located_blocks(struct hd_call *c, struct hd_inode *file, uint64_t offset,
                                       uint64_t length)
 {
     Hdw__LocatedBlocks *l = HD_MSG(c->m, Hdw__LocatedBlocks, hdw__located_blocks);
-    uint32_t count = hd_inode_is_file(file) ? file->u.file.block_count : 0;
+    const struct hd_open_file *f = hd_ns_open_file(c->ns, file);
+    uint32_t count = file->u.file.block_count;
     uint64_t end = length > UINT64_MAX - offset ? UINT64_MAX : offset + length;
-    uint64_t at = 0;
-    l->under_construction = hd_inode_is_open(file);
-    l->blocks = HD_TURN_ARRAY(c->m, Hdw__LocatedBlock *, count);
+    uint64_t at = file->u.file.content_size;
+    l->under_construction = f != NULL;
+    l->file_length = at;
+    l->blocks = HD_TURN_ARRAY(c->m, Hdw__LocatedBlock *, count + 1);
+    if (at > 0) {
+        add_located(l, hd_located_content(c, file), offset < at && end > 0);
+        l->is_last_block_complete = true;
+    }
     for (uint32_t i = 0; i < count; i++) {
         struct hd_blk *b = hd_file_block(file, i);
+        if (f != NULL && f->content_block.v == b->id.v && !hd_blk_is_hole(b)) {
+            continue; /* the content counts as yet */
+        }
         bool last = i + 1 == count;
         bool open = b->state == HD_BLOCK_OPEN;
         bool wanted =
             at < end && (at + b->size_bytes > offset || (open && offset <= at + b->size_bytes));
-        if (wanted) {
-            l->blocks[l->n_blocks++] = hd_block_locations(c, b, at);
+        if ((wanted || last) && hd_blk_reads_as_hole(c, b)) {
+            add_located(l, hd_located_hole(c, i, at, b->size_bytes), wanted);
+        } else if (wanted || last) {
+            add_located(l, hd_block_locations(c, b, at), wanted);
         }
-        if (last) {
-            l->last_block = wanted ? l->blocks[l->n_blocks - 1] : hd_block_locations(c, b, at);
-            l->is_last_block_complete = b->state == HD_BLOCK_COMPLETE;
-        }
-        if (!(last && l->under_construction && b->state != HD_BLOCK_COMPLETE)) {
-            l->file_length += b->size_bytes;
-        }
+        bool growing = last && is_growing(c, b);
+        l->is_last_block_complete = !growing;
+        l->file_length += growing && f != NULL ? 0 : b->size_bytes;
         at += b->size_bytes;
     }
     return l;
