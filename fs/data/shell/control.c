@@ -155,6 +155,20 @@ int hd_control_call(struct hd_control *c, const char *method, const ProtobufCMes
     return hd_rpc_call(c->client, &args, ret_response, NULL);
 }
 
+int hd_control_posix_call(struct hd_control *c, const char *method, const ProtobufCMessage *request,
+                          const ProtobufCMessageDescriptor *response_type, struct hd_arena *arena,
+                          ProtobufCMessage **ret_response)
+{
+    struct hd_rpc_args args = {.method = method,
+                               .request = request,
+                               .response_type = response_type,
+                               .arena = arena,
+                               .timeout_ms = CALL_TIMEOUT_MS,
+                               .call_id = -1,
+                               .protocol = "howdah.PosixProtocol"};
+    return hd_rpc_call(c->client, &args, ret_response, NULL);
+}
+
 /* --- registering --- */
 
 static int adopt_identity(struct hd_control *c, const Hdw__NamespaceInfo *info)

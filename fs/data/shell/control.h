@@ -36,6 +36,11 @@ int hd_control_call(struct hd_control *c, const char *method, const ProtobufCMes
                     const ProtobufCMessageDescriptor *response_type, struct hd_arena *arena,
                     ProtobufCMessage **ret_response);
 
+/* The same of howdah.PosixProtocol. */
+int hd_control_posix_call(struct hd_control *c, const char *method, const ProtobufCMessage *request,
+                          const ProtobufCMessageDescriptor *response_type, struct hd_arena *arena,
+                          ProtobufCMessage **ret_response);
+
 /* howdah.DataProtocol.witness, as hd_witness_take; a new epoch's primary is followed at once. */
 int hd_control_witness(struct hd_control *c, const Hdw__WitnessRequest *q,
                        struct hd_witness_state *ret);

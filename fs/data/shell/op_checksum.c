@@ -3,6 +3,7 @@
 #include "fs/base/error.h"
 #include "fs/data/core/span.h"
 #include "fs/data/shell/op.h"
+#include "fs/data/shell/reserved_view.h"
 #include "fs/data/store/block_sums.h"
 #include "fs/os/log.h"
 
@@ -53,7 +54,7 @@ enum hd_op_result hd_op_checksum(struct hd_conn *c, const Hdw__OpBlockChecksum *
 {
     struct hd_block_view v;
     const Hdw__ExtendedBlock *b = op->header->block;
-    int err = hd_store_view(c->data->store, (struct hd_block_id){b->block_id}, &v);
+    int err = hd_reserved_or_replica(c->data, b, &c->arena, &v);
     if (err == 0) {
         err = v.replica.gs.v < b->generation_stamp
                   ? hd_fail(-HD_E_REPLICA_NOT_FOUND, "only generation stamp %" PRIu64 " is here",

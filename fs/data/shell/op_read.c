@@ -1,9 +1,11 @@
 /* READ_BLOCK: checks, reply, packets, and the client's last word (docs/protocol.md, "Reading"). */
 #include "fs/base/error.h"
 #include "fs/data/shell/op.h"
+#include "fs/data/shell/reserved_view.h"
 #include "fs/data/shell/scanner.h"
 #include "fs/data/shell/send.h"
 #include "fs/os/log.h"
+#include "fs/wire/reserved.h"
 
 #include <inttypes.h>
 
@@ -62,10 +64,10 @@ static int open_for(struct hd_conn *c, const Hdw__OpReadBlock *op, struct hd_blo
 {
     const Hdw__ExtendedBlock *b = op->header->base_header->block;
     struct hd_block_id id = {b->block_id};
-    if (op->offset <= UINT64_MAX - op->len) {
+    if (op->offset <= UINT64_MAX - op->len && !hd_reserved_is(id.v)) {
         hd_store_wait_visible(c->data->store, id, op->offset + op->len, WAIT_VISIBLE_MS);
     }
-    int err = hd_store_view(c->data->store, id, v);
+    int err = hd_reserved_or_replica(c->data, b, &c->arena, v);
     if (err == -HD_E_REPLICA_NOT_FOUND) {
         *ret_text = not_found_text(c, b);
         return err;

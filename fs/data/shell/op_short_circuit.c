@@ -6,6 +6,7 @@
 #include "fs/base/error.h"
 #include "fs/data/shell/op.h"
 #include "fs/os/log.h"
+#include "fs/wire/reserved.h"
 
 #include <inttypes.h>
 
@@ -15,6 +16,18 @@ static int refuse(struct hd_conn *c, Hdw__Status status, const char *message)
 {
     hd_op_reply(c, status, NULL, message);
     return -HD_E_UNSUPPORTED;
+}
+
+/* Of this replica only: with a version in the reply clients do not give up the whole socket. */
+static int refuse_replica(struct hd_conn *c, const char *message)
+{
+    Hdw__BlockOpResponse r = HDW__BLOCK_OP_RESPONSE__INIT;
+    r.status = HDW__STATUS__STATUS_ERROR_UNSUPPORTED;
+    r.message = (char *)(uintptr_t)message;
+    r.has_short_circuit_access_version = true;
+    r.short_circuit_access_version = ACCESS_VERSION;
+    int err = hd_stream_write_message(&c->stream, &r.base);
+    return err < 0 ? err : -HD_E_UNSUPPORTED;
 }
 
 static int hand_over(struct hd_conn *c, const Hdw__OpRequestShortCircuitAccess *op,
@@ -49,6 +62,9 @@ static int give_fds(struct hd_conn *c, const Hdw__OpRequestShortCircuitAccess *o
         return refuse(c, HDW__STATUS__STATUS_ERROR_UNSUPPORTED,
                       "version 1 is the oldest known here");
     }
+    if (hd_reserved_is(b->block_id)) {
+        return refuse_replica(c, "there is no file of what meta keeps");
+    }
     int err = hd_store_view(c->data->store, (struct hd_block_id){b->block_id}, &v);
     if (err < 0) {
         return refuse(c, HDW__STATUS__STATUS_ERROR,
@@ -58,8 +74,7 @@ static int give_fds(struct hd_conn *c, const Hdw__OpRequestShortCircuitAccess *o
     bool lets_go = op->has_lets_go && op->lets_go;
     if (v.replica.state != HD_REPLICA_FINALIZED || v.replica.gs.v < b->generation_stamp ||
         (!lets_go && !hd_store_hand_out(c->data->store, &v))) {
-        err = refuse(c, HDW__STATUS__STATUS_ERROR_UNSUPPORTED,
-                     "only finalized replicas are handed out");
+        err = refuse_replica(c, "only finalized replicas are handed out");
     } else {
         err = hand_over(c, op, &v);
     }

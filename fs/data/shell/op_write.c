@@ -15,6 +15,7 @@
 #include "fs/data/shell/peer.h"
 #include "fs/data/shell/receive.h"
 #include "fs/os/log.h"
+#include "fs/wire/reserved.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -46,6 +47,9 @@ static int check(struct write *w)
 {
     const Hdw__OpWriteBlock *op = w->op;
     const Hdw__ExtendedBlock *b = op->header->base_header->block;
+    if (hd_reserved_is(b->block_id)) {
+        return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "block %" PRIu64 " is kept by meta", b->block_id);
+    }
     if (!stage_known((int)op->stage)) {
         return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "stage %d is not a set-up", (int)op->stage);
     }

@@ -3,11 +3,13 @@
 #include "fs/base/error.h"
 #include "fs/data/shell/control.h"
 #include "fs/data/shell/recover.h"
+#include "fs/data/shell/reserved_view.h"
 #include "fs/data/shell/scanner.h"
 #include "fs/data/shell/workers.h"
 #include "fs/net/loop.h"
 #include "fs/net/rpc_server.h"
 #include "fs/os/clock.h"
+#include "fs/wire/reserved.h"
 #include "fs/wire/witness.h"
 
 #include "client_datanode.pb-c.h"
@@ -23,35 +25,9 @@
 #define OWN_PROTOCOL    "howdah.DataProtocol"
 static const char *const protocols[] = {CLIENT_PROTOCOL, INTER_PROTOCOL, OWN_PROTOCOL, NULL};
 
-enum { CONNECTIONS_MAX = 2000 };
+enum { CONNECTIONS_MAX = 2000, CONTENT_ARENA_BYTES = 4 << 20 };
 
 /* --- calls answered at once --- */
-
-static void get_visible_length(struct hd_data *d, struct hd_rpc_call *call,
-                               const ProtobufCMessage *m)
-{
-    const Hdw__ExtendedBlock *b = ((const Hdw__GetReplicaVisibleLengthRequest *)m)->block;
-    Hdw__GetReplicaVisibleLengthResponse r = HDW__GET_REPLICA_VISIBLE_LENGTH_RESPONSE__INIT;
-    struct hd_replica replica;
-    char text[300];
-    if (!hd_store_serves_pool(d->store, b->pool_id) ||
-        hd_store_get(d->store, (struct hd_block_id){b->block_id}, &replica) < 0) {
-        snprintf(text, sizeof(text), "Replica does not exist %.100s:%" PRIu64, b->pool_id,
-                 b->block_id);
-        hd_rpc_reply_error(call, -HD_E_REPLICA_NOT_FOUND, text);
-        return;
-    }
-    if (replica.gs.v < b->generation_stamp) {
-        snprintf(text, sizeof(text),
-                 "replica.getGenerationStamp() < block.getGenerationStamp(), "
-                 "block=%.100s:blk_%" PRIu64 "_%" PRIu64 ", replica stamp %" PRIu64,
-                 b->pool_id, b->block_id, b->generation_stamp, replica.gs.v);
-        hd_rpc_reply_error(call, -HD_E_IO, text);
-        return;
-    }
-    r.length = hd_replica_visible_bytes(&replica);
-    hd_rpc_reply(call, &r.base, 0);
-}
 
 static void get_info(struct hd_data *d, struct hd_rpc_call *call, const ProtobufCMessage *m)
 {
@@ -146,6 +122,7 @@ struct job {
         struct hd_recovery_answer answer;
         char storage_id[HD_LAYOUT_ID_BYTES];
         struct hd_witness_state witness;
+        uint64_t length_bytes;
     } result;
     bool accepted;
     void (*answer)(struct job *j);
@@ -193,6 +170,56 @@ static int check_pool(struct job *j, const char *pool_id)
     return hd_store_serves_pool(j->data->store, pool_id)
                ? 0
                : hd_fail(-HD_E_IO, "pool %.100s is not served here", pool_id);
+}
+
+static void reserved_length_work(struct job *j)
+{
+    const Hdw__ExtendedBlock *b = ((const Hdw__GetReplicaVisibleLengthRequest *)j->request)->block;
+    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    struct hd_block_view v;
+    hd_arena_init(&arena, CONTENT_ARENA_BYTES);
+    j->err = hd_reserved_or_replica(j->data, b, &arena, &v);
+    if (j->err == 0) {
+        j->result.length_bytes = v.visible_bytes;
+        hd_block_view_done(&v);
+    }
+}
+
+static void reserved_length_answer(struct job *j)
+{
+    Hdw__GetReplicaVisibleLengthResponse r = HDW__GET_REPLICA_VISIBLE_LENGTH_RESPONSE__INIT;
+    r.length = j->result.length_bytes;
+    hd_rpc_reply(j->call, &r.base, 0);
+}
+
+static void get_visible_length(struct hd_data *d, struct hd_rpc_call *call,
+                               const ProtobufCMessage *m)
+{
+    const Hdw__ExtendedBlock *b = ((const Hdw__GetReplicaVisibleLengthRequest *)m)->block;
+    Hdw__GetReplicaVisibleLengthResponse r = HDW__GET_REPLICA_VISIBLE_LENGTH_RESPONSE__INIT;
+    struct hd_replica replica;
+    char text[300];
+    if (hd_reserved_is(b->block_id)) {
+        run_job(d, call, m, reserved_length_work, reserved_length_answer);
+        return;
+    }
+    if (!hd_store_serves_pool(d->store, b->pool_id) ||
+        hd_store_get(d->store, (struct hd_block_id){b->block_id}, &replica) < 0) {
+        snprintf(text, sizeof(text), "Replica does not exist %.100s:%" PRIu64, b->pool_id,
+                 b->block_id);
+        hd_rpc_reply_error(call, -HD_E_REPLICA_NOT_FOUND, text);
+        return;
+    }
+    if (replica.gs.v < b->generation_stamp) {
+        snprintf(text, sizeof(text),
+                 "replica.getGenerationStamp() < block.getGenerationStamp(), "
+                 "block=%.100s:blk_%" PRIu64 "_%" PRIu64 ", replica stamp %" PRIu64,
+                 b->pool_id, b->block_id, b->generation_stamp, replica.gs.v);
+        hd_rpc_reply_error(call, -HD_E_IO, text);
+        return;
+    }
+    r.length = hd_replica_visible_bytes(&replica);
+    hd_rpc_reply(call, &r.base, 0);
 }
 
 static void init_recovery_work(struct job *j)

@@ -14,11 +14,35 @@ enum { STEP_SUMS = 16384 };
 /* Hands out the sums of a prefix in runs; the last one is computed where it has to be. */
 typedef int (*sums_fn)(void *ctx, const uint8_t *sums, uint64_t count, bool last);
 
+/* The stored sums of whole chunks, or of bytes that have none stored. */
+static int read_sums(const struct hd_block_view *v, uint64_t at, uint64_t count, uint8_t *sums)
+{
+    uint32_t chunk = v->format.bytes_per_checksum;
+    if (v->guard != NULL || v->plain) {
+        return hd_fd_pread(v->meta_fd, sums, count * HD_SUM_BYTES,
+                           hd_meta_file_offset(v->format, at * chunk));
+    }
+    uint8_t *data = malloc(chunk);
+    int err = data == NULL ? -ENOMEM : 0;
+    for (uint64_t i = 0; err == 0 && i < count; i++) {
+        err = hd_block_view_read(v, (at + i) * chunk, (at + i + 1) * chunk, data,
+                                 sums + i * HD_SUM_BYTES);
+    }
+    free(data);
+    return err;
+}
+
+static int read_data(const struct hd_block_view *v, uint64_t from, uint32_t size, uint8_t *out)
+{
+    return v->guard != NULL || v->plain ? hd_fd_pread(v->data_fd, out, size, from)
+                                        : hd_block_view_read(v, from, from + size, out, NULL);
+}
+
 static int part_sum(const struct hd_block_view *v, uint64_t bytes, uint8_t out[HD_SUM_BYTES])
 {
     uint32_t into = (uint32_t)(bytes % v->format.bytes_per_checksum);
     uint8_t *chunk = malloc(into);
-    int err = chunk == NULL ? -ENOMEM : hd_fd_pread(v->data_fd, chunk, into, bytes - into);
+    int err = chunk == NULL ? -ENOMEM : read_data(v, bytes - into, into, chunk);
     if (err == 0) {
         hd_put_be32(out, hd_checksum(v->format.type, chunk, into));
     }
@@ -37,8 +61,7 @@ static int each_run(const struct hd_block_view *v, uint64_t bytes, sums_fn fn, v
         uint64_t n = HD_MIN(count - at, (uint64_t)STEP_SUMS);
         bool last = at + n == count;
         bool make = last && bytes % chunk != 0;
-        err = hd_fd_pread(v->meta_fd, sums, (n - make) * HD_SUM_BYTES,
-                          hd_meta_file_offset(v->format, at * chunk));
+        err = read_sums(v, at, n - make, sums);
         uint8_t *end = sums + (n - make) * HD_SUM_BYTES;
         if (err == 0 && make && stored_last && v->has_last_sum) {
             memcpy(end, v->last_sum, HD_SUM_BYTES);

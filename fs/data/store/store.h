@@ -76,7 +76,8 @@ struct hd_block_view {
     bool has_last_sum; /* the stored sum of a short last chunk (finalized replicas) */
     uint8_t last_sum[HD_SUM_BYTES];
     char data_path[HD_LAYOUT_PATH_BYTES];
-    struct hd_guard *guard; /* guard.h */
+    struct hd_guard *guard; /* guard.h; NULL: no files, the bytes are those of `memory` */
+    const uint8_t *memory;  /* borrowed; NULL then means zeros */
     bool plain;             /* nobody changes these files; else read by hd_block_view_read */
 };
 
