@@ -18,6 +18,8 @@ struct hd_admin {
     bool yes;             /* --yes: do not ask */
     bool force;           /* --force */
     const char *duration; /* of --for; NULL: not given */
+    const char *names;    /* --names, --bytes: of quotas */
+    const char *bytes;
 };
 
 /* The name the configuration gives a data node ("data-1"), else its address ("ip:port"). */
@@ -34,6 +36,7 @@ int hd_admin_recommission(struct hd_admin *a, int argc, char **argv);
 int hd_admin_maintenance(struct hd_admin *a, int argc, char **argv);
 int hd_admin_topology(struct hd_admin *a, int argc, char **argv);
 int hd_admin_promote(struct hd_admin *a, int argc, char **argv);
+int hd_admin_quota(struct hd_admin *a, int argc, char **argv);
 int hd_admin_scan(struct hd_admin *a, int argc, char **argv);
 
 #endif

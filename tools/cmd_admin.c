@@ -22,6 +22,12 @@ static const char usage[] =
     "  safemode enter|leave|get|wait  no changes are accepted while safe mode is on\n"
     "  promote [--yes] [--force]      makes the secondary the primary (primary lost, or to swap)\n"
     "  checkpoint                     writes an image of the namespace now\n"
+    "  quota set PATH --names N --bytes 30M  limits of a directory and all below it (none: no "
+    "limit)\n"
+    "limit)\n"
+    "  quota get|clear PATH, list [--json]  what they are and how much is used; no limits any "
+    "more\n"
+    "more\n"
     "  scan [NODE] [--json]           verifies all replicas now, of one node or of all\n"
     "  cluster [--json]               identity and log positions of meta\n"
     "  edits dump|verify [PATH]       records of the edit log; what of it is proven good\n"
@@ -186,6 +192,7 @@ static const struct subcommand {
     {"edits", 0, 3, hd_admin_edits},
     {"image", 0, 2, hd_admin_image},
     {"scan", CALL_TIMEOUT_MS, 1, hd_admin_scan},
+    {"quota", CALL_TIMEOUT_MS, 2, hd_admin_quota},
 };
 
 static int run_subcommand(const struct subcommand *sub, struct hd_admin *a, const char *dir,
@@ -213,7 +220,8 @@ static int run_admin(const struct hd_command *self, int argc, char **argv)
     HD_AUTO(admin_done) struct hd_admin a = {.self = self};
     const struct hd_option options[] = {{"dir", &dir, NULL},        {"json", NULL, &a.json},
                                         {"for", &a.duration, NULL}, {"yes", NULL, &a.yes},
-                                        {"force", NULL, &a.force},  {0}};
+                                        {"force", NULL, &a.force},  {"names", &a.names, NULL},
+                                        {"bytes", &a.bytes, NULL},  {0}};
     int rc = hd_cmd_options(self, options, &argc, argv);
     if (rc != 0) {
         return rc < 0 ? HD_EXIT_OK : rc;
@@ -232,7 +240,7 @@ static int run_admin(const struct hd_command *self, int argc, char **argv)
 
 const struct hd_command hd_cmd_admin = {
     .name = "admin",
-    .summary = "report, topology, decommission, recommission, maintenance, scan, safemode, "
+    .summary = "report, topology, decommission, recommission, maintenance, quota, scan, safemode, "
                "checkpoint, cluster, hadoop-conf",
     .usage = usage,
     .run = run_admin,

@@ -3,8 +3,11 @@
 #include "fs/base/error.h"
 #include "runner.pb-c.h"
 
+#include <errno.h>
+
 static const char client_protocol[] = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
 static const char admin_protocol[] = "howdah.MetaProtocol";
+static const char posix_protocol[] = "howdah.PosixProtocol";
 
 static int init_one(struct hd_meta_call *m, const char *address, const char *user, int timeout_ms)
 {
@@ -102,6 +105,71 @@ static int call(struct hd_meta_call *m, const char *protocol, const char *method
         *(void **)ret = response;
     }
     return rc;
+}
+
+int hd_meta_set_tree_quota(struct hd_meta_call *m, const char *path, const int64_t *names,
+                           const int64_t *bytes)
+{
+    Hdw__SetTreeQuotaRequest request = HDW__SET_TREE_QUOTA_REQUEST__INIT;
+    Hdw__SetTreeQuotaResponse *r;
+    request.path = (char *)path;
+    request.has_names = names != NULL;
+    request.names = names != NULL ? *names : 0;
+    request.has_bytes = bytes != NULL;
+    request.bytes = bytes != NULL ? *bytes : 0;
+    return call(m, posix_protocol, "setTreeQuota", &request.base,
+                &hdw__set_tree_quota_response__descriptor, &r);
+}
+
+int hd_meta_get_tree_quota(struct hd_meta_call *m, const char *path,
+                           Hdw__GetTreeQuotaResponse **ret)
+{
+    Hdw__GetTreeQuotaRequest request = HDW__GET_TREE_QUOTA_REQUEST__INIT;
+    request.path = (char *)path;
+    return call(m, posix_protocol, "getTreeQuota", &request.base,
+                &hdw__get_tree_quota_response__descriptor, ret);
+}
+
+/* The answers put together, page by page. */
+static int append_quotas(struct hd_meta_call *m, const Hdw__ListTreeQuotasResponse *page,
+                         Hdw__TreeQuota ***all, size_t *count)
+{
+    Hdw__TreeQuota **more =
+        HD_ARENA_ARRAY(&m->arena, Hdw__TreeQuota *, *count + page->n_quotas + 1);
+    if (more == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t n = 0; n < *count; n++) {
+        more[n] = (*all)[n];
+    }
+    for (size_t n = 0; n < page->n_quotas; n++) {
+        more[*count + n] = page->quotas[n];
+    }
+    *all = more;
+    *count += page->n_quotas;
+    return 0;
+}
+
+int hd_meta_list_tree_quotas(struct hd_meta_call *m, Hdw__TreeQuota ***ret, size_t *ret_count)
+{
+    Hdw__ListTreeQuotasRequest request = HDW__LIST_TREE_QUOTAS_REQUEST__INIT;
+    Hdw__ListTreeQuotasResponse *page;
+    *ret = NULL;
+    *ret_count = 0;
+    do {
+        int rc = call(m, posix_protocol, "listTreeQuotas", &request.base,
+                      &hdw__list_tree_quotas_response__descriptor, &page);
+        if (rc == 0) {
+            rc = append_quotas(m, page, ret, ret_count);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+        if (page->n_quotas > 0) {
+            request.start_after = page->quotas[page->n_quotas - 1]->ino;
+        }
+    } while (page->more && page->n_quotas > 0);
+    return 0;
 }
 
 int hd_meta_get_cluster(struct hd_meta_call *m, Hdw__GetClusterResponse **ret)

@@ -59,6 +59,14 @@ int hd_meta_block_stats(struct hd_meta_call *m, Hdw__GetFsReplicatedBlockStatsRe
 int hd_meta_safe_mode(struct hd_meta_call *m, Hdw__SafeModeAction action, bool *ret_on);
 int hd_meta_check_access(struct hd_meta_call *m, const char *path, Hdw__FsAction action);
 
+/* Quotas of names and bytes; a limit of -1: none, NULL: as it is. The list's items live in the
+ * arena. */
+int hd_meta_set_tree_quota(struct hd_meta_call *m, const char *path, const int64_t *names,
+                           const int64_t *bytes);
+int hd_meta_get_tree_quota(struct hd_meta_call *m, const char *path,
+                           Hdw__GetTreeQuotaResponse **ret);
+int hd_meta_list_tree_quotas(struct hd_meta_call *m, Hdw__TreeQuota ***ret, size_t *ret_count);
+
 /* path NULL: of the whole tree. cookie as the last answer gave it; NULL at first. */
 int hd_meta_corrupt_files(struct hd_meta_call *m, const char *path, const char *cookie,
                           Hdw__CorruptFileBlocks **ret);
