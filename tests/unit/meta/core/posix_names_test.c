@@ -1,4 +1,5 @@
 /* Names through PosixProtocol: types, further names, removal, moves, attributes, permissions. */
+#include "tests/unit/meta/core/mounts.h"
 #include "tests/unit/meta/core/posix_calls.h"
 
 /* ---- making and looking ---- */
@@ -359,6 +360,36 @@ ATF_TC_BODY(unlink_and_rmdir_fail_as_posix_says, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(files_open_in_a_tree_that_hdfs_deletes_stay_without_a_name);
+ATF_TC_BODY(files_open_in_a_tree_that_hdfs_deletes_stay_without_a_name, tc)
+{
+    struct world w;
+    uint64_t files[4];
+    world_init(&w);
+    struct mount a = mount_start(&w, 0);
+    uint64_t dir = mount_make(&a, ROOT, "d", S_IFDIR | 0755);
+    for (int n = 0; n < 4; n++) {
+        char name[] = {(char)('z' - n), '\0'}; /* numbers rise against the order of names */
+        files[n] = mount_make(&a, dir, name, S_IFREG | 0644);
+    }
+    mount_poll(&a, 3000);
+    Hdw__DeleteRequest q = HDW__DELETE_REQUEST__INIT;
+    q.src = S("/d");
+    q.recursive = true;
+    uint64_t token = world_send(&w, CLIENT_PROTOCOL, "delete", &q, 1);
+    for (int n = 0; n < 4; n++) {
+        ATF_CHECK(mount_push_of(&a, HDW__PUSH_KIND__PUSH_GONE, files[n]) != NULL);
+    }
+    mount_answer_all(&a, true);
+    ATF_REQUIRE(is_answered(&a, token));
+    for (int n = 0; n < 4; n++) {
+        ATF_CHECK_EQ(px_attr(&w, files[n])->nlink, 0);
+    }
+    ATF_CHECK(px_attr(&w, dir) == NULL);
+    world_check(&w);
+    world_done(&w);
+}
+
 /* ---- moves ---- */
 
 ATF_TC_WITHOUT_HEAD(move_fails_as_rename_says);
@@ -572,7 +603,12 @@ ATF_TC_BODY(others_are_checked_here, tc)
     ATF_CHECK_EQ(px_set(&w, file, at, NULL), -HD_E_NOT_PERMITTED);
     ATF_CHECK_EQ(px_set(&w, file, now, NULL), -EACCES);
     ATF_CHECK_EQ(px_unlink(&w, open, "f"), -EACCES);
+    be(&w, "root", no_groups);
+    ATF_REQUIRE_EQ(px_link(&w, file, open, "g"), 0);
+    be(&w, "bob", staff);
+    ATF_CHECK_EQ(px_unlink(&w, open, "g"), -EACCES);
     be(&w, "ann", staff);
+    ATF_CHECK_EQ(px_unlink(&w, open, "g"), 0); /* the file is hers, whoever named it */
     ATF_CHECK_EQ(px_unlink(&w, open, "f"), 0);
     world_check(&w);
     world_done(&w);
@@ -640,6 +676,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, what_cannot_be_linked_is_refused);
     ATF_TP_ADD_TC(tp, quotas_count_names_and_the_bytes_once);
     ATF_TP_ADD_TC(tp, unlink_and_rmdir_fail_as_posix_says);
+    ATF_TP_ADD_TC(tp, files_open_in_a_tree_that_hdfs_deletes_stay_without_a_name);
     ATF_TP_ADD_TC(tp, move_fails_as_rename_says);
     ATF_TP_ADD_TC(tp, two_names_of_one_file_both_stay);
     ATF_TP_ADD_TC(tp, exchange_swaps_names_and_places);
