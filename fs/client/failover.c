@@ -157,6 +157,8 @@ static int welcome_session(struct hd_failover *f, const Hdw__OpenSessionResponse
     for (size_t i = 0; i < r->n_meta_addresses; i++) {
         add(f, r->meta_addresses[i]);
     }
+    snprintf(f->superuser, sizeof(f->superuser), "%s", r->superuser != NULL ? r->superuser : "");
+    f->trusted = r->has_trusted && r->trusted;
     struct hd_life_news news = {
         .incarnation = r->has_incarnation ? r->incarnation : 0,
         .first_txid = r->has_first_txid ? r->first_txid : 0,
@@ -199,14 +201,25 @@ int hd_failover_welcome(void *ctx, int err, const ProtobufCMessage *response, ui
     }
     atomic_store(&s->server_kind, HD_SERVER_HOWDAH);
     pthread_mutex_lock(&f->lock);
-    err = s->relaxed ? welcome_session(f, (const void *)response)
-                     : welcome_cluster(f, (const void *)response);
+    bool session = s->relaxed || (p != NULL && hd_posix_uses(p, fs));
+    err = session ? welcome_session(f, (const void *)response)
+                  : welcome_cluster(f, (const void *)response);
     *ret_tag = f->life_number;
     pthread_mutex_unlock(&f->lock);
     if (err == 0 && p != NULL && hd_posix_uses(p, fs)) {
         err = hd_posix_welcome(p, fs, (const void *)response);
     }
     return err;
+}
+
+bool hd_fs_superuser(struct hd_fs *fs, char out[64], bool *ret_trusted)
+{
+    struct hd_failover *f = &fs->session->failover;
+    pthread_mutex_lock(&f->lock);
+    memcpy(out, f->superuser, sizeof(f->superuser));
+    *ret_trusted = f->trusted;
+    pthread_mutex_unlock(&f->lock);
+    return out[0] != '\0';
 }
 
 void hd_failover_note(struct hd_failover *f, uint64_t tag, int64_t state_id)

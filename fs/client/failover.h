@@ -15,6 +15,7 @@
 #include "fs/base/list.h"
 #include "fs/client/core/metas.h"
 #include "fs/client/core/retry.h"
+#include "fs/client/howdah.h"
 #include "fs/net/rpc_client.h"
 
 #include <pthread.h>
@@ -29,19 +30,21 @@ struct hd_failover {
     pthread_mutex_t lock;   /* everything below that is not atomic; taken last */
     pthread_cond_t changed; /* asking ended, watching is wanted, or it stops */
     struct hd_metas metas;
-    char cluster[HD_CLUSTER_ID_BYTES]; /* whose metas they are; "": not told yet */
-    struct hd_life life;               /* what was seen of the life that answers */
-    uint64_t life_number;              /* counts lives, from 1 on; the tag of a connection */
-    uint64_t life_first;               /* the first txid of this life; 0: not told */
-    uint32_t losses;                   /* how often something that was answered got lost */
-    uint32_t losses_told;              /* of which somebody was told */
-    uint64_t switches;                 /* of the current meta */
-    bool asking;                       /* somebody asks all metas */
-    uint64_t asked;                    /* how often that ended */
-    struct hd_away away;               /* of whoever should serve */
-    struct hd_list calls;              /* of hd_call_mark.link: under way */
-    bool watching;                     /* the watcher runs */
-    bool watcher_idle;                 /* and waits for a call to begin */
+    char cluster[HD_CLUSTER_ID_BYTES];  /* whose metas they are; "": not told yet */
+    char superuser[HD_STAT_USER_BYTES]; /* of the cluster; "": not told */
+    bool trusted;                       /* the last hello was a superuser's */
+    struct hd_life life;                /* what was seen of the life that answers */
+    uint64_t life_number;               /* counts lives, from 1 on; the tag of a connection */
+    uint64_t life_first;                /* the first txid of this life; 0: not told */
+    uint32_t losses;                    /* how often something that was answered got lost */
+    uint32_t losses_told;               /* of which somebody was told */
+    uint64_t switches;                  /* of the current meta */
+    bool asking;                        /* somebody asks all metas */
+    uint64_t asked;                     /* how often that ended */
+    struct hd_away away;                /* of whoever should serve */
+    struct hd_list calls;               /* of hd_call_mark.link: under way */
+    bool watching;                      /* the watcher runs */
+    bool watcher_idle;                  /* and waits for a call to begin */
     bool stopping;
     pthread_t watcher;
     atomic_bool several;    /* more than one meta is known */

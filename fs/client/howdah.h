@@ -63,6 +63,12 @@ int hd_fs_as(struct hd_fs *fs, const char *user, struct hd_fs **ret);
 const char *hd_fs_user(const struct hd_fs *fs);
 const char *hd_fs_uri(const struct hd_fs *fs); /* "hdfs://host:port", several with commas */
 
+/*
+ * Who may do everything there, as meta told a relaxed connection; *ret_trusted: we are one of
+ * those. False: it was not told (yet).
+ */
+bool hd_fs_superuser(struct hd_fs *fs, char out[64], bool *ret_trusted);
+
 enum { HD_META_TEXT_BYTES = 300 };
 
 /* The meta that is talked to now, "host:port". It changes when another one takes over. */

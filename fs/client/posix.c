@@ -242,7 +242,7 @@ static int poll_once(struct hd_posix *p, struct hd_arena *arena)
     if (left <= 0) {
         return -HD_E_NO_SESSION;
     }
-    int64_t wait_ms = p->lease_ms / 3;
+    int64_t wait_ms = p->lease_ms / 4;
     request.client_name = p->session->client_name;
     request.session = p->number;
     request.wait_ms = (uint32_t)HD_MIN(wait_ms, left);

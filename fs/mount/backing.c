@@ -26,28 +26,13 @@ struct open_answer {
 #define ANSWER_DIRECT_IO   (1u << 0)
 #define ANSWER_PASSTHROUGH (1u << 7)
 
-/* The local file that is the content of the inode, if passthrough may use it. */
-static int local_file(struct hd_mount *m, struct hd_node *n, struct hd_file *reader,
-                      struct hd_backing_name *ret, int *ret_fd)
+bool hd_backing_may(struct hd_mount *m, struct hd_node *n, uint64_t size_bytes)
 {
-    struct stat st;
     pthread_mutex_lock(&m->inodes.lock);
     bool usable = n->writers == 0 && n->opens.cached == 0 && !n->opens.backing_stale;
     pthread_mutex_unlock(&m->inodes.lock);
-    if (reader == NULL || !usable || n->stage != NULL || !atomic_load(&m->passthrough) ||
-        hd_file_size(reader) < HD_MAX(m->options->passthrough_min_bytes, (uint64_t)1)) {
-        return -ENOENT;
-    }
-    int rc = hd_file_local_fd(reader, ret_fd);
-    if (rc < 0) {
-        *ret_fd = -1;
-        return rc;
-    }
-    if (fstat(*ret_fd, &st) < 0) {
-        return -errno;
-    }
-    *ret = (struct hd_backing_name){.device = st.st_dev, .inode = st.st_ino};
-    return 0;
+    return usable && n->stage == NULL && atomic_load(&m->passthrough) &&
+           size_bytes >= HD_MAX(m->options->passthrough_min_bytes, (uint64_t)1);
 }
 
 static int give_to_kernel(struct hd_mount *m, int fd)
@@ -65,15 +50,18 @@ static int give_to_kernel(struct hd_mount *m, int fd)
     return -e;
 }
 
-enum hd_open_mode hd_backing_open(struct hd_mount *m, struct hd_node *n, struct hd_file *reader,
-                                  bool writable)
+enum hd_open_mode hd_backing_open(struct hd_mount *m, struct hd_node *n,
+                                  const struct hd_backing_wish *w)
 {
-    HD_AUTO(hd_fd_done) int fd = -1;
-    struct hd_open_wish wish = {.writable = writable};
+    struct hd_open_wish wish = {.writable = w->writable, .direct = w->direct};
+    struct stat st;
     int id = 0;
-    wish.has_local = !writable && local_file(m, n, reader, &wish.local, &fd) == 0;
+    if (w->local_fd >= 0 && fstat(w->local_fd, &st) == 0) {
+        wish.has_local = true;
+        wish.local = (struct hd_backing_name){.device = st.st_dev, .inode = st.st_ino};
+    }
     if (wish.has_local && n->opens.passed == 0) { /* it changes under io only, which we hold */
-        id = give_to_kernel(m, fd);
+        id = give_to_kernel(m, w->local_fd);
         wish.has_local = id > 0;
     }
     pthread_mutex_lock(&m->inodes.lock);
@@ -84,8 +72,8 @@ enum hd_open_mode hd_backing_open(struct hd_mount *m, struct hd_node *n, struct 
         n->opens.backing = wish.local;
     }
     hd_open_count(&n->opens, mode, 1);
-    n->opens.backing_stale = n->opens.passed > 0 && (n->opens.backing_stale || writable);
-    n->writers += writable;
+    n->opens.backing_stale = n->opens.passed > 0 && (n->opens.backing_stale || w->writable);
+    n->writers += w->writable;
     pthread_mutex_unlock(&m->inodes.lock);
     return mode;
 }

@@ -9,12 +9,21 @@
 
 #include "fs/mount/mount.h"
 
+/* Whether a local file of so many bytes would be passed through. Wants io held. */
+bool hd_backing_may(struct hd_mount *m, struct hd_node *n, uint64_t size_bytes);
+
 /*
- * Decides how an open of n is answered and counts it. reader: an open reader, or NULL for an open
- * for writing. Never fails: what cannot be passed through is read the ordinary way. Wants io held.
+ * Decides how an open of n is answered and counts it. local_fd: the file of this machine that is
+ * its content (borrowed), or negative. Never fails: what cannot be passed through is read the
+ * ordinary way. Wants io held.
  */
-enum hd_open_mode hd_backing_open(struct hd_mount *m, struct hd_node *n, struct hd_file *reader,
-                                  bool writable);
+struct hd_backing_wish {
+    bool writable;
+    bool direct; /* past the page cache */
+    int local_fd;
+};
+enum hd_open_mode hd_backing_open(struct hd_mount *m, struct hd_node *n,
+                                  const struct hd_backing_wish *w);
 
 /* The end of an open. Wants io held. */
 void hd_backing_release(struct hd_mount *m, struct hd_node *n, enum hd_open_mode mode);

@@ -51,7 +51,7 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
         return writev(fd, iov, count);
     }
     bool want = d->direct && m->options->passthrough;
-    bool on = hd_init_reply_complete(reply, &d->offer, want);
+    bool on = hd_init_reply_complete(reply, &d->offer, want, m->posix != NULL);
     atomic_store(&m->passthrough, on);
     d->shaken = true;
     return write(fd, reply, size);

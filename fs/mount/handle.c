@@ -1,8 +1,12 @@
 /* Open files. See handle.h. */
 #include "fs/mount/handle.h"
 #include "fs/base/error.h"
+#include "fs/mount/claim.h"
+#include "fs/mount/descriptors.h"
+#include "fs/mount/device.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 
 struct hd_handle *hd_handle_new(struct hd_mount *m, struct hd_node *node, struct hd_fs *fs,
@@ -25,6 +29,7 @@ void hd_handle_free(struct hd_mount *m, struct hd_handle *h)
 {
     (void)hd_file_close(h->reader);
     pthread_mutex_destroy(&h->lock);
+    hd_claim_put(m, h->claim);
     hd_inode_put(&m->inodes, h->node);
     free(h);
 }
@@ -67,4 +72,22 @@ int hd_handle_take_error(struct hd_handle *h)
     h->errors_seen = h->node->error_count;
     return hd_fail(h->node->write_error, "an earlier write of inode %llu failed",
                    (unsigned long long)h->node->id);
+}
+
+bool hd_handle_is_duplicate(struct hd_mount *m, fuse_req_t req, const struct hd_handle *h)
+{
+    char path[PATH_MAX];
+    const char *root = m->device->path;
+    size_t size = (size_t)snprintf(path, sizeof(path), "%s", strcmp(root, "/") == 0 ? "" : root);
+    pthread_mutex_lock(&m->inodes.lock);
+    const struct hd_open_state *o = &h->node->opens;
+    bool only = o->cached + o->direct + o->passed == 1;
+    pthread_mutex_unlock(&m->inodes.lock);
+    if (!only || size >= sizeof(path) ||
+        hd_inode_path(&m->inodes, h->node->ino, path + size, sizeof(path) - size) < 0) {
+        return false;
+    }
+    pid_t closer = fuse_req_ctx(req)->pid;
+    return hd_process_has_open(closer, path) ||
+           (h->opener != closer && hd_process_has_open(h->opener, path));
 }

@@ -8,9 +8,10 @@
 #include "fs/mount/mount.h"
 
 struct hd_handle {
-    struct hd_node *node; /* pinned */
-    struct hd_fs *fs;     /* of the user who opened */
-    pid_t opener;         /* the thread that opened it; 0: not known */
+    struct hd_node *node;   /* pinned */
+    struct hd_claim *claim; /* pinned; NULL without a session */
+    struct hd_fs *fs;       /* of the user who opened */
+    pid_t opener;           /* the thread that opened it; 0: not known */
     enum hd_open_mode mode;
     bool writable;
     bool append;
@@ -41,5 +42,12 @@ int hd_handle_sync_names(struct hd_handle *h);
 
 /* The failure of an earlier write that this handle has not told yet, or 0. Wants io held. */
 int hd_handle_take_error(struct hd_handle *h);
+
+/*
+ * Whether what is closed is one descriptor of several: then the file goes on being written. Looked
+ * for where it may be: with the closer, and with who opened it. Only when this handle is the only
+ * one of the file, so that what is found is of this one.
+ */
+bool hd_handle_is_duplicate(struct hd_mount *m, fuse_req_t req, const struct hd_handle *h);
 
 #endif

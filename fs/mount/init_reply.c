@@ -8,6 +8,7 @@
 #define INIT_EXT            (UINT32_C(1) << 30)
 #define INIT_KILLPRIV_V2    (UINT32_C(1) << 28)
 #define INIT_PASSTHROUGH_HI (UINT32_C(1) << 5) /* bit 37 */
+#define INIT_DIRECT_MMAP_HI (UINT32_C(1) << 4) /* bit 36 */
 
 enum { IN_FLAGS_AT = 12, IN_FLAGS2_AT = 16, MAX_STACK_DEPTH = 1 };
 
@@ -37,6 +38,7 @@ bool hd_init_request_decode(const void *request, size_t size, struct hd_init_off
     }
     ret->killpriv_v2 = (flags & INIT_KILLPRIV_V2) != 0;
     ret->passthrough = (flags2 & INIT_PASSTHROUGH_HI) != 0;
+    ret->direct_mmap = (flags2 & INIT_DIRECT_MMAP_HI) != 0;
     return true;
 }
 
@@ -50,7 +52,8 @@ bool hd_init_reply_matches(const void *reply, size_t size, const struct hd_init_
     return head.unique == offer->unique && head.error == 0;
 }
 
-bool hd_init_reply_complete(void *reply, const struct hd_init_offer *offer, bool want_passthrough)
+bool hd_init_reply_complete(void *reply, const struct hd_init_offer *offer, bool want_passthrough,
+                            bool want_direct_mmap)
 {
     struct fuse_init_out out;
     uint8_t *body = (uint8_t *)reply + sizeof(struct fuse_out_header);
@@ -63,6 +66,10 @@ bool hd_init_reply_complete(void *reply, const struct hd_init_offer *offer, bool
         out.flags |= INIT_EXT;
         out.flags2 |= INIT_PASSTHROUGH_HI;
         out.unused[0] = MAX_STACK_DEPTH;
+    }
+    if (offer->direct_mmap && want_direct_mmap) {
+        out.flags |= INIT_EXT;
+        out.flags2 |= INIT_DIRECT_MMAP_HI;
     }
     memcpy(body, &out, sizeof(out));
     return passthrough;

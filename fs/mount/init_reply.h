@@ -5,7 +5,9 @@
  * on its way in, and libfuse's answer to it is completed on its way out with
  *   FUSE_PASSTHROUGH and max_stack_depth  (reads go to a backing file; needs CAP_SYS_ADMIN)
  *   FUSE_HANDLE_KILLPRIV_V2               (no question for security.capability before each write:
- *                                          we keep no set-user-id bits and no capabilities)
+ *                                          set-id bits are cleared by us, where there can be any)
+ *   FUSE_DIRECT_IO_ALLOW_MMAP             (shared mappings of files that are open past the page
+ *                                          cache; only where any offset can be written)
  */
 #ifndef HD_MOUNT_INIT_REPLY_H
 #define HD_MOUNT_INIT_REPLY_H
@@ -15,6 +17,7 @@ struct hd_init_offer {
     uint64_t unique; /* of the request; 0: none seen yet */
     bool passthrough;
     bool killpriv_v2;
+    bool direct_mmap;
 };
 
 /* Space enough for any INIT answer: header and fuse_init_out. */
@@ -27,6 +30,7 @@ bool hd_init_request_decode(const void *request, size_t size, struct hd_init_off
 bool hd_init_reply_matches(const void *reply, size_t size, const struct hd_init_offer *offer);
 
 /* Completes the answer in place (HD_INIT_REPLY_BYTES). Returns whether passthrough is on. */
-bool hd_init_reply_complete(void *reply, const struct hd_init_offer *offer, bool want_passthrough);
+bool hd_init_reply_complete(void *reply, const struct hd_init_offer *offer, bool want_passthrough,
+                            bool want_direct_mmap);
 
 #endif

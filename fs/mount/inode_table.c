@@ -42,6 +42,12 @@ static void free_node(struct hd_node *n)
 {
     hd_list_remove(&n->dirty);
     pthread_mutex_destroy(&n->io);
+    while (n->aliases != NULL) {
+        struct hd_alias *a = n->aliases;
+        n->aliases = a->next;
+        free(a);
+    }
+    hd_known_done(&n->known);
     free(n->name);
     free(n->dir);
     free(n);
@@ -69,36 +75,98 @@ uint64_t hd_inode_id(const struct hd_inode_table *t, uint64_t ino)
     return ino == HD_MOUNT_ROOT_INO ? t->root_id : ino;
 }
 
-/* (table) */
-static void drop_name(struct hd_inode_table *t, struct hd_node *n)
+/* (table) The key leads to this node no more. */
+static void drop_key(struct hd_inode_table *t, const struct hd_node *n, uint64_t parent,
+                     const char *name)
 {
     struct name_key key;
-    if (n->name == NULL) {
-        return;
-    }
-    if (make_key(n->parent, n->name, &key) &&
-        hd_strmap_get(&t->by_name, key.bytes, key.size) == n) {
+    if (make_key(parent, name, &key) && hd_strmap_get(&t->by_name, key.bytes, key.size) == n) {
         hd_strmap_remove(&t->by_name, key.bytes, key.size);
     }
-    free(n->name);
-    n->name = NULL;
+}
+
+/* (table) All its names. */
+static void drop_names(struct hd_inode_table *t, struct hd_node *n)
+{
+    while (n->aliases != NULL) {
+        struct hd_alias *a = n->aliases;
+        drop_key(t, n, a->parent, a->name);
+        n->aliases = a->next;
+        free(a);
+    }
+    if (n->name != NULL) {
+        drop_key(t, n, n->parent, n->name);
+        free(HD_TAKE_PTR(n->name));
+        n->parent = 0;
+    }
+}
+
+/* (table) Of a node that may have others; one of those becomes its own. */
+static void drop_name(struct hd_inode_table *t, struct hd_node *n, uint64_t parent,
+                      const char *name)
+{
+    drop_key(t, n, parent, name);
+    if (n->name != NULL && n->parent == parent && strcmp(n->name, name) == 0) {
+        free(HD_TAKE_PTR(n->name));
+        n->parent = 0;
+        struct hd_alias *a = n->aliases;
+        if (a != NULL && (n->name = strdup(a->name)) != NULL) {
+            n->parent = a->parent;
+            n->aliases = a->next;
+            free(a);
+        }
+        return;
+    }
+    for (struct hd_alias **at = &n->aliases; *at != NULL; at = &(*at)->next) {
+        struct hd_alias *a = *at;
+        if (a->parent == parent && strcmp(a->name, name) == 0) {
+            *at = a->next;
+            free(a);
+            return;
+        }
+    }
+}
+
+/* (table) The node's name so far becomes one of its others. */
+static bool keep_as_alias(struct hd_node *n)
+{
+    size_t size = strlen(n->name) + 1;
+    struct hd_alias *a = malloc(sizeof(*a) + size);
+    if (a == NULL) {
+        return false;
+    }
+    a->parent = n->parent;
+    memcpy(a->name, n->name, size);
+    a->next = n->aliases;
+    n->aliases = a;
+    free(HD_TAKE_PTR(n->name));
     n->parent = 0;
+    return true;
 }
 
 /* (table) Without memory the node stays nameless: nothing but convenience is lost. */
-static void set_name(struct hd_inode_table *t, struct hd_node *n, uint64_t parent, const char *name)
+static void set_name(struct hd_inode_table *t, struct hd_node *n, uint64_t parent, const char *name,
+                     bool keep_others)
 {
     struct name_key key;
     if (n->name != NULL && n->parent == parent && strcmp(n->name, name) == 0) {
         return;
     }
-    drop_name(t, n);
+    if (!keep_others) {
+        drop_names(t, n);
+    }
     if (!make_key(parent, name, &key)) {
         return;
     }
     struct hd_node *other = hd_strmap_get(&t->by_name, key.bytes, key.size);
+    if (other == n) {
+        return; /* one of its others */
+    }
     if (other != NULL) {
-        drop_name(t, other);
+        drop_name(t, other, parent, name);
+    }
+    if (n->name != NULL && !keep_as_alias(n)) {
+        drop_names(t, n);
     }
     n->name = strdup(name);
     n->parent = parent;
@@ -116,7 +184,7 @@ static void free_if_unused(struct hd_inode_table *t, struct hd_node *n)
         return;
     }
     hd_assert(n->stage == NULL);
-    drop_name(t, n);
+    drop_names(t, n);
     hd_map_remove(&t->by_ino, n->ino);
     free_node(n);
 }
@@ -136,8 +204,8 @@ static struct hd_node *new_node(uint64_t ino, uint64_t id)
     return n;
 }
 
-int hd_inode_enter(struct hd_inode_table *t, uint64_t id, uint64_t parent, const char *name,
-                   const struct hd_seen *seen, struct hd_node **ret)
+static int enter(struct hd_inode_table *t, uint64_t id, uint64_t parent, const char *name,
+                 const struct hd_seen *seen, bool keep_others, struct hd_node **ret)
 {
     uint64_t ino = hd_inode_ino(t, id);
     pthread_mutex_lock(&t->lock);
@@ -155,11 +223,34 @@ int hd_inode_enter(struct hd_inode_table *t, uint64_t id, uint64_t parent, const
     n->nlookup++;
     n->seen = *seen;
     if (name != NULL) {
-        set_name(t, n, parent, name);
+        set_name(t, n, parent, name, keep_others);
     }
     pthread_mutex_unlock(&t->lock);
     *ret = n;
     return 0;
+}
+
+int hd_inode_enter(struct hd_inode_table *t, uint64_t id, uint64_t parent, const char *name,
+                   const struct hd_seen *seen, struct hd_node **ret)
+{
+    return enter(t, id, parent, name, seen, false, ret);
+}
+
+int hd_inode_enter_alias(struct hd_inode_table *t, uint64_t id, uint64_t parent, const char *name,
+                         const struct hd_seen *seen, struct hd_node **ret)
+{
+    return enter(t, id, parent, name, seen, true, ret);
+}
+
+struct hd_node *hd_inode_find(struct hd_inode_table *t, uint64_t ino)
+{
+    return hd_map_get(&t->by_ino, ino);
+}
+
+struct hd_node *hd_inode_find_child(struct hd_inode_table *t, uint64_t parent, const char *name)
+{
+    struct name_key key;
+    return make_key(parent, name, &key) ? hd_strmap_get(&t->by_name, key.bytes, key.size) : NULL;
 }
 
 void hd_inode_forget(struct hd_inode_table *t, uint64_t ino, uint64_t count)
@@ -222,10 +313,30 @@ void hd_inode_moved(struct hd_inode_table *t, uint64_t from_parent, const char *
     pthread_mutex_lock(&t->lock);
     struct hd_node *n = hd_strmap_get(&t->by_name, key.bytes, key.size);
     if (n != NULL) {
-        set_name(t, n, to_parent, to);
+        drop_name(t, n, from_parent, from);
+        set_name(t, n, to_parent, to, true);
     } else if (make_key(to_parent, to, &key) &&
                (n = hd_strmap_get(&t->by_name, key.bytes, key.size)) != NULL) {
-        drop_name(t, n);
+        drop_name(t, n, to_parent, to);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void hd_inode_exchanged(struct hd_inode_table *t, uint64_t parent, const char *name,
+                        uint64_t other_parent, const char *other_name)
+{
+    pthread_mutex_lock(&t->lock);
+    struct hd_node *a = hd_inode_find_child(t, parent, name);
+    struct hd_node *b = hd_inode_find_child(t, other_parent, other_name);
+    if (a != NULL) {
+        drop_name(t, a, parent, name);
+    }
+    if (b != NULL) {
+        drop_name(t, b, other_parent, other_name);
+        set_name(t, b, parent, name, true);
+    }
+    if (a != NULL) {
+        set_name(t, a, other_parent, other_name, true);
     }
     pthread_mutex_unlock(&t->lock);
 }
@@ -239,7 +350,7 @@ void hd_inode_unlinked(struct hd_inode_table *t, uint64_t parent, const char *na
     pthread_mutex_lock(&t->lock);
     struct hd_node *n = hd_strmap_get(&t->by_name, key.bytes, key.size);
     if (n != NULL) {
-        drop_name(t, n);
+        drop_name(t, n, parent, name);
     }
     pthread_mutex_unlock(&t->lock);
 }

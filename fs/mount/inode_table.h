@@ -15,6 +15,7 @@
 
 #include "fs/base/list.h"
 #include "fs/base/map.h"
+#include "fs/mount/known.h"
 #include "fs/mount/open_mode.h"
 
 #include <pthread.h>
@@ -41,13 +42,22 @@ struct hd_dir_attr {
     int64_t until_ms; /* monotonic */
 };
 
+/* One more name of a file with several; key of by_name, as the node's own. */
+struct hd_alias {
+    struct hd_alias *next;
+    uint64_t parent;
+    char name[];
+};
+
 struct hd_node {
-    uint64_t ino;     /* the kernel's number */
-    uint64_t id;      /* the server's */
-    uint64_t nlookup; /* (table) */
-    uint32_t pins;    /* (table) */
-    uint64_t parent;  /* (table) ino; 0: not known */
-    char *name;       /* (table) heap; NULL: not known */
+    uint64_t ino;             /* the kernel's number */
+    uint64_t id;              /* the server's */
+    uint64_t nlookup;         /* (table) */
+    uint32_t pins;            /* (table) */
+    uint64_t parent;          /* (table) ino; 0: not known */
+    char *name;               /* (table) heap; NULL: not known */
+    struct hd_alias *aliases; /* (table) only of a mount with a session */
+    struct hd_known known;    /* (table) the same */
     bool hidden; /* (table) unlinked while open: name is the hidden one, deleted at last close */
 
     struct hd_seen seen;        /* (table) */
@@ -91,6 +101,14 @@ uint64_t hd_inode_id(const struct hd_inode_table *t, uint64_t ino);
 int hd_inode_enter(struct hd_inode_table *t, uint64_t id, uint64_t parent, const char *name,
                    const struct hd_seen *seen, struct hd_node **ret);
 
+/* The same of a file that may have several names: those that are known stay. */
+int hd_inode_enter_alias(struct hd_inode_table *t, uint64_t id, uint64_t parent, const char *name,
+                         const struct hd_seen *seen, struct hd_node **ret);
+
+/* (table) The node, and the node with a name, or NULL. */
+struct hd_node *hd_inode_find(struct hd_inode_table *t, uint64_t ino);
+struct hd_node *hd_inode_find_child(struct hd_inode_table *t, uint64_t parent, const char *name);
+
 /* Gives n lookups back. */
 void hd_inode_forget(struct hd_inode_table *t, uint64_t ino, uint64_t n);
 
@@ -102,6 +120,10 @@ void hd_inode_put(struct hd_inode_table *t, struct hd_node *n); /* takes NULL */
 /* A rename that was done: the node at from, if known, is now at to; one at to is nameless. */
 void hd_inode_moved(struct hd_inode_table *t, uint64_t from_parent, const char *from,
                     uint64_t to_parent, const char *to);
+
+/* An exchange that was done: each is where the other was. */
+void hd_inode_exchanged(struct hd_inode_table *t, uint64_t parent, const char *name,
+                        uint64_t other_parent, const char *other_name);
 
 /* An unlink that was done: whoever was there has no name. */
 void hd_inode_unlinked(struct hd_inode_table *t, uint64_t parent, const char *name);

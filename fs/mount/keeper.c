@@ -1,5 +1,6 @@
 /* The keeper thread. See keeper.h. */
 #include "fs/mount/keeper.h"
+#include "fs/mount/io.h"
 #include "fs/mount/stage.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
@@ -53,6 +54,7 @@ static void *keep(void *arg)
             hd_daemon_notify("READY=1");
         }
         send_waiting(k->mount);
+        hd_io_tend(k->mount);
         if (hd_clock_mono_ms().v >= next_trim) {
             next_trim = hd_clock_mono_ms().v + TRIM_MS;
             if (hd_buffers_trim(&k->mount->buffers)) {

@@ -65,12 +65,18 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     /* Splicing gains nothing; writes must arrive in order. */
     unsigned refuse = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                       FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ASYNC_DIO;
+    if (m->posix != NULL) {
+        /* What changes elsewhere is told, so that nothing needs to be guessed from times. */
+        want |= FUSE_CAP_DONT_MASK | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
+                FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_POSIX_ACL;
+        refuse |= FUSE_CAP_AUTO_INVAL_DATA;
+    }
     conn->want = ((conn->want | want) & conn->capable) & ~refuse;
     conn->max_write = HD_MOUNT_IO_BYTES;
     conn->max_readahead = HD_MOUNT_IO_BYTES;
     conn->max_background = 64;
     conn->congestion_threshold = 48;
-    conn->time_gran = 1000000; /* HDFS keeps milliseconds */
+    conn->time_gran = m->posix != NULL ? 1 : 1000000; /* HDFS keeps milliseconds */
     if (m->ready != NULL) {
         m->ready(m->ready_arg);
     }
@@ -89,6 +95,7 @@ const struct fuse_lowlevel_ops hd_mount_operations = {
     .unlink = hd_op_unlink,
     .rmdir = hd_op_rmdir,
     .symlink = hd_op_symlink,
+    .link = hd_op_link,
     .rename = hd_op_rename,
     .create = hd_op_create,
     .open = hd_op_open,
@@ -109,4 +116,5 @@ const struct fuse_lowlevel_ops hd_mount_operations = {
     .removexattr = hd_op_removexattr,
     .fallocate = hd_op_fallocate,
     .lseek = hd_op_lseek,
+    .copy_file_range = hd_op_copy_file_range,
 };

@@ -11,6 +11,9 @@
  *   users.c        names and numbers of users and groups
  *   attr.c         attributes
  *   listing.c      a directory while it is read
+ *   native*.c      names and attributes of a mount with a session, and what meta tells it
+ *   known.c        what of them may be kept, the rules
+ *   notifier.c     how the kernel is told
  *   hold.c         written bytes that wait
  *   stage.c        an inode that is being written
  *   open_mode.c    page cache, direct or passthrough: the rules
@@ -45,6 +48,7 @@ enum {
 #define HD_ZERO_FILL_MAX_BYTES ((uint64_t)4 << 30)
 
 struct hd_device;
+struct hd_native;
 struct hd_posix;
 struct hd_claims;
 
@@ -52,6 +56,7 @@ struct hd_mount {
     const struct hd_mount_options *options;
     struct hd_fs *fs;         /* as the user of the process, or of -o user */
     struct hd_posix *posix;   /* NULL: a foreign HDFS, without sessions */
+    struct hd_native *native; /* with posix: names and attributes (native.h) */
     struct hd_claims *claims; /* (io.h) NULL without a session */
     struct hd_users *users;
     struct hd_inode_table inodes;
@@ -107,6 +112,7 @@ void hd_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
                   const char *new_name, unsigned int flags);
 void hd_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
 void hd_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void hd_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
 void hd_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev);
 
 /* ops_attr.c */
@@ -128,6 +134,9 @@ void hd_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void hd_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 void hd_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                      struct fuse_file_info *fi);
+void hd_op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+                           struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+                           struct fuse_file_info *fi_out, size_t length, int flags);
 
 /* ops_xattr.c */
 void hd_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);

@@ -14,10 +14,10 @@ enum hd_open_mode hd_open_choose(const struct hd_open_state *s, const struct hd_
         return !w->writable && same_backing(s, w) ? HD_OPEN_PASSTHROUGH
                                                   : HD_OPEN_PASSTHROUGH_DIRECT;
     }
-    if (w->writable) {
+    if (w->direct) {
         return HD_OPEN_DIRECT;
     }
-    return w->has_local && s->cached == 0 ? HD_OPEN_PASSTHROUGH : HD_OPEN_CACHED;
+    return w->has_local && !w->writable && s->cached == 0 ? HD_OPEN_PASSTHROUGH : HD_OPEN_CACHED;
 }
 
 void hd_open_count(struct hd_open_state *s, enum hd_open_mode mode, int change)

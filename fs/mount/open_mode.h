@@ -4,8 +4,8 @@
  * The kernel's rules (fs/fuse/iomode.c): an inode has one backing file at a time; while an open of
  * it goes to the backing file every other must name the same backing id, and one that also says
  * DIRECT_IO reaches us nevertheless; an inode with an open through the page cache cannot be passed
- * through. Files open for writing bypass the page cache: the kernel then copies nothing, and a
- * shared writable mapping, which would write anywhere, is refused at mmap(2).
+ * through. Without a session files open for writing bypass the page cache (`direct`), for nobody
+ * tells the kernel when its pages are old; with one only O_DIRECT does.
  */
 #ifndef HD_MOUNT_OPEN_MODE_H
 #define HD_MOUNT_OPEN_MODE_H
@@ -35,6 +35,7 @@ struct hd_open_state {
 
 struct hd_open_wish {
     bool writable;
+    bool direct;    /* past the page cache */
     bool has_local; /* the content is a file of this machine and nobody writes to it */
     struct hd_backing_name local;
 };

@@ -1,5 +1,6 @@
 /* Attributes: getattr, setattr, statfs. */
 #include "fs/mount/attr.h"
+#include "fs/mount/native.h"
 #include "fs/mount/stage.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
@@ -10,6 +11,10 @@ enum { STATFS_BLOCK_BYTES = 4096 };
 
 void hd_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_getattr(req, ino);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     struct stat st;
@@ -145,6 +150,10 @@ static int set_all(struct hd_mount *m, struct hd_fs *fs, uint64_t ino, const str
 void hd_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                    struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_setattr(req, ino, attr, to_set);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     struct stat st;

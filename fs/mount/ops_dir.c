@@ -1,5 +1,6 @@
 /* Names into inodes, and directories read: lookup, forget, readdir, readdirplus. */
 #include "fs/mount/attr.h"
+#include "fs/mount/native.h"
 #include "fs/mount/listing.h"
 #include "fs/base/error.h"
 
@@ -24,6 +25,10 @@ static struct dir_handle *dir_of(const struct fuse_file_info *fi)
 
 void hd_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_lookup(req, parent, name);
+        return;
+    }
     struct hd_fs *fs;
     int rc = hd_mount_caller(hd_mount_of(req), req, &fs);
     if (rc < 0) {
@@ -68,6 +73,10 @@ static void source_close(void *cursor)
 
 void hd_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_opendir(req, ino, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct dir_handle *d = calloc(1, sizeof(*d));
     if (d == NULL) {
@@ -234,17 +243,29 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 void hd_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                    struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_readdir(req, ino, size, off, fi, false);
+        return;
+    }
     read_directory(req, ino, size, off, fi, false);
 }
 
 void hd_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                        struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_readdir(req, ino, size, off, fi, true);
+        return;
+    }
     read_directory(req, ino, size, off, fi, true);
 }
 
 void hd_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_releasedir(req, fi);
+        return;
+    }
     struct dir_handle *d = dir_of(fi);
     (void)ino;
     hd_listing_free(d->listing);
@@ -255,6 +276,10 @@ void hd_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void hd_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_fsyncdir(req, ino, fi);
+        return;
+    }
     (void)datasync;
     struct dir_handle *d = dir_of(fi);
     pthread_mutex_lock(&d->lock);

@@ -4,9 +4,11 @@
 #include "fs/mount/descriptors.h"
 #include "fs/mount/device.h"
 #include "fs/mount/handle.h"
+#include "fs/mount/io.h"
 #include "fs/mount/stage.h"
 #include "fs/base/error.h"
 #include "fs/os/clock.h"
+#include "fs/os/file.h"
 #include "fs/os/log.h"
 
 #include <errno.h>
@@ -19,8 +21,14 @@
 static void admit(struct hd_mount *m, struct hd_handle *h, struct fuse_file_info *fi)
 {
     struct hd_node *n = h->node;
+    HD_AUTO(hd_fd_done) int fd = -1;
+    if (h->reader != NULL && hd_backing_may(m, n, hd_file_size(h->reader)) &&
+        hd_file_local_fd(h->reader, &fd) < 0) {
+        fd = -1;
+    }
+    struct hd_backing_wish wish = {.writable = h->writable, .direct = h->writable, .local_fd = fd};
     h->errors_seen = n->error_count;
-    h->mode = hd_backing_open(m, n, h->reader, h->writable);
+    h->mode = hd_backing_open(m, n, &wish);
     fi->fh = (uintptr_t)h;
     fi->direct_io = h->mode == HD_OPEN_DIRECT;
     if (h->mode == HD_OPEN_CACHED) {
@@ -108,6 +116,10 @@ static int open_existing(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, s
 
 void hd_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_open(req, ino, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     struct hd_handle *h;
@@ -231,6 +243,10 @@ static int open_instead(struct hd_mount *m, fuse_req_t req, struct hd_fs *fs, ui
 void hd_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                   struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_create(req, parent, name, mode, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     struct hd_handle *h;
@@ -285,6 +301,10 @@ static int64_t read_handle(struct hd_mount *m, struct hd_handle *h, void *out, s
 
 void hd_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_read(req, ino, size, off, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     void *out = hd_buffers_take(&m->buffers);
     if (out == NULL) {
@@ -304,6 +324,10 @@ void hd_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 void hd_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
                  struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_write(req, ino, data, size, off, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_handle *h = hd_handle_of(fi);
     struct hd_node *n = h->node;
@@ -326,31 +350,12 @@ static void forget_attributes(struct hd_mount *m, fuse_ino_t ino)
     (void)fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
 }
 
-/*
- * Whether what is closed is one descriptor of several: then the file goes on being written. Looked
- * for where it may be: with the closer, and with who opened it. Only when this handle is the only
- * one of the file, so that what is found is of this one.
- */
-static bool is_duplicate(struct hd_mount *m, fuse_req_t req, const struct hd_handle *h)
-{
-    char path[PATH_MAX];
-    const char *root = m->device->path;
-    size_t size = (size_t)snprintf(path, sizeof(path), "%s", strcmp(root, "/") == 0 ? "" : root);
-    pthread_mutex_lock(&m->inodes.lock);
-    const struct hd_open_state *o = &h->node->opens;
-    bool only = o->cached + o->direct + o->passed == 1;
-    pthread_mutex_unlock(&m->inodes.lock);
-    if (!only || size >= sizeof(path) ||
-        hd_inode_path(&m->inodes, h->node->ino, path + size, sizeof(path) - size) < 0) {
-        return false;
-    }
-    pid_t closer = fuse_req_ctx(req)->pid;
-    return hd_process_has_open(closer, path) ||
-           (h->opener != closer && hd_process_has_open(h->opener, path));
-}
-
 void hd_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_flush(req, ino, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_handle *h = hd_handle_of(fi);
     if (!h->writable) {
@@ -358,7 +363,7 @@ void hd_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     struct hd_node *n = h->node;
-    bool duplicate = is_duplicate(m, req, h);
+    bool duplicate = hd_handle_is_duplicate(m, req, h);
     pthread_mutex_lock(&n->io);
     bool staged = n->stage != NULL && !duplicate;
     int rc = 0;
@@ -412,6 +417,10 @@ static int sync_node(struct hd_mount *m, struct hd_handle *h)
 
 void hd_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_fsync(req, ino, fi);
+        return;
+    }
     (void)datasync; /* the length is needed to read the data back */
     int rc = sync_node(hd_mount_of(req), hd_handle_of(fi));
     if (rc < 0) {
@@ -423,6 +432,10 @@ void hd_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 
 void hd_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_release(req, ino, fi);
+        return;
+    }
     (void)ino;
     end_open(hd_mount_of(req), hd_handle_of(fi));
     fuse_reply_err(req, 0);
@@ -431,6 +444,10 @@ void hd_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* Files have no holes but the one behind their end. */
 void hd_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_lseek(req, ino, off, whence, fi);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct stat st;
     int rc = hd_attr_get(m, hd_handle_of(fi)->fs, ino, &st);
@@ -448,10 +465,28 @@ void hd_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct f
 void hd_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                      struct fuse_file_info *fi)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_io_fallocate(req, ino, mode, offset, length, fi);
+        return;
+    }
     (void)ino;
     (void)mode;
     (void)offset;
     (void)length;
     (void)fi;
     fuse_reply_err(req, EOPNOTSUPP);
+}
+
+/* Without a session the kernel reads and writes by itself. */
+void hd_op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+                           struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+                           struct fuse_file_info *fi_out, size_t length, int flags)
+{
+    if (hd_mount_of(req)->posix == NULL) {
+        fuse_reply_err(req, ENOSYS);
+    } else if (flags != 0) {
+        fuse_reply_err(req, EINVAL);
+    } else {
+        hd_io_copy(req, ino_in, off_in, fi_in, ino_out, off_out, fi_out, length);
+    }
 }

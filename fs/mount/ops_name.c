@@ -1,5 +1,6 @@
 /* Names made, moved and removed: mkdir, rmdir, unlink, rename, symlink, readlink, mknod. */
 #include "fs/mount/attr.h"
+#include "fs/mount/native.h"
 #include "fs/base/error.h"
 
 #include <errno.h>
@@ -9,6 +10,10 @@ enum { NO_REPLACE = 1 };
 
 void hd_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_mkdir(req, parent, name, mode);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -29,6 +34,10 @@ void hd_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 
 void hd_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_remove(req, parent, name, true);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -86,6 +95,10 @@ static int hide_if_open(struct hd_mount *m, struct hd_fs *fs, uint64_t parent, c
 
 void hd_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_remove(req, parent, name, false);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -114,6 +127,10 @@ void hd_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 void hd_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                   const char *new_name, unsigned int flags)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_rename(req, parent, name, new_parent, new_name, flags);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char from[HD_INODE_PATH_BYTES];
@@ -144,6 +161,10 @@ void hd_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 
 void hd_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_symlink(req, target, parent, name);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -164,6 +185,10 @@ void hd_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const 
 
 void hd_op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_readlink(req, ino);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -185,6 +210,10 @@ void hd_op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 void hd_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_mknod(req, parent, name, mode, dev);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -211,4 +240,13 @@ void hd_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
     }
     hd_inode_dir_changed(&m->inodes, parent, 0);
     hd_attr_reply_entry(req, fs, "mknod", parent, name);
+}
+
+void hd_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_link(req, ino, new_parent, new_name);
+        return;
+    }
+    fuse_reply_err(req, EOPNOTSUPP);
 }

@@ -11,11 +11,9 @@
 #include <unistd.h>
 
 enum {
-    ATTR_TIMEOUT_MS = 1000,
-    ENTRY_TIMEOUT_MS = 10,
     RETRY_S = 60,
     WRITE_BEHIND_MS = 5000,
-    MAX_THREADS = 64,
+    MAX_THREADS = 512,
     PASSTHROUGH_MIN_BYTES = 131072,
     TIMEOUT_MAX_MS = 86400000,
 };
@@ -54,6 +52,7 @@ static const struct option_row rows[] = {
     {"retry_s", VALUE_SECONDS, FIELD(retry_s), false},
     {"max_threads", VALUE_COUNT, FIELD(max_threads), false},
     {"passthrough_min_bytes", VALUE_BYTES, FIELD(passthrough_min_bytes), false},
+    {"memory", VALUE_BYTES, FIELD(memory_bytes), false},
     {"conf", VALUE_TEXT, FIELD(conf), false},
     {"user", VALUE_TEXT, FIELD(user), false},
     {"log", VALUE_TEXT, FIELD(log), false},
@@ -104,12 +103,13 @@ void hd_mount_options_init(struct hd_mount_options *o, bool root)
         .allow_other = root,
         .passthrough = true,
         .log_level = HD_LOG_INFO,
-        .attr_timeout_ms = ATTR_TIMEOUT_MS,
-        .entry_timeout_ms = ENTRY_TIMEOUT_MS,
+        .attr_timeout_ms = -1,
+        .entry_timeout_ms = -1,
         .retry_s = RETRY_S,
         .write_behind_ms = WRITE_BEHIND_MS,
         .max_threads = MAX_THREADS,
         .passthrough_min_bytes = PASSTHROUGH_MIN_BYTES,
+        .memory_bytes = (uint64_t)256 << 20,
         .mount_flags = MS_NOSUID | MS_NODEV,
     };
 }
@@ -238,7 +238,7 @@ static int set_option(struct hd_mount_options *o, char *item)
         -EINVAL,
         "option %s is not known; known are rw ro sync async allow_other noallow_other "
         "passthrough= passthrough_min_bytes= attr_timeout_ms= entry_timeout_ms= retry_s= "
-        "write_behind_ms= max_threads= conf= user= log= socket_path= host_name= debug "
+        "write_behind_ms= memory= max_threads= conf= user= log= socket_path= host_name= debug "
         "and those of mount(8)",
         item);
 }
@@ -559,11 +559,14 @@ const char *hd_mount_options_usage(void)
            "  sync                      every change is durable before its answer\n"
            "  passthrough=no            never let the kernel read local blocks by itself\n"
            "  passthrough_min_bytes=N   smaller files are read the ordinary way (128k)\n"
-           "  attr_timeout_ms=N         how long the kernel trusts attributes (1000)\n"
-           "  entry_timeout_ms=N        how long it trusts a looked-up name (10)\n"
+           "  attr_timeout_ms=N         how long the kernel trusts attributes\n"
+           "                            (3600000; of a foreign HDFS 1000)\n"
+           "  entry_timeout_ms=N        how long it trusts a looked-up name\n"
+           "                            (3600000; of a foreign HDFS 10)\n"
            "  retry_s=N                 how long a call waits for meta before EIO (60)\n"
            "  write_behind_ms=N         how long written bytes may wait in the mount (5000)\n"
-           "  max_threads=N             requests at work at once (64)\n"
+           "  memory=N                  written bytes of all files that may wait (256m)\n"
+           "  max_threads=N             requests at work at once (512)\n"
            "  user=NAME                 every request acts as NAME\n"
            "  conf=FILE, log=FILE       as --conf; where the daemon's log goes\n"
            "  nosuid, nodev, noexec, noatime, ... as in mount(8)\n";

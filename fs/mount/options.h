@@ -27,12 +27,13 @@ struct hd_mount_options {
     bool debug;    /* libfuse's trace on stderr */
     int log_level; /* enum hd_log_level */
 
-    int64_t attr_timeout_ms;
-    int64_t entry_timeout_ms;
+    int64_t attr_timeout_ms;  /* -1: not said; an hour in a session, else a second */
+    int64_t entry_timeout_ms; /* -1: the same, else 10 ms */
     int64_t retry_s;
     int64_t write_behind_ms; /* the longest that written bytes wait in the mount */
     int64_t max_threads;
     uint64_t passthrough_min_bytes; /* smaller files are read the ordinary way */
+    uint64_t memory_bytes;          /* of written bytes, over all files; then writers wait */
     unsigned long mount_flags;      /* MS_* of mount(2) */
 
     uint32_t given; /* bits of what the command line said, so that the configuration is weaker */

@@ -1,8 +1,10 @@
 /* The session of session.h. */
 #include "fs/mount/session.h"
 #include "fs/mount/device.h"
+#include "fs/mount/io.h"
 #include "fs/mount/keeper.h"
 #include "fs/mount/mount.h"
+#include "fs/mount/native.h"
 #include "fs/mount/stage.h"
 #include "fs/mount/stopper.h"
 #include "fs/base/error.h"
@@ -23,6 +25,9 @@ enum {
     ARENAS = 2,
     MAPPED_FROM_BYTES = 256 << 10, /* larger pieces of memory go back to the system when freed */
     DESCRIPTORS = 65536,
+    TOLD_TIMEOUT_MS = 3600000, /* in a session: changes are told */
+    ATTR_TIMEOUT_MS = 1000,
+    ENTRY_TIMEOUT_MS = 10,
 };
 
 struct session {
@@ -62,6 +67,61 @@ static int find_root(struct hd_fs *fs, const struct hd_mount_options *o, uint64_
     return rc;
 }
 
+/*
+ * Names are trusted here as everywhere in a cluster without Kerberos, so root of this machine could
+ * call as anybody: it does so as the cluster's superuser, and names whom it calls for.
+ */
+static int become_superuser(struct hd_mount *m)
+{
+    char superuser[HD_STAT_USER_BYTES];
+    bool trusted;
+    if (geteuid() != 0 || m->options->user != NULL ||
+        !hd_fs_superuser(m->fs, superuser, &trusted) || trusted) {
+        return 0;
+    }
+    return hd_fs_as(m->fs, superuser, &m->fs);
+}
+
+/* A session, if the server knows them; without, everything goes by HDFS's own calls. */
+static int open_posix(struct hd_mount *m)
+{
+    struct hd_posix_events events = hd_native_events;
+    events.ctx = m;
+    int rc = become_superuser(m);
+    rc = rc < 0 ? rc : hd_native_start(m);
+    rc = rc < 0 ? rc : hd_posix_open(m->fs, &events, &m->posix);
+    if (rc == -EOPNOTSUPP) {
+        hd_fail_clear();
+        hd_native_stop(m);
+        return 0;
+    }
+    return rc < 0 ? rc : hd_io_start(m);
+}
+
+static void close_posix(struct hd_mount *m)
+{
+    if (m->posix != NULL) {
+        hd_io_stop(m);
+        hd_posix_close(HD_TAKE_PTR(m->posix));
+    }
+    hd_native_stop(m);
+}
+
+static double seconds(int64_t ms, int64_t otherwise_ms)
+{
+    return (double)(ms >= 0 ? ms : otherwise_ms) / 1000;
+}
+
+/* How long the kernel may believe what it was told. */
+static void set_timeouts(struct hd_mount *m)
+{
+    bool told = m->posix != NULL;
+    m->attr_timeout_s =
+        seconds(m->options->attr_timeout_ms, told ? TOLD_TIMEOUT_MS : ATTR_TIMEOUT_MS);
+    m->entry_timeout_s =
+        seconds(m->options->entry_timeout_ms, told ? TOLD_TIMEOUT_MS : ENTRY_TIMEOUT_MS);
+}
+
 static void on_ready(void *arg)
 {
     struct session *s = arg;
@@ -79,8 +139,6 @@ static int init_mount(struct session *s, const struct hd_mount_options *o, int s
     uint64_t root_id = 0;
     m->options = o;
     hd_buffers_init(&m->buffers, HD_MOUNT_IO_BYTES);
-    m->attr_timeout_s = (double)o->attr_timeout_ms / 1000;
-    m->entry_timeout_s = (double)o->entry_timeout_ms / 1000;
     int rc = open_cluster(o, &m->fs);
     if (rc == 0) {
         rc = hd_stopper_start(&s->stopper, m->fs, signal_fd);
@@ -94,11 +152,16 @@ static int init_mount(struct session *s, const struct hd_mount_options *o, int s
     if (rc == 0) {
         rc = hd_inode_table_init(&m->inodes, root_id);
     }
+    if (rc == 0) {
+        rc = open_posix(m);
+        set_timeouts(m);
+    }
     return rc;
 }
 
 static void done_mount(struct hd_mount *m)
 {
+    close_posix(m);
     if (m->inodes.root_id != 0) {
         hd_inode_table_done(&m->inodes);
     }
@@ -160,6 +223,7 @@ static int run(struct session *s)
         hd_daemon_notify("STOPPING=1");
         finish_writers(&s->mount);
         hd_keeper_stop(&s->keeper);
+        close_posix(&s->mount);
         hd_log_info("unmounted", "path=%s", s->device.path);
     }
     hd_stopper_stop(&s->stopper);
