@@ -81,13 +81,19 @@ static int dump_key(void *ctx, const void *key, size_t key_size, const void *val
     const ProtobufCMessageDescriptor *type = k[0] == 'I'   ? &hdm__inode__descriptor
                                              : k[0] == 'C' ? &hdm__counters__descriptor
                                              : k[0] == 'N' ? &hdm__node_admin__descriptor
+                                             : k[0] == 'S' ? &hdm__session__descriptor
                                                            : NULL;
     ProtobufCMessage *o =
         type != NULL ? protobuf_c_message_unpack(type, NULL, value_size, value) : NULL;
     if (o == NULL) {
         return hd_fail(-HD_E_CORRUPT, "a key of %zu bytes ('%c') does not decode", key_size, k[0]);
     }
-    err = print_message(m, k[0] == 'I' ? "inode" : k[0] == 'C' ? "counters" : "node", o);
+    err = print_message(m,
+                        k[0] == 'I'   ? "inode"
+                        : k[0] == 'C' ? "counters"
+                        : k[0] == 'N' ? "node"
+                                      : "session",
+                        o);
     protobuf_c_message_free_unpacked(o, NULL);
     return err;
 }

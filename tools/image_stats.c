@@ -36,9 +36,12 @@ static struct hd_stats_inode *find(const struct hd_image_stats *s, uint64_t ino)
 
 static void count_file(struct hd_image_stats *s, const Hdm__Inode *i)
 {
-    uint64_t size = 0;
+    uint64_t size = i->content.len;
+    uint64_t stored = i->content.len; /* holes are no bytes */
     for (size_t b = 0; b < i->n_blocks; b++) {
         size += i->blocks[b]->size;
+        stored += i->blocks[b]->id != 0 ? i->blocks[b]->size : 0;
+        s->blocks += i->blocks[b]->id != 0;
     }
     size_t bucket = 0;
     while (bucket < HD_STATS_SIZES - 1 && size > size_limits[bucket]) {
@@ -46,9 +49,9 @@ static void count_file(struct hd_image_stats *s, const Hdm__Inode *i)
     }
     s->files++;
     s->sizes[bucket]++;
-    s->blocks += i->n_blocks;
     s->bytes += size;
-    s->bytes_replicated += size * i->replication;
+    s->bytes_replicated += (stored - i->content.len) * i->replication + i->content.len;
+    s->inlined += i->content.len > 0;
     s->open_files += i->open != NULL;
 }
 
@@ -77,7 +80,7 @@ static int add_inode(struct hd_image_stats *s, const Hdm__Inode *i)
 int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_size,
                        const uint8_t *value, size_t value_size)
 {
-    if (key[0] == 'C' || key[0] == 'N') { /* counters; states of data nodes */
+    if (key[0] == 'C' || key[0] == 'N' || key[0] == 'S') { /* counters, data nodes, sessions */
         return 0;
     }
     if (key[0] == 'D' && key_size > 9 && value_size == 8) {
@@ -91,6 +94,7 @@ int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_
                        key[0]);
     }
     s->xattrs += i->n_xattrs;
+    s->orphans += i->has_orphan && i->orphan;
     switch (i->type) {
     case HDM__INODE_TYPE__DIRECTORY:
         s->directories++;
@@ -105,7 +109,11 @@ int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_
     case HDM__INODE_TYPE__SOCKET:
     case HDM__INODE_TYPE__CHARACTER_DEVICE:
     case HDM__INODE_TYPE__BLOCK_DEVICE:
+        s->specials++;
+        break;
     case HDM__INODE_TYPE__LINK:
+        s->links++;
+        break;
     case _HDM__INODE_TYPE_IS_INT_SIZE:
         break;
     }
@@ -116,9 +124,11 @@ int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_
 
 int hd_image_stats_check(struct hd_image_stats *s)
 {
-    if (s->count == 0 || s->dentries != s->count - 1) {
-        return hd_fail(-HD_E_CORRUPT, "%" PRIu64 " entries of directories, but %zu inodes",
-                       s->dentries, s->count);
+    if (s->count == 0 || s->dentries + s->orphans != s->count - 1) {
+        return hd_fail(-HD_E_CORRUPT,
+                       "%" PRIu64 " entries of directories, but %zu inodes, %" PRIu64
+                       " of them without a name",
+                       s->dentries, s->count, s->orphans);
     }
     for (size_t i = 0; i < s->count; i++) {
         const struct hd_stats_inode *e = &s->inodes[i];
@@ -205,14 +215,17 @@ static void print_json(const struct hd_image_stats *s, const struct top *t, cons
                               json_pack("{s:s, s:I}", "path", path_of(s, t->biggest[i], text),
                                         "entries", (json_int_t)t->biggest[i]->entries));
     }
-    json_t *o = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o, s:o}", "path", path,
-        "txid", (json_int_t)txid, "files", (json_int_t)s->files, "directories",
-        (json_int_t)s->directories, "symlinks", (json_int_t)s->symlinks, "open_files",
-        (json_int_t)s->open_files, "blocks", (json_int_t)s->blocks, "bytes", (json_int_t)s->bytes,
-        "bytes_replicated", (json_int_t)s->bytes_replicated, "xattrs", (json_int_t)s->xattrs,
-        "deepest_directory", path_of(s, t->deepest, text), "depth", (json_int_t)t->depth, "sizes",
-        sizes, "biggest_directories", biggest);
+    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                          "s:s, s:I, s:o, s:o}",
+                          "path", path, "txid", (json_int_t)txid, "files", (json_int_t)s->files,
+                          "directories", (json_int_t)s->directories, "symlinks",
+                          (json_int_t)s->symlinks, "links", (json_int_t)s->links, "specials",
+                          (json_int_t)s->specials, "orphans", (json_int_t)s->orphans, "inlined",
+                          (json_int_t)s->inlined, "open_files", (json_int_t)s->open_files, "blocks",
+                          (json_int_t)s->blocks, "bytes", (json_int_t)s->bytes, "bytes_replicated",
+                          (json_int_t)s->bytes_replicated, "xattrs", (json_int_t)s->xattrs,
+                          "deepest_directory", path_of(s, t->deepest, text), "depth",
+                          (json_int_t)t->depth, "sizes", sizes, "biggest_directories", biggest);
     json_dumpf(o, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(o);
@@ -229,9 +242,12 @@ void hd_image_stats_print(struct hd_image_stats *s, const char *path, uint64_t t
         return;
     }
     printf("%s, txid %" PRIu64 "\n", path, txid);
-    printf("Files: %" PRIu64 " (%" PRIu64 " open)\nDirectories: %" PRIu64 "\nSymlinks: %" PRIu64
-           "\nBlocks: %" PRIu64 "\nExtended attributes: %" PRIu64 "\n",
-           s->files, s->open_files, s->directories, s->symlinks, s->blocks, s->xattrs);
+    printf("Files: %" PRIu64 " (%" PRIu64 " open, %" PRIu64 " in the metadata, %" PRIu64
+           " without a name)\nFurther names: %" PRIu64 "\nDirectories: %" PRIu64
+           "\nSymlinks: %" PRIu64 "\nFifos, sockets, devices: %" PRIu64 "\nBlocks: %" PRIu64
+           "\nExtended attributes: %" PRIu64 "\n",
+           s->files, s->open_files, s->inlined, s->orphans, s->links, s->directories, s->symlinks,
+           s->specials, s->blocks, s->xattrs);
     printf("Bytes: %" PRIu64 " (%s)", s->bytes, hd_format_size(s->bytes, "B", 2, text));
     printf(", %" PRIu64 " with all replicas (%s)\n", s->bytes_replicated,
            hd_format_size(s->bytes_replicated, "B", 2, size));

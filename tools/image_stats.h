@@ -24,6 +24,10 @@ struct hd_image_stats {
     size_t count, capacity;
     struct hd_buf names; /* of directories */
     uint64_t files, directories, symlinks, open_files, blocks, bytes, bytes_replicated, xattrs;
+    uint64_t links;    /* further names of files */
+    uint64_t orphans;  /* files without a name; counted with the files, too */
+    uint64_t specials; /* fifos, sockets, devices */
+    uint64_t inlined;  /* files whose content is in the metadata */
     uint64_t dentries;
     uint64_t sizes[HD_STATS_SIZES];
 };
@@ -32,7 +36,8 @@ struct hd_image_stats {
 int hd_image_stats_add(struct hd_image_stats *s, const uint8_t *key, size_t key_size,
                        const uint8_t *value, size_t value_size);
 
-/* When all keys were given: is every inode's parent there, and as many entries as inodes? */
+/* When all keys were given: is every inode's parent there, and as many entries as inodes? The root
+ * and orphans have none. */
 int hd_image_stats_check(struct hd_image_stats *s);
 
 void hd_image_stats_print(struct hd_image_stats *s, const char *path, uint64_t txid, bool json);
