@@ -34,9 +34,10 @@ static void recount(struct hd_open_block *b)
 static int ask(struct hd_writer *w, Hdw__LocatedBlock **ret)
 {
     struct hd_open_block *b = of_writer(w);
-    Hdw__OpenBlockResponse *r;
-    int err = hd_posix_open_block(b->content->posix, b->content->ino, b->offset, w->excluded,
-                                  w->excluded_count, &w->chain.arena, &r);
+    Hdw__OpenBlockResponse *r = HD_TAKE_PTR(b->offer);
+    int err = r != NULL ? 0
+                        : hd_posix_open_block(b->content->posix, b->content->ino, b->offset,
+                                              w->excluded, w->excluded_count, &w->chain.arena, &r);
     if (err < 0) {
         return err;
     }
@@ -136,21 +137,27 @@ int hd_open_block_begin(struct hd_open_block *b)
     return b->w.chain.open ? 0 : note(b, hd_wchain_begin(&b->w));
 }
 
-int hd_open_block_reopen(struct hd_open_block *b)
+int hd_open_block_open(struct hd_open_block *b)
 {
     Hdw__OpenBlockResponse *r;
     int err = hd_posix_open_block(b->content->posix, b->content->ino, b->offset, NULL, 0,
                                   &b->w.chain.arena, &r);
-    if (err == 0 && (r->fresh || r->block->offset != b->offset || !r->has_new_stamp)) {
-        err = hd_fail(-HD_E_BAD_MESSAGE, "%s: another block at %llu", b->w.path,
-                      (unsigned long long)b->offset);
+    if (err < 0) {
+        return note(b, err);
     }
-    if (err == 0) {
-        b->limit = r->limit;
-        b->told_bytes = r->block->b->num_bytes;
-        err = hd_wchain_open(&b->w, r->block, r->new_stamp);
+    if (r->fresh) {
+        b->offer = r;
+        return hd_open_block_begin(b);
     }
-    return note(b, err);
+    if (!r->has_new_stamp || !r->block->b->has_num_bytes) {
+        return note(b, hd_fail(-HD_E_BAD_MESSAGE, "%s: a block without a stamp", b->w.path));
+    }
+    b->was_there = true;
+    b->old_unsynced = true; /* as far as is known */
+    b->offset = r->block->offset;
+    b->limit = r->limit;
+    b->told_bytes = r->block->b->num_bytes;
+    return note(b, hd_wchain_open(&b->w, r->block, r->new_stamp));
 }
 
 /* The queue gets a packet, and the block is begun when it was not. */

@@ -35,17 +35,18 @@ struct hd_open_block {
     atomic_uint refs;
 
     struct hd_writer w;
-    uint64_t limit;              /* bytes the block may grow to */
-    struct hd_inflight inflight; /* what the queue holds */
-    struct hd_blocks *view;      /* the block alone, as it can be read now; NULL: to be made */
-    uint64_t view_stamp;         /* the chain's when it was made */
-    uint64_t told_bytes;         /* length that meta knows */
-    uint64_t synced_serial;      /* everything up to this packet is on the disks of its nodes ... */
-    uint64_t synced_stamp;       /* ... which were the chain with this stamp */
-    size_t counted_bytes;        /* of held_bytes */
-    bool old_unsynced;           /* nor perhaps what was in the block before it was opened */
-    uint64_t acked_most; /* the highest serial that was acknowledged, also by a block given up */
-    bool told_failure;   /* somebody who writes was told that it failed */
+    Hdw__OpenBlockResponse *offer; /* of meta, to be set up; in the chain's arena */
+    uint64_t limit;                /* bytes the block may grow to */
+    struct hd_inflight inflight;   /* what the queue holds */
+    struct hd_blocks *view;        /* the block alone, as it can be read now; NULL: to be made */
+    uint64_t view_stamp;           /* the chain's when it was made */
+    uint64_t told_bytes;           /* length that meta knows */
+    uint64_t synced_serial; /* everything up to this packet is on the disks of its nodes ... */
+    uint64_t synced_stamp;  /* ... which were the chain with this stamp */
+    size_t counted_bytes;   /* of held_bytes */
+    bool old_unsynced;      /* nor perhaps what was in the block before it was opened */
+    uint64_t acked_most;    /* the highest serial that was acknowledged, also by a block given up */
+    bool told_failure;      /* somebody who writes was told that it failed */
 };
 
 struct hd_content {
@@ -137,8 +138,9 @@ void hd_open_block_unref(struct hd_open_block *b);                /* no lock; ta
 /* A fresh block from meta, and its chain. */
 int hd_open_block_begin(struct hd_open_block *b);
 
-/* The same for a finished block. */
-int hd_open_block_reopen(struct hd_open_block *b);
+/* What meta gives for its offset: a fresh block, or one that is there; offset becomes that one's.
+ */
+int hd_open_block_open(struct hd_open_block *b);
 
 /* Queues bytes at an offset of the block; they fit. Waits when too many are under way. */
 int hd_open_block_write(struct hd_open_block *b, const uint8_t *data, size_t size, uint64_t offset);

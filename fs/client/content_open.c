@@ -293,7 +293,6 @@ static int enlist(struct hd_content *c, struct hd_open_block *b, const struct pl
     }
     hd_list_push_front(&c->open, &b->link);
     c->open_count++;
-    c->opened = true;
     atomic_store(&c->unsettled, true);
     return 0;
 }
@@ -346,11 +345,9 @@ static int open_place(struct hd_content *c, const struct place *p, struct hd_ope
     if (err < 0) {
         return err;
     }
-    c->opened = true;
-    b->was_there = p->block;
-    b->old_unsynced = p->unsynced;
     pthread_mutex_lock(&b->w.lock);
-    err = p->block ? hd_open_block_reopen(b) : hd_open_block_begin(b);
+    err = hd_open_block_open(b);
+    b->old_unsynced = b->old_unsynced && (p->unsynced || !p->block);
     uint64_t size = hd_open_block_end(b);
     pthread_mutex_unlock(&b->w.lock);
     if (err == 0 && p->content) {
@@ -363,6 +360,20 @@ static int open_place(struct hd_content *c, const struct place *p, struct hd_ope
     }
     *ret = b;
     return 0;
+}
+
+/* Meta is to know that we write it. */
+static int open_file(struct hd_content *c)
+{
+    if (c->opened) {
+        return 0;
+    }
+    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    hd_arena_init(&arena, 0);
+    Hdw__OpenBlocksResponse *r;
+    int err = hd_posix_open_blocks(c->posix, c->ino, &arena, &r);
+    c->opened = err == 0;
+    return err;
 }
 
 int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_block **ret)
@@ -388,6 +399,10 @@ int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_blo
     if (before != NULL) {
         int err = hd_content_close_block(c, before, NULL);
         return err < 0 ? err : hd_content_open_at(c, offset, ret);
+    }
+    int err = open_file(c);
+    if (err < 0) {
+        return err;
     }
     return p.end ? open_end(c, &p, ret) : open_place(c, &p, ret);
 }

@@ -207,6 +207,7 @@ static void acknowledged(struct hd_writer *w, struct hd_wpacket *p)
     c->queue_bytes -= p->size;
     c->state.acked_bytes = HD_MAX(c->state.acked_bytes, p->offset + p->size);
     c->state.recoveries = 0;
+    c->sure_bytes = HD_MAX(c->sure_bytes, c->state.acked_bytes);
     c->acked_serial = HD_MAX(c->acked_serial, p->serial);
     if (c->state.fresh && c->end <= HD_WRITER_RETAIN_BYTES &&
         c->held_bytes + p->size <= HD_WRITER_RETAIN_BYTES) {

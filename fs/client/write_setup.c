@@ -80,6 +80,7 @@ static int send_setup(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
     if (w->overwrite) { /* that is made the length; the queue is sent behind it */
         request.has_overwrite = true;
         request.overwrite = true;
+        request.min_bytes_rcvd = c->sure_bytes;
         request.max_bytes_rcvd = c->state.acked_bytes;
     }
     request.latest_generation_stamp = new_genstamp;
@@ -189,6 +190,7 @@ int hd_wchain_connect(struct hd_writer *w, Hdw__BlockConstructionStage stage, ui
         hd_wchain_hang_up(w);
         return err;
     }
+    c->sure_bytes = c->state.acked_bytes;
     c->spoke_ms = c->heard_ms = hd_clock_mono_ms().v;
     c->silent_since_ms = 0;
     c->silence_ms = HD_CHAIN_SILENCE_MS;
@@ -272,6 +274,7 @@ int hd_wchain_set_block(struct hd_writer *w, const Hdw__LocatedBlock *from)
     struct hd_wchain *c = &w->chain;
     c->block = *from->b;
     c->token = from->block_token;
+    c->sure_bytes = 0;
     c->node_count = 0;
     if (strlen(from->b->pool_id) >= sizeof(w->pool)) {
         return hd_fail(-HD_E_BAD_MESSAGE, "a block pool name of %zu bytes",

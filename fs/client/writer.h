@@ -76,6 +76,7 @@ struct hd_wchain {
     int64_t next_seqno;
     uint64_t queued_serial;  /* of the last packet queued */
     uint64_t acked_serial;   /* of the last one acknowledged */
+    uint64_t sure_bytes;     /* overwriting: every node has the block so long at least */
     uint64_t end;            /* of the bytes queued so far */
     int64_t heard_ms;        /* the last sign of progress */
     int64_t silent_since_ms; /* since when only probes answer; 0: not */
