@@ -583,10 +583,12 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
         return;
     }
     /*
-     * Also of a repeated call that found its work done; and of a client of HDFS that only looks:
-     * what it has seen is not taken back by a power cut or a promotion.
+     * Also of a repeated call that found its work done; and of who only looks. What a client of
+     * HDFS has seen is not taken back by a power cut or a promotion; what a mount has seen, not by
+     * the end of a process: its answers wait for the write.
      */
-    bool looks = !event->posix && strcmp(method->protocol, PROTOCOL_CLIENT) == 0;
+    bool looks =
+        event->session != 0 || (!event->posix && strcmp(method->protocol, PROTOCOL_CLIENT) == 0);
     struct hd_txid after = {0};
     if (c.committed || looks || (method->flags & HD_METHOD_CHANGES) != 0) {
         after = m->ns.txid;

@@ -410,7 +410,7 @@ static void apply_durable(struct hd_executor *x)
 static void on_progress(void *ctx, struct hd_txid written, struct hd_txid durable)
 {
     struct hd_executor *x = ctx;
-    x->written = written;
+    x->written.v = HD_MAX(x->written.v, written.v); /* some is written here: hand_over */
     x->durable = durable;
     hd_ha_look_at_clock(x->ha);
     apply_durable(x);
@@ -480,7 +480,12 @@ static void hand_over(void *ctx)
     hd_list_push_back(&x->turns, &t->node);
     x->handed = x->stepped;
     x->want_handed = x->want;
-    hd_log_thread_submit(x->log, &x->frames, x->stepped, x->want);
+    if (hd_log_thread_write_now(x->log, &x->frames, x->stepped, x->want)) {
+        x->written = x->stepped;
+        release(x, &x->relaxed, x->written);
+    } else {
+        hd_log_thread_submit(x->log, &x->frames, x->stepped, x->want);
+    }
 }
 
 void hd_executor_flush(struct hd_executor *x)

@@ -7,7 +7,8 @@
  *     replies   encoded; parked until the txid they depend on is committed (ha.h: durable
  *               here and at the secondary) or, on a connection that called openSession, written
  *
- * Never blocks on the disk.
+ * Does not wait for the disk: what it writes itself (log_thread.h) goes to the page cache while
+ * nothing is being synced.
  */
 #ifndef HD_META_SHELL_EXECUTOR_H
 #define HD_META_SHELL_EXECUTOR_H

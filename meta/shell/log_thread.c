@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ROOM_RETRY_MS = 100 };
+enum { ROOM_RETRY_MS = 100, WRITE_NOW_MAX_BYTES = 64 << 10 };
 
 struct roll {
     struct roll *next;
@@ -37,6 +37,8 @@ struct hd_log_thread {
     struct hd_txid durable;
     uint64_t flush_at_ns; /* when what is written has to be durable; 0: all is */
     struct roll *rolls;   /* asked for behind `frames` */
+    bool writing;         /* the writer is at work, without the lock */
+    bool syncing;         /* so is the syncer */
     bool posted;          /* a progress post is on its way to the loop */
     bool stopping;
     bool writer_done;
@@ -130,6 +132,19 @@ static void roll_now(struct hd_log_thread *t)
     }
 }
 
+/* Lock held. */
+static void note_written(struct hd_log_thread *t, struct hd_txid last)
+{
+    t->written = last;
+    bool first = t->flush_at_ns == 0;
+    if (first) {
+        t->flush_at_ns = hd_clock_mono_ns() + (uint64_t)t->o.flush_ms * 1000000u;
+    }
+    if (first || t->want.v > t->durable.v) {
+        pthread_cond_signal(&t->to_sync);
+    }
+}
+
 static void write_frames(struct hd_log_thread *t, struct hd_buf *mine, struct hd_txid last)
 {
     if (mine->size == 0) {
@@ -148,14 +163,7 @@ static void write_frames(struct hd_log_thread *t, struct hd_buf *mine, struct hd
     }
     hd_buf_clear(mine);
     pthread_mutex_lock(&t->lock);
-    t->written = last;
-    bool first = t->flush_at_ns == 0;
-    if (first) {
-        t->flush_at_ns = hd_clock_mono_ns() + (uint64_t)t->o.flush_ms * 1000000u;
-    }
-    if (first || t->want.v > t->durable.v) {
-        pthread_cond_signal(&t->to_sync);
-    }
+    note_written(t, last);
     if (t->want.v < last.v) { /* somebody may be content with `written` */
         post_progress(t);
     }
@@ -180,6 +188,7 @@ static void *run_writer(void *ctx)
         struct hd_txid last = t->last;
         struct roll *rolls = t->rolls;
         t->rolls = NULL;
+        t->writing = true;
         pthread_mutex_unlock(&t->lock);
         write_frames(t, &mine, last);
         if (rolls != NULL) {
@@ -194,6 +203,7 @@ static void *run_writer(void *ctx)
             }
         }
         pthread_mutex_lock(&t->lock);
+        t->writing = false;
     }
     t->writer_done = true;
     pthread_cond_signal(&t->to_sync);
@@ -228,12 +238,14 @@ static void *run_syncer(void *ctx)
     pthread_mutex_lock(&t->lock);
     while (wait_for_work(t)) {
         t->flush_at_ns = 0;
+        t->syncing = true;
         pthread_mutex_unlock(&t->lock);
         pthread_mutex_lock(&t->io);
         pthread_mutex_lock(&t->lock);
         /* As of now: all of it is in this segment, or synced. */
         struct hd_txid covered = t->written;
         if (covered.v <= t->durable.v) { /* a roll was faster, and may have left no segment */
+            t->syncing = false;
             pthread_mutex_unlock(&t->io);
             continue;
         }
@@ -244,6 +256,7 @@ static void *run_syncer(void *ctx)
             die("fdatasync", err);
         }
         pthread_mutex_lock(&t->lock);
+        t->syncing = false;
         t->durable.v = HD_MAX(t->durable.v, covered.v);
         if (t->written.v > t->durable.v && t->flush_at_ns == 0) {
             t->flush_at_ns = hd_clock_mono_ns() + (uint64_t)t->o.flush_ms * 1000000u;
@@ -303,6 +316,36 @@ void hd_log_thread_submit(struct hd_log_thread *t, struct hd_buf *frames, struct
         }
     }
     pthread_mutex_unlock(&t->lock);
+}
+
+bool hd_log_thread_write_now(struct hd_log_thread *t, struct hd_buf *frames, struct hd_txid last,
+                             struct hd_txid want)
+{
+    if (frames->size > WRITE_NOW_MAX_BYTES) {
+        return false;
+    }
+    pthread_mutex_lock(&t->lock);
+    bool busy = t->writing || t->syncing || t->frames.size > 0 || t->rolls != NULL;
+    pthread_mutex_unlock(&t->lock);
+    /* Only this thread gives the writer something to do: while it has nothing, the log is ours. */
+    if (busy || hd_edit_log_is_full(t->o.log)) {
+        return false;
+    }
+    int err = hd_edit_log_append(t->o.log, frames->data, frames->size, last);
+    if (err == -ENOSPC) {
+        return false; /* nothing was written: the writer waits for room */
+    }
+    if (err < 0) {
+        die("write", err);
+    }
+    hd_buf_clear(frames);
+    pthread_mutex_lock(&t->lock);
+    hd_assert(last.v > t->last.v);
+    t->last = last;
+    t->want.v = HD_MAX(t->want.v, want.v);
+    note_written(t, last);
+    pthread_mutex_unlock(&t->lock);
+    return true;
 }
 
 int hd_log_thread_roll(struct hd_log_thread *t, hd_log_rolled_fn fn, void *ctx)

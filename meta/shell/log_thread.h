@@ -3,6 +3,9 @@
  *
  *   executor --submit--> writer (pwrite) --written--> syncer (fdatasync) --durable--> executor
  *
+ * While neither is at work, a little is written by the executor itself: that takes less than waking
+ * the writer and being woken by it. A write beside an fdatasync may have to wait for it.
+ *
  * Group commit: whatever has been written while an fdatasync was under way is covered by the next
  * one. An fdatasync happens when somebody waits for it (want) or flush_ms after the first write
  * that nobody waits for. A failed write or fdatasync ends the process: what reached the disk is
@@ -36,6 +39,13 @@ int hd_log_thread_start(const struct hd_log_thread_options *options, struct hd_l
  */
 void hd_log_thread_submit(struct hd_log_thread *t, struct hd_buf *frames, struct hd_txid last,
                           struct hd_txid want);
+
+/*
+ * Writes the frames at once (and leaves the buffer empty) if nothing is in the way, and few they
+ * are: true; on_progress is not called for it. False: submit them.
+ */
+bool hd_log_thread_write_now(struct hd_log_thread *t, struct hd_buf *frames, struct hd_txid last,
+                             struct hd_txid want);
 
 /* Ends the segment behind what was submitted so far; fn(ctx, last txid) on the loop. */
 typedef void (*hd_log_rolled_fn)(void *ctx, struct hd_txid last);

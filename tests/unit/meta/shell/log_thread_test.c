@@ -216,6 +216,49 @@ ATF_TC_BODY(stop_loses_nothing_that_was_submitted, tc)
     require_on_disk(200);
 }
 
+/* Submits, or writes now when that is possible; how many were written now. */
+static unsigned write_or_submit(struct fixture *f, uint64_t txid, uint64_t want)
+{
+    HD_AUTO(hd_buf_done) struct hd_buf b = {0};
+    const struct hd_record r = {{txid}, {f->durable.v}, (const uint8_t *)"some payload", 12};
+    ATF_REQUIRE_EQ(hd_record_encode(&b, &r), 0);
+    if (hd_log_thread_write_now(f->thread, &b, (struct hd_txid){txid}, (struct hd_txid){want})) {
+        ATF_CHECK_EQ(b.size, 0);
+        return 1;
+    }
+    ATF_CHECK(b.size > 0);
+    hd_log_thread_submit(f->thread, &b, (struct hd_txid){txid}, (struct hd_txid){want});
+    return 0;
+}
+
+ATF_TC_WITHOUT_HEAD(what_is_written_now_becomes_durable_as_the_rest);
+ATF_TC_BODY(what_is_written_now_becomes_durable_as_the_rest, tc)
+{
+    struct fixture f;
+    start(&f, 20);
+    ATF_CHECK_EQ(write_or_submit(&f, 1, 0), 1);
+    run_until(&f, 1); /* by time */
+    ATF_CHECK_EQ(f.written.v, 1);
+    ATF_CHECK_EQ(write_or_submit(&f, 2, 2), 1);
+    run_until(&f, 2); /* at once */
+    stop(&f);
+    require_on_disk(2);
+}
+
+ATF_TC_WITHOUT_HEAD(the_executor_and_the_writer_take_turns);
+ATF_TC_BODY(the_executor_and_the_writer_take_turns, tc)
+{
+    struct fixture f;
+    unsigned now = 0;
+    start(&f, 1);
+    for (uint64_t t = 1; t <= 2000; t++) { /* over many segments: those the writer begins */
+        now += write_or_submit(&f, t, t % 7 == 0 ? t : 0);
+    }
+    stop(&f);
+    require_on_disk(2000);
+    ATF_CHECK(now > 0 && now < 2000);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, wanted_records_become_durable_at_once);
@@ -224,5 +267,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, roll_ends_the_segment_behind_what_was_submitted);
     ATF_TP_ADD_TC(tp, no_room_for_the_next_segment_is_waited_for);
     ATF_TP_ADD_TC(tp, stop_loses_nothing_that_was_submitted);
+    ATF_TP_ADD_TC(tp, what_is_written_now_becomes_durable_as_the_rest);
+    ATF_TP_ADD_TC(tp, the_executor_and_the_writer_take_turns);
     return atf_no_error();
 }
