@@ -1,4 +1,5 @@
 /* The calls of capabilities: acquire, release. */
+#include "meta/core/op_blocks.h"
 #include "meta/core/posix.h"
 #include "meta/core/session_impl.h"
 
@@ -15,6 +16,8 @@ static int answer_acquire(struct hd_call *c, struct hd_inode *file, enum hd_cap 
     r->serial = serial;
     if (q->has_blocks && q->blocks) {
         r->blocks = hd_located_blocks(c, file, 0, UINT64_MAX);
+        r->has_content = file->u.file.content_size > 0;
+        r->content = hd_content_of(c->m, file);
     }
     return hd_call_done(c, &r->base);
 }
