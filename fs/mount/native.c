@@ -136,11 +136,28 @@ int hd_native_stat(struct hd_mount *m, uint64_t ino, struct stat *ret, double *r
         return 0;
     }
     HD_AUTO(hd_posix_attr_done) struct hd_posix_attr attr = {0};
-    int rc = hd_posix_get_attr(m->posix, hd_inode_id(&m->inodes, ino), &attr);
+    int rc = hd_native_ask(m, hd_inode_id(&m->inodes, ino), &attr);
     if (rc == 0) {
         hd_native_take(m, &attr, ret, ret_timeout_s);
     }
     return rc;
+}
+
+int hd_native_ask(struct hd_mount *m, uint64_t id, struct hd_posix_attr *ret)
+{
+    int rc = hd_posix_get_attr(m->posix, id, ret);
+    return rc < 0 ? rc : hd_native_settled(m, ret);
+}
+
+int hd_native_settled(struct hd_mount *m, struct hd_posix_attr *attr)
+{
+    uint64_t id = attr->ino;
+    if (!attr->busy) {
+        return 0;
+    }
+    hd_posix_attr_done(attr);
+    hd_io_refresh(m, id);
+    return hd_posix_get_attr(m->posix, id, attr);
 }
 
 /* ---- entries ---- */

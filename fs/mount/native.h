@@ -56,6 +56,13 @@ bool hd_native_known(struct hd_mount *m, uint64_t ino, struct stat *ret, uint32_
 /* The same, asking when it must. *ret_timeout_s: how long they hold. */
 int hd_native_stat(struct hd_mount *m, uint64_t ino, struct stat *ret, double *ret_timeout_s);
 
+/*
+ * The attributes from meta. What somebody else is writing is brought to rest first, and so it is by
+ * hd_native_settled for attributes that some other answer told: it may ask for them again.
+ */
+int hd_native_ask(struct hd_mount *m, uint64_t id, struct hd_posix_attr *ret);
+int hd_native_settled(struct hd_mount *m, struct hd_posix_attr *attr);
+
 /* Attributes as of an answer, or newer ones that are known; learns. */
 void hd_native_take(struct hd_mount *m, const struct hd_posix_attr *attr, struct stat *ret,
                     double *ret_timeout_s);

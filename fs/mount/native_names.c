@@ -122,7 +122,8 @@ void hd_native_lookup(fuse_req_t req, uint64_t parent, const char *name)
         hd_native_learned(m, &dir);
     }
     if (rc == 1) {
-        rc = hd_native_entry(m, &found.attr, found.cached, parent, name, &e);
+        rc = hd_native_settled(m, &found.attr);
+        rc = rc < 0 ? rc : hd_native_entry(m, &found.attr, found.cached, parent, name, &e);
         if (rc == 0) {
             reply_entry(req, &e);
         }
