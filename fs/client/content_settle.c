@@ -33,6 +33,7 @@ static int call_resize(struct hd_content *c, uint64_t size)
     if (err < 0) {
         return err;
     }
+    c->opened = c->opened || (r->has_cut && r->cut); /* until the cut block is mended */
     return hd_content_adopt(c, r->attr, r->has_content ? r->content.data : NULL, r->content.len,
                             r->blocks);
 }
@@ -54,7 +55,6 @@ int hd_content_resize_locked(struct hd_content *c, uint64_t size)
     err = err < 0 ? err : hd_content_close_all(c, NULL);
     err = err < 0 ? err : hd_content_mend(c);
     err = err < 0 ? err : call_resize(c, size);
-    c->opened = c->opened || err == 0;
     return err;
 }
 
