@@ -173,6 +173,9 @@ static void store_body(const struct hd_inode *i, struct hd_arena *a, Hdm__Inode 
         m->replication = i->replication;
         m->block_size = i->u.file.block_size_bytes;
         store_blocks(i, a, m);
+        m->has_content = i->u.file.content_size > 0;
+        m->content.data = i->u.file.content;
+        m->content.len = i->u.file.content_size;
         break;
     case HD_INODE_SYMLINK:
         m->target = i->u.target;

@@ -1,5 +1,6 @@
 /* ClientProtocol: the server and the cluster; and the small protocols beside it. */
 #include "meta/core/op.h"
+#include "fs/wire/reserved.h"
 #include "ha.pb-c.h"
 #include "howdah.pb-c.h"
 
@@ -381,6 +382,37 @@ static Hdw__BlockHealth *health_of(struct hd_call *c, struct hd_blk *b)
     return h;
 }
 
+/* What is not on the data nodes is as well as the metadata: it has what it is to have. */
+static Hdw__BlockHealth *health_of_reserved(struct hd_call *c, const struct hd_inode *file,
+                                            uint64_t id)
+{
+    Hdw__BlockHealth *h = HD_MSG(c->m, Hdw__BlockHealth, hdw__block_health);
+    h->block_id = id;
+    h->expected = h->live = file->replication;
+    return h;
+}
+
+/* Of each block that getBlockLocations tells of. */
+static void fill_health(struct hd_call *c, struct hd_inode *file, Hdw__BlockHealthResponse *r)
+{
+    const struct hd_open_file *f = hd_ns_open_file(c->ns, file);
+    uint32_t count = file->u.file.block_count;
+    r->blocks = HD_TURN_ARRAY(c->m, Hdw__BlockHealth *, count + 1);
+    if (file->u.file.content_size > 0) {
+        r->blocks[r->n_blocks++] = health_of_reserved(c, file, hd_reserved_content(file->ino));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct hd_blk *b = hd_file_block(file, i);
+        bool hole = hd_blk_reads_as_hole(c, b);
+        if (!hole && f != NULL && f->content_block.v == b->id.v) {
+            continue;
+        }
+        r->blocks[r->n_blocks++] =
+            hole ? health_of_reserved(c, file, hd_reserved_hole(i, b->size_bytes))
+                 : health_of(c, b);
+    }
+}
+
 int hd_op_block_health(struct hd_call *c)
 {
     const Hdw__BlockHealthRequest *q = c->request;
@@ -396,10 +428,6 @@ int hd_op_block_health(struct hd_call *c)
     }
     Hdw__BlockHealthResponse *r =
         HD_MSG(c->m, Hdw__BlockHealthResponse, hdw__block_health_response);
-    uint32_t count = w.inode->u.file.block_count;
-    r->blocks = HD_TURN_ARRAY(c->m, Hdw__BlockHealth *, count);
-    for (; r->n_blocks < count; r->n_blocks++) {
-        r->blocks[r->n_blocks] = health_of(c, hd_file_block(w.inode, (uint32_t)r->n_blocks));
-    }
+    fill_health(c, w.inode, r);
     return hd_call_done(c, &r->base);
 }

@@ -1,5 +1,6 @@
 /* ClientProtocol: rename, rename2, delete, concat: entries move and go. */
 #include "meta/core/op.h"
+#include "meta/core/caps.h"
 #include "meta/core/posix.h"
 #include "meta/core/quota.h"
 #include "meta/core/record_make.h"
@@ -226,10 +227,15 @@ static int check_source(struct hd_call *c, const char *path, const struct hd_whe
                             "concat: the src file %s is the same with the target file %s", path,
                             target_path);
     }
-    if (!hd_inode_is_file(i) || i->u.file.block_count == 0 || hd_inode_is_open(i)) {
+    if (!hd_inode_is_file(i) || hd_inode_is_open(i) ||
+        i->u.file.block_count + i->u.file.content_size == 0) {
         return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
                             "concat: source file %s is invalid or empty or underConstruction",
                             path);
+    }
+    if (i->u.file.content_size > 0) {
+        return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
+                            "concat: source file %s is kept in the metadata, without blocks", path);
     }
     if ((i->flags & (HD_INODE_LINKED | HD_INODE_ORPHAN)) != 0) {
         return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
@@ -261,6 +267,10 @@ static int check_concat_target(struct hd_call *c, const char *path, struct hd_wh
                             w->inode == NULL ? "File does not exist: %s" : "Path is not a file: %s",
                             path);
     }
+    err = hd_caps_want(c, w->inode, HD_CAP_WRITE);
+    if (err != 0) {
+        return err;
+    }
     if (hd_inode_is_open(w->inode)) {
         return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
                             "concat: target file %s is under construction", path);
@@ -280,7 +290,7 @@ int hd_op_concat(struct hd_call *c)
         return hd_call_fail(c, -HD_E_JAVA_ILLEGAL_ARGUMENT, "No sources given");
     }
     err = check_concat_target(c, q->trg, &target);
-    if (err < 0) {
+    if (err != 0) {
         return err;
     }
     uint64_t *sources = HD_TURN_ARRAY(c->m, uint64_t, q->n_srcs);
@@ -288,6 +298,9 @@ int hd_op_concat(struct hd_call *c)
     for (size_t n = 0; n < q->n_srcs; n++) {
         struct hd_where w;
         err = hd_resolve(c, q->srcs[n], HD_FOLLOW, &w);
+        if (err == 0 && w.inode != NULL) {
+            err = hd_caps_want(c, w.inode, HD_CAP_WRITE);
+        }
         if (err == 0) {
             err = check_source(c, q->srcs[n], &target, q->trg, &w);
         }
@@ -295,7 +308,7 @@ int hd_op_concat(struct hd_call *c)
             err = hd_check_access(c, w.inode, HD_R) < 0 ? hd_check_access(c, w.inode, HD_R)
                                                         : hd_check_unlink(c, w.inode);
         }
-        if (err < 0) {
+        if (err != 0) {
             return err;
         }
         for (size_t k = 0; k < n; k++) {
