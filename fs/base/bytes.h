@@ -26,6 +26,13 @@ static inline uint64_t hd_get_be64(const void *p)
     return be64toh(v);
 }
 
+static inline uint16_t hd_get_le16(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof(v));
+    return le16toh(v);
+}
+
 static inline uint32_t hd_get_le32(const void *p)
 {
     uint32_t v;
@@ -55,6 +62,12 @@ static inline void hd_put_be32(void *p, uint32_t v)
 static inline void hd_put_be64(void *p, uint64_t v)
 {
     v = htobe64(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void hd_put_le16(void *p, uint16_t v)
+{
+    v = htole16(v);
     memcpy(p, &v, sizeof(v));
 }
 

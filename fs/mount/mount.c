@@ -70,6 +70,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         want |= FUSE_CAP_DONT_MASK | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
                 FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_POSIX_ACL;
         refuse |= FUSE_CAP_AUTO_INVAL_DATA;
+    } else { /* HDFS has no locks: the kernel's own are better than none */
+        refuse |= FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS;
     }
     conn->want = ((conn->want | want) & conn->capable) & ~refuse;
     conn->max_write = HD_MOUNT_IO_BYTES;
@@ -114,6 +116,9 @@ const struct fuse_lowlevel_ops hd_mount_operations = {
     .getxattr = hd_op_getxattr,
     .listxattr = hd_op_listxattr,
     .removexattr = hd_op_removexattr,
+    .getlk = hd_op_getlk,
+    .setlk = hd_op_setlk,
+    .flock = hd_op_flock,
     .fallocate = hd_op_fallocate,
     .lseek = hd_op_lseek,
     .copy_file_range = hd_op_copy_file_range,

@@ -14,7 +14,8 @@
  *   native*.c      names and attributes of a mount with a session, and what meta tells it
  *   known.c        what of them may be kept, the rules
  *   notifier.c     how the kernel is told
- *   hold.c         written bytes that wait
+ *   xattr_cache.c  extended attributes and ACLs that are known; acl_xattr.c: the kernel's form of
+ * them locks.c        locks of files, held and waited for hold.c         written bytes that wait
  *   stage.c        an inode that is being written
  *   open_mode.c    page cache, direct or passthrough: the rules
  *   backing.c      backing files of passthrough
@@ -137,6 +138,12 @@ void hd_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off
 void hd_op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
                            struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
                            struct fuse_file_info *fi_out, size_t length, int flags);
+
+/* locks.c */
+void hd_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
+void hd_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+                 int sleep);
+void hd_op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
 
 /* ops_xattr.c */
 void hd_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);

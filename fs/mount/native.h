@@ -10,12 +10,16 @@
 #include "fs/client/posix.h"
 #include "fs/mount/mount.h"
 
+struct hd_locks;
 struct hd_notifier;
+struct hd_xattr_cache;
 
 enum { HD_NEGATIVES_MAX = 65536 };
 
 struct hd_native {
     struct hd_notifier *notifier;
+    struct hd_locks *locks;        /* locks.h */
+    struct hd_xattr_cache *xattrs; /* xattr_cache.h */
     _Atomic uint64_t stray; /* the highest txid of a push for an inode that nobody knew, in era */
     struct hd_strmap
         negatives; /* (table) parent and name of what the kernel was told is not there */
@@ -97,6 +101,12 @@ void hd_native_opendir(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi);
 void hd_native_readdir(fuse_req_t req, uint64_t ino, size_t size, off_t off,
                        struct fuse_file_info *fi, bool plus);
 void hd_native_releasedir(fuse_req_t req, struct fuse_file_info *fi);
+void hd_native_getxattr(fuse_req_t req, uint64_t ino, const char *name, size_t size);
+void hd_native_setxattr(fuse_req_t req, uint64_t ino, const char *name, const char *value,
+                        size_t size, int flags);
+void hd_native_listxattr(fuse_req_t req, uint64_t ino, size_t size);
+void hd_native_removexattr(fuse_req_t req, uint64_t ino, const char *name);
+void hd_native_statfs(fuse_req_t req, uint64_t ino);
 void hd_native_fsyncdir(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi);
 
 #endif

@@ -6,8 +6,10 @@
  * notifier.
  */
 #include "fs/mount/io.h"
+#include "fs/mount/locks.h"
 #include "fs/mount/native.h"
 #include "fs/mount/notifier.h"
+#include "fs/mount/xattr_cache.h"
 #include "fs/base/error.h"
 #include "fs/os/log.h"
 
@@ -62,6 +64,7 @@ static bool on_attr(void *ctx, uint64_t id, uint64_t txid, uint64_t serial)
     struct hd_mount *m = ctx;
     uint64_t ino = hd_inode_ino(&m->inodes, id);
     (void)serial;
+    hd_xattr_cache_forget(m->native->xattrs, id);
     pthread_mutex_lock(&m->inodes.lock);
     struct hd_node *n = hd_inode_find(&m->inodes, ino);
     if (n != NULL) {
@@ -254,6 +257,7 @@ static void on_lost(void *ctx)
     }
     free(inos);
     (void)expire(m, &names, 0);
+    hd_xattr_cache_forget_all(m->native->xattrs);
     hd_io_lost(m);
     hd_notifier_drain(m->native->notifier, LOST_DRAIN_MS);
 }
@@ -271,6 +275,7 @@ static void on_reclaim(void *ctx, struct hd_posix_holdings *h)
     }
     pthread_mutex_unlock(&v->lock);
     hd_io_reclaim(m, h);
+    hd_locks_reclaim(m, h);
 }
 
 static void on_reclaimed(void *ctx, const uint64_t *lost, size_t count)
@@ -278,6 +283,12 @@ static void on_reclaimed(void *ctx, const uint64_t *lost, size_t count)
     struct hd_mount *m = ctx;
     hd_log_info("the session is open again", "path=%s lost=%zu", m->options->path, count);
     hd_io_reclaimed(m, lost, count);
+    hd_locks_reclaimed(m, lost, count);
+}
+
+static void on_lock(void *ctx, uint64_t wait_id, int err)
+{
+    hd_locks_granted(ctx, wait_id, err);
 }
 
 /* Without ctx: hd_native_start puts the mount there. */
@@ -287,6 +298,7 @@ const struct hd_posix_events hd_native_events = {
     .on_entries = on_entries,
     .on_recall = on_recall,
     .on_gone = on_gone,
+    .on_lock = on_lock,
     .on_lost = on_lost,
     .on_reclaim = on_reclaim,
     .on_reclaimed = on_reclaimed,
@@ -304,8 +316,13 @@ int hd_native_start(struct hd_mount *m)
     hd_map_init(&v->orphans);
     hd_strmap_init(&v->negatives);
     m->native = v;
+    v->xattrs = hd_xattr_cache_new();
+    if (v->xattrs == NULL) {
+        return -ENOMEM;
+    }
+    int rc = hd_locks_start(m, &v->locks);
     const struct hd_notifier_owner owner = {.ctx = m, .tell = tell, .done = told};
-    return hd_notifier_new(&owner, &v->notifier);
+    return rc < 0 ? rc : hd_notifier_new(&owner, &v->notifier);
 }
 
 void hd_native_stop(struct hd_mount *m)
@@ -315,6 +332,8 @@ void hd_native_stop(struct hd_mount *m)
         return;
     }
     hd_notifier_free(HD_TAKE_PTR(v->notifier));
+    hd_locks_stop(HD_TAKE_PTR(v->locks));
+    hd_xattr_cache_free(HD_TAKE_PTR(v->xattrs));
     hd_map_done(&v->orphans);
     hd_strmap_done(&v->negatives);
     pthread_mutex_destroy(&v->lock);

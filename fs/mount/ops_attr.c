@@ -175,6 +175,10 @@ void hd_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
 
 void hd_op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_statfs(req, ino);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_usage usage;
     struct hd_fs *fs;

@@ -11,6 +11,7 @@
 #include "fs/mount/backing.h"
 #include "fs/mount/claim.h"
 #include "fs/mount/handle.h"
+#include "fs/mount/locks.h"
 #include "fs/mount/native.h"
 #include "fs/os/clock.h"
 #include "fs/os/file.h"
@@ -239,8 +240,9 @@ void hd_io_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 
 void hd_io_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
-    end_open(hd_mount_of(req), hd_handle_of(fi));
+    struct hd_mount *m = hd_mount_of(req);
+    hd_locks_release(m, hd_inode_id(&m->inodes, ino), fi);
+    end_open(m, hd_handle_of(fi));
     fuse_reply_err(req, 0);
 }
 
@@ -383,6 +385,7 @@ void hd_io_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         rc = take_failure(h, HD_MIN(rc, 0));
     }
     hd_posix_attr_done(&attr);
+    hd_locks_flush(m, hd_inode_id(&m->inodes, ino), fi->lock_owner);
     if (rc < 0) {
         hd_mount_fail_object(req, "flush", ino, rc);
         return;

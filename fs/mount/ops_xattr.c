@@ -4,9 +4,10 @@
  *   user.howdah.uri        "hdfs://host:port" of the cluster
  *   user.howdah.path       where the inode is in it
  *   user.howdah.locations  a line a block: offset length blk_ID ip:port,ip:port
- * Everything else is answered at once, since ls and cp ask for it all the time.
+ * On a foreign HDFS everything else is answered at once, since ls and cp ask for it all the time;
+ * of a mount with a session native_xattr.c has all of xattr(7).
  */
-#include "fs/mount/mount.h"
+#include "fs/mount/native.h"
 #include "fs/base/buf.h"
 #include "fs/base/error.h"
 #include "fs/base/types.h"
@@ -112,6 +113,10 @@ static int get_value(struct hd_mount *m, struct hd_fs *fs, uint64_t ino, const c
 
 void hd_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+    if (hd_mount_of(req)->posix != NULL && !is_virtual(name)) {
+        hd_native_getxattr(req, ino, name, size);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     HD_AUTO(hd_buf_done) struct hd_buf value = {0};
@@ -133,6 +138,10 @@ void hd_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t siz
 void hd_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                     size_t size, int flags)
 {
+    if (hd_mount_of(req)->posix != NULL && !is_virtual(name)) {
+        hd_native_setxattr(req, ino, name, value, size, flags);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -172,6 +181,10 @@ static size_t keep_names(char *names, size_t size)
 
 void hd_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
+    if (hd_mount_of(req)->posix != NULL) {
+        hd_native_listxattr(req, ino, size);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
@@ -192,6 +205,10 @@ void hd_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void hd_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
+    if (hd_mount_of(req)->posix != NULL && !is_virtual(name)) {
+        hd_native_removexattr(req, ino, name);
+        return;
+    }
     struct hd_mount *m = hd_mount_of(req);
     struct hd_fs *fs;
     char path[HD_INODE_PATH_BYTES];
