@@ -316,6 +316,11 @@ struct telling {
     const struct hd_session *maker;
     struct hd_meta_reply *reply; /* NULL: nobody waits */
     struct hd_hold *hold;        /* made with the first push */
+    /*
+     * 1: what is told is no change yet, but the right to one: answers as of now are not to be kept
+     * either, which may be under way.
+     */
+    uint64_t ahead;
 };
 
 static void wait_for(struct telling *t, struct hd_push *p)
@@ -335,6 +340,7 @@ static void tell_attr(struct telling *t, struct hd_known *k)
     struct hd_push *p = NULL;
     if ((k->bits & HD_KNOWN_ATTR) != 0) {
         p = hd_push_new(t->m, s, HDW__PUSH_KIND__PUSH_ATTR, k->ino);
+        p->txid.v += t->ahead;
         k->bits &= (uint8_t)~HD_KNOWN_ATTR;
         hd_due_get(k)->attr = p->serial;
     } else { /* as long as it has not answered it may go on with what it knew */
@@ -428,9 +434,11 @@ void hd_caps_changes(struct hd_meta *m, uint64_t maker, struct hd_meta_reply *re
         ask_around(&t, &x->orphaned[n]);
     }
     t.reply = x->writeback ? NULL : reply;
+    t.ahead = 1;
     for (size_t n = 0; n < x->granted_count; n++) {
         tell_inode(&t, x->granted[n]);
     }
+    t.ahead = 0;
     t.reply = reply;
     x->writeback = false;
     x->orphaned_count = x->granted_count = 0;

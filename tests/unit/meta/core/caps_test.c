@@ -74,6 +74,9 @@ ATF_TC_BODY(a_writer_is_alone, tc)
     mount_release(&r.b, r.f, CAP(NONE), recall_of(&r.b, r.f, NONE)->serial);
     /* What a and b know of its size may be old soon, and they are told before it can be. */
     ATF_CHECK_EQ(mount_granted(&r.c, write), PARKED);
+    Hdw__Push *p = mount_push_of(&r.a, HDW__PUSH_KIND__PUSH_ATTR, r.f);
+    ATF_REQUIRE(p != NULL);
+    ATF_CHECK(p->txid > r.w.record_count); /* an answer that is under way is not to be kept */
     mount_answer_all(&r.a, false);
     mount_poll(&r.b, 3000);
     mount_answer_all(&r.b, false);
