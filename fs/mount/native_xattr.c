@@ -182,7 +182,7 @@ static void add_unseen(struct hd_mount *m, Hdw__PosixAclEntry *const *old, size_
 static int set_acl(struct hd_mount *m, fuse_req_t req, uint64_t ino, bool is_default,
                    const struct hd_acl_item *items, size_t count, bool clear_setgid)
 {
-    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    HD_AUTO(hd_arena_done) struct hd_arena arena = {0};
     HD_AUTO(hd_posix_attr_done) struct hd_posix_attr attr = {0};
     struct hd_posix_cred cred;
     hd_arena_init(&arena, 0);
@@ -248,7 +248,7 @@ static int find_plain(const Hdw__GetPosixXattrsResponse *all, const char *name, 
 
 static int get_value(struct hd_mount *m, uint64_t ino, const char *name, struct hd_buf *out)
 {
-    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    HD_AUTO(hd_arena_done) struct hd_arena arena = {0};
     Hdw__GetPosixXattrsResponse *all;
     bool acl = is_acl(name);
     if (!acl && !is_plain(name)) {
@@ -289,7 +289,7 @@ static int add_name(struct hd_buf *names, const char *name)
 /* trusted.* is for the superuser's eyes, and the kernel does not look here. */
 static int list_names(struct hd_mount *m, uint64_t ino, bool root, struct hd_buf *names)
 {
-    HD_AUTO(hd_arena_done) struct hd_arena arena;
+    HD_AUTO(hd_arena_done) struct hd_arena arena = {0};
     Hdw__GetPosixXattrsResponse *all;
     if (has_none(m, ino, HD_KNOWN_XATTRS | HD_KNOWN_ACL)) {
         return 0;
