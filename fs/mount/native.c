@@ -2,8 +2,8 @@
 #include "fs/mount/native.h"
 #include "fs/mount/io.h"
 #include "fs/mount/notifier.h"
+#include "fs/mount/orphans.h"
 #include "fs/base/error.h"
-#include "fs/os/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -203,28 +203,10 @@ int hd_native_entry(struct hd_mount *m, const struct hd_posix_attr *attr, bool c
 
 void hd_native_orphaned(struct hd_mount *m, uint64_t id)
 {
-    struct hd_native *v = m->native;
-    pthread_mutex_lock(&v->lock);
-    int rc = hd_map_put(&v->orphans, id, v);
-    pthread_mutex_unlock(&v->lock);
-    if (rc < 0 || !hd_io_is_open(m, id)) { /* it was closed just now */
-        hd_native_last_close(m, id);
-    }
+    (void)hd_orphans_add(m->native->orphans, id, false);
 }
 
 void hd_native_last_close(struct hd_mount *m, uint64_t id)
 {
-    struct hd_native *v = m->native;
-    pthread_mutex_lock(&v->lock);
-    bool orphan = hd_map_remove(&v->orphans, id) != NULL;
-    pthread_mutex_unlock(&v->lock);
-    if (!orphan) {
-        return;
-    }
-    int rc = hd_posix_forget_orphans(m->posix, &id, 1);
-    if (rc < 0) { /* it goes with the session */
-        hd_log_debug("a file without a name stays", "inode=%llu error=%s", (unsigned long long)id,
-                     hd_error_name(rc));
-    }
-    hd_io_dropped(m, id);
+    hd_orphans_closed(m->native->orphans, id);
 }

@@ -12,6 +12,7 @@
 
 struct hd_locks;
 struct hd_notifier;
+struct hd_orphans;
 struct hd_xattr_cache;
 
 enum { HD_NEGATIVES_MAX = 65536 };
@@ -23,8 +24,7 @@ struct hd_native {
     _Atomic uint64_t stray; /* the highest txid of a push for an inode that nobody knew, in era */
     struct hd_strmap
         negatives; /* (table) parent and name of what the kernel was told is not there */
-    pthread_mutex_t lock;
-    struct hd_map orphans; /* (lock) ids of what has no name and is, or was just now, open here */
+    struct hd_orphans *orphans; /* what has no name and is open here */
 };
 
 int hd_native_start(struct hd_mount *m);

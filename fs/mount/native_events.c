@@ -9,6 +9,7 @@
 #include "fs/mount/locks.h"
 #include "fs/mount/native.h"
 #include "fs/mount/notifier.h"
+#include "fs/mount/orphans.h"
 #include "fs/mount/xattr_cache.h"
 #include "fs/base/error.h"
 #include "fs/os/log.h"
@@ -215,19 +216,39 @@ static void on_recall(void *ctx, uint64_t id, Hdw__CapKind keep, uint64_t serial
 static bool on_gone(void *ctx, uint64_t id, uint64_t txid)
 {
     struct hd_mount *m = ctx;
-    struct hd_native *v = m->native;
     (void)txid;
-    pthread_mutex_lock(&v->lock);
-    int rc = hd_map_put(&v->orphans, id, v);
-    pthread_mutex_unlock(&v->lock);
-    if (rc == 0 && hd_io_is_open(m, id)) {
-        return true; /* hd_native_last_close will find it */
+    pthread_mutex_lock(&m->inodes.lock);
+    bool known = hd_inode_find(&m->inodes, id) != NULL;
+    pthread_mutex_unlock(&m->inodes.lock);
+    if ((known || hd_io_is_open(m, id)) && hd_orphans_add(m->native->orphans, id, true)) {
+        return true;
     }
-    pthread_mutex_lock(&v->lock);
-    (void)hd_map_remove(&v->orphans, id);
-    pthread_mutex_unlock(&v->lock);
     hd_io_dropped(m, id);
     return false;
+}
+
+/* ---- files without a name ---- */
+
+static bool is_open(void *ctx, uint64_t id)
+{
+    return hd_io_is_open(ctx, id);
+}
+
+static void forget(void *ctx, const uint64_t *ids, size_t count)
+{
+    struct hd_mount *m = ctx;
+    int rc = hd_posix_forget_orphans(m->posix, ids, count);
+    if (rc < 0) { /* they go with the session */
+        hd_log_debug("files without a name stay", "count=%zu error=%s", count, hd_error_name(rc));
+    }
+    for (size_t i = 0; i < count; i++) {
+        hd_io_dropped(m, ids[i]);
+    }
+}
+
+static void hold_orphan(void *ctx, uint64_t id)
+{
+    (void)hd_posix_hold_orphan(ctx, id);
 }
 
 /* ---- a session that ended ---- */
@@ -265,15 +286,7 @@ static void on_lost(void *ctx)
 static void on_reclaim(void *ctx, struct hd_posix_holdings *h)
 {
     struct hd_mount *m = ctx;
-    struct hd_native *v = m->native;
-    size_t cursor = 0;
-    uint64_t id;
-    void *value;
-    pthread_mutex_lock(&v->lock);
-    while (hd_map_next(&v->orphans, &cursor, &id, &value)) {
-        (void)hd_posix_hold_orphan(h, id);
-    }
-    pthread_mutex_unlock(&v->lock);
+    hd_orphans_each(m->native->orphans, hold_orphan, h);
     hd_io_reclaim(m, h);
     hd_locks_reclaim(m, h);
 }
@@ -312,8 +325,6 @@ int hd_native_start(struct hd_mount *m)
     if (v == NULL) {
         return -ENOMEM;
     }
-    pthread_mutex_init(&v->lock, NULL);
-    hd_map_init(&v->orphans);
     hd_strmap_init(&v->negatives);
     m->native = v;
     v->xattrs = hd_xattr_cache_new();
@@ -322,7 +333,9 @@ int hd_native_start(struct hd_mount *m)
     }
     int rc = hd_locks_start(m, &v->locks);
     const struct hd_notifier_owner owner = {.ctx = m, .tell = tell, .done = told};
-    return rc < 0 ? rc : hd_notifier_new(&owner, &v->notifier);
+    const struct hd_orphans_owner keeper = {.ctx = m, .is_open = is_open, .forget = forget};
+    rc = rc < 0 ? rc : hd_notifier_new(&owner, &v->notifier);
+    return rc < 0 ? rc : hd_orphans_new(&keeper, &v->orphans);
 }
 
 void hd_native_stop(struct hd_mount *m)
@@ -332,10 +345,9 @@ void hd_native_stop(struct hd_mount *m)
         return;
     }
     hd_notifier_free(HD_TAKE_PTR(v->notifier));
+    hd_orphans_free(HD_TAKE_PTR(v->orphans));
     hd_locks_stop(HD_TAKE_PTR(v->locks));
     hd_xattr_cache_free(HD_TAKE_PTR(v->xattrs));
-    hd_map_done(&v->orphans);
     hd_strmap_done(&v->negatives);
-    pthread_mutex_destroy(&v->lock);
     free(HD_TAKE_PTR(m->native));
 }

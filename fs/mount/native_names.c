@@ -254,6 +254,7 @@ void hd_native_link(fuse_req_t req, uint64_t ino, uint64_t parent, const char *n
     hd_native_cred(req, &cred);
     hd_native_change_begin(m, parent);
     int rc = hd_posix_link(m->posix, &cred, id_of(m, ino), id_of(m, parent), name, &made);
+    rc = rc == -ESTALE ? -ENOENT : rc; /* as of a file that was removed meanwhile */
     rc = rc < 0 ? rc : answer_made(req, parent, name, &made);
     hd_posix_made_done(&made);
     if (rc < 0) {
