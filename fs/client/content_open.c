@@ -222,6 +222,8 @@ struct place {
     bool unsynced;
     uint64_t content_bytes;
     struct hd_open_block *open; /* it is open */
+    /* To be closed before: meta opens the hole behind a short block as the end of that block. */
+    struct hd_open_block *before;
 };
 
 static bool can_grow(const struct hd_content *c, const struct hd_piece *last)
@@ -248,6 +250,10 @@ static struct place look_up(struct hd_content *c, uint64_t offset)
     if (at == NULL) {
         ret.end = true;
         return ret;
+    }
+    if (at->kind == HD_PIECE_HOLE && at > c->pieces.items &&
+        offset - at[-1].offset < c->block_bytes) {
+        ret.before = at[-1].open;
     }
     ret.open = at->open;
     ret.unsynced = at->unsynced;
@@ -392,7 +398,7 @@ int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_blo
         return 0;
     }
     /* Meta has to know how long the last block is before another one comes behind it. */
-    struct hd_open_block *before = p.end ? hd_content_last_open(c) : NULL;
+    struct hd_open_block *before = p.end ? hd_content_last_open(c) : p.before;
     if (before == NULL && c->open_count >= HD_CONTENT_OPEN_MAX) {
         before = HD_LIST_ENTRY(c->open.prev, struct hd_open_block, link);
     }

@@ -344,7 +344,7 @@ int hd_wchain_begin(struct hd_writer *w)
             return err;
         }
         c->open = true;
-        if (tries == 1 && exclude_suspects(w)) {
+        if (tries == 1 && w->base_bytes == 0 && exclude_suspects(w)) {
             err = hd_wchain_abandon(w);
             if (err < 0) {
                 return err;
