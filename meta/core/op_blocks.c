@@ -90,25 +90,32 @@ int hd_opened_file(struct hd_call *c, uint64_t session, uint64_t ino, struct hd_
 
 /* ---- openBlocks ---- */
 
+int hd_open_file(struct hd_call *c, uint64_t session, uint64_t ino, struct hd_inode **ret)
+{
+    const char *holder;
+    bool open;
+    int err = hd_written_file(c, session, ino, ret, &holder);
+    if (err == 0) {
+        err = hd_lease_way(c, *ret, holder, &open);
+    }
+    if (err != 0 || open) {
+        return err;
+    }
+    Hdm__OpenForAppend op = HDM__OPEN_FOR_APPEND__INIT;
+    op.ino = (*ret)->ino.v;
+    op.holder = hd_unconst(holder);
+    op.machine = hd_unconst(c->event->peer_ip);
+    HD_COMMIT(c->m, open_for_append, OPEN_FOR_APPEND, &op);
+    return 0;
+}
+
 int hd_op_open_blocks(struct hd_call *c)
 {
     const Hdw__OpenBlocksRequest *q = c->request;
     struct hd_inode *file;
-    const char *holder;
-    bool open;
-    int err = hd_written_file(c, q->session, q->ino, &file, &holder);
-    if (err == 0) {
-        err = hd_lease_way(c, file, holder, &open);
-    }
+    int err = hd_open_file(c, q->session, q->ino, &file);
     if (err != 0) {
         return err;
-    }
-    if (!open) {
-        Hdm__OpenForAppend op = HDM__OPEN_FOR_APPEND__INIT;
-        op.ino = file->ino.v;
-        op.holder = hd_unconst(holder);
-        op.machine = hd_unconst(c->event->peer_ip);
-        HD_COMMIT(c->m, open_for_append, OPEN_FOR_APPEND, &op);
     }
     Hdw__OpenBlocksResponse *r = HD_MSG(c->m, Hdw__OpenBlocksResponse, hdw__open_blocks_response);
     r->block_size = file->u.file.block_size_bytes;

@@ -12,6 +12,9 @@ int hd_written_file(struct hd_call *c, uint64_t session, uint64_t ino, struct hd
 /* The same, and the session has it open (openBlocks). */
 int hd_opened_file(struct hd_call *c, uint64_t session, uint64_t ino, struct hd_inode **ret);
 
+/* The same, opened when it was closed. HD_PARK, or an error. */
+int hd_open_file(struct hd_call *c, uint64_t session, uint64_t ino, struct hd_inode **ret);
+
 /*
  * Is a lease in the holder's way? 0: no; *ret_open: he has the file open. HD_PARK: it is being
  * closed; -EBUSY: somebody else writes it; -HD_E_RETRIABLE.

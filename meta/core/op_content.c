@@ -30,13 +30,10 @@ static int check_room(struct hd_call *c, const struct hd_inode *file, uint64_t s
         return hd_call_fail(c, -EFBIG, "%llu bytes are more than are kept in the metadata (%u)",
                             (unsigned long long)size, c->m->o.inline_bytes);
     }
-    if (size > has && hd_quota_room(c->ns, file) < size - has) {
-        return hd_call_fail(c, -HD_E_DS_QUOTA, "The quota of bytes above %s is used up",
-                            hd_inode_path(file, &c->m->fx->arena));
-    }
-    uint64_t space = size * file->replication;
-    uint64_t had = hd_file_space(file);
-    return space > had ? hd_check_quota(c, file->parent, 0, (int64_t)(space - had), NULL) : 0;
+    struct hd_charge more = {.data_bytes = (int64_t)size - (int64_t)has,
+                             .space_bytes = (int64_t)(size * file->replication) -
+                                            (int64_t)hd_file_space(file)};
+    return hd_check_charge(c, file, more, NULL);
 }
 
 int hd_op_write_content(struct hd_call *c)

@@ -211,9 +211,13 @@ static int check_new(struct hd_call *c, const struct place *p)
     if (p->file->u.file.block_count + 2 >= HD_FILE_MAX_BLOCKS) {
         return hd_call_fail(c, -EFBIG, "A file has %d blocks at most", HD_FILE_MAX_BLOCKS);
     }
-    if (!p->content && hd_quota_room(c->ns, p->file) < HD_MAX(p->size_bytes, (uint64_t)1)) {
-        return hd_call_fail(c, -HD_E_DS_QUOTA, "The quota of bytes above %s is used up",
-                            hd_inode_path(p->file, &c->m->fx->arena));
+    struct hd_charge more = {.data_bytes = (int64_t)p->size_bytes};
+    int err = p->content ? 0 : hd_check_data_room(c, p->file);
+    if (err == 0) {
+        err = hd_check_charge(c, p->file, more, NULL);
+    }
+    if (err < 0) {
+        return err;
     }
     return hd_check_quota(c, p->file->parent, 0,
                           (int64_t)(p->file->u.file.block_size_bytes * p->file->replication), NULL);
@@ -248,16 +252,17 @@ static int open_new(struct hd_call *c, struct place *p)
     return answer_fresh(c, p, storages, count);
 }
 
+/* A file that is opened by this stays so when there is no block in the end: closeBlocks ends it. */
 int hd_op_open_block(struct hd_call *c)
 {
     const Hdw__OpenBlockRequest *q = c->request;
     struct hd_inode *file;
     struct place p;
-    int err = hd_opened_file(c, q->session, q->ino, &file);
+    int err = hd_open_file(c, q->session, q->ino, &file);
     if (err == 0) {
         err = find_place(c, file, q->offset, &p);
     }
-    if (err < 0) {
+    if (err != 0) {
         return err;
     }
     if (p.block == NULL) {
