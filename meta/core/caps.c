@@ -22,16 +22,43 @@ static bool has_other(const struct hd_call *c, uint64_t ino, enum hd_cap cap)
     return false;
 }
 
+/*
+ * Of what the session knows longest something is forgotten: it is told so. What it has had open
+ * stays: it may be open still.
+ */
+static void evict(struct hd_meta *m, struct hd_session *s)
+{
+    for (int n = 0; n < HD_KNOWN_EVICT; n++) {
+        struct hd_known *k = HD_LIST_ENTRY(s->known.next, struct hd_known, in_session);
+        hd_list_remove(&k->in_session);
+        hd_list_push_back(&s->known, &k->in_session);
+        if (k->grant_serial != 0 || (k->bits & ~(HD_KNOWN_ATTR | HD_KNOWN_ENTRIES)) != 0) {
+            continue;
+        }
+        struct hd_due *due = hd_due_get(k);
+        due->attr = hd_push_new(m, s, HDW__PUSH_KIND__PUSH_ATTR, k->ino)->serial;
+        if ((k->bits & HD_KNOWN_ENTRIES) != 0) {
+            due->entries = hd_push_new(m, s, HDW__PUSH_KIND__PUSH_ENTRIES, k->ino)->serial;
+        }
+        k->bits = HD_KNOWN_LEAVES | HD_KNOWN_DUE;
+        return;
+    }
+}
+
 bool hd_caps_know(struct hd_call *c, struct hd_inode *i)
 {
     struct hd_session *s = hd_call_session(c);
     if (s == NULL || has_other(c, i->ino.v, HD_CAP_WRITE)) {
         return false; /* whoever writes it does not tell of each byte */
     }
-    struct hd_known *k = hd_known_get(c->m->sessions, i->ino.v, s, HD_KNOWN_MAX);
+    struct hd_known *k = hd_known_get(c->m->sessions, i->ino.v, s, HD_KNOWN_CEILING);
     if (k == NULL) {
         return false;
     }
+    if (s->known_count > HD_KNOWN_MAX) {
+        evict(c->m, s);
+    }
+    k->bits &= (uint8_t)~HD_KNOWN_LEAVES;
     k->bits |= HD_KNOWN_ATTR | (hd_inode_is_dir(i) ? HD_KNOWN_ENTRIES : 0);
     k->entry_pushes = 0;
     return true;
@@ -105,8 +132,8 @@ void hd_caps_lower(struct hd_meta *m, struct hd_known *k, enum hd_cap keep, uint
     hd_push_end(m, k->session, hd_map_get(&k->session->by_serial, due->recall));
     due->recall = 0;
     k->session->answered = m->now;
-    hd_due_settle(k);
     hd_caps_kick(m, k->ino); /* who still waits asks again */
+    hd_due_settle(m->sessions, k);
 }
 
 uint64_t hd_caps_raise(struct hd_meta *m, struct hd_known *k, enum hd_cap cap)
@@ -114,6 +141,7 @@ uint64_t hd_caps_raise(struct hd_meta *m, struct hd_known *k, enum hd_cap cap)
     struct hd_sessions *x = m->sessions;
     const struct hd_due *due = hd_due_find(k);
     k->cap = (uint8_t)cap;
+    k->bits &= (uint8_t)~HD_KNOWN_LEAVES;
     /* What is given while a recall is under way goes back with its answer. */
     k->grant_serial = due != NULL && due->recall != 0 ? due->recall - 1 : ++k->session->serial;
     if (cap == HD_CAP_WRITE) { /* what others know of size and times is what they are now */
@@ -314,6 +342,7 @@ void hd_caps_check_orphan(struct hd_meta *m, uint64_t ino)
 struct telling {
     struct hd_meta *m;
     const struct hd_session *maker;
+    const struct hd_meta_event *event;
     struct hd_meta_reply *reply; /* NULL: nobody waits */
     struct hd_hold *hold;        /* made with the first push */
     /*
@@ -329,7 +358,7 @@ static void wait_for(struct telling *t, struct hd_push *p)
         return;
     }
     if (t->hold == NULL) {
-        t->hold = hd_hold_new(t->m->sessions, t->reply);
+        t->hold = hd_hold_new(t->m->sessions, t->reply, t->event);
     }
     hd_push_hold(p, t->hold);
 }
@@ -420,7 +449,8 @@ static void look_at_waits(struct hd_meta *m, uint64_t ino)
     }
 }
 
-void hd_caps_changes(struct hd_meta *m, uint64_t maker, struct hd_meta_reply *reply)
+void hd_caps_changes(struct hd_meta *m, const struct hd_meta_event *event,
+                     struct hd_meta_reply *reply)
 {
     struct hd_sessions *x = m->sessions;
     const struct hd_view_changes *v = &m->ns.view;
@@ -428,8 +458,8 @@ void hd_caps_changes(struct hd_meta *m, uint64_t maker, struct hd_meta_reply *re
         x->orphaned_count = x->granted_count = 0;
         return;
     }
-    struct telling t = {.m = m, .reply = reply};
-    t.maker = maker != 0 ? hd_session_find(x, maker) : NULL;
+    struct telling t = {.m = m, .event = event, .reply = reply};
+    t.maker = event != NULL && event->session != 0 ? hd_session_find(x, event->session) : NULL;
     for (size_t n = 0; n < x->orphaned_count; n++) {
         ask_around(&t, &x->orphaned[n]);
     }

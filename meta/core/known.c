@@ -118,11 +118,15 @@ struct hd_due *hd_due_get(struct hd_known *k)
     return due;
 }
 
-void hd_due_settle(struct hd_known *k)
+void hd_due_settle(struct hd_sessions *x, struct hd_known *k)
 {
     const struct hd_due *due = hd_due_find(k);
-    if (due != NULL && due->attr == 0 && due->entries == 0 && due->recall == 0) {
-        free(hd_map_remove(&k->session->dues, k->ino));
-        k->bits &= (uint8_t)~HD_KNOWN_DUE;
+    if (due == NULL || due->attr != 0 || due->entries != 0 || due->recall != 0) {
+        return;
+    }
+    free(hd_map_remove(&k->session->dues, k->ino));
+    k->bits &= (uint8_t)~HD_KNOWN_DUE;
+    if (k->bits == HD_KNOWN_LEAVES && k->cap == HD_CAP_NONE) {
+        hd_known_drop(x, k);
     }
 }

@@ -454,6 +454,9 @@ static bool answer_again(struct hd_call *c)
     if (e == NULL || (e->method != NULL && strcmp(e->method, c->method->name) != 0)) {
         return false;
     }
+    if (hd_hold_join(m->sessions, event)) {
+        return true;
+    }
     if (e->method == NULL) {
         if (!answer_from_record(c, e)) {
             return false;
@@ -528,7 +531,7 @@ static void park(struct hd_meta *m, const struct hd_call *c)
 static void end_call(struct hd_meta *m, const struct hd_call *c, struct hd_meta_reply *reply)
 {
     bool waits = strcmp(c->method->protocol, PROTOCOL_DATANODE) != 0;
-    hd_caps_changes(m, c->event->session, waits ? reply : NULL);
+    hd_caps_changes(m, c->event, waits ? reply : NULL);
     hd_view_emit(&m->ns, m->fx);
 }
 
@@ -712,7 +715,7 @@ void hd_meta_step(struct hd_meta *m, const struct hd_meta_event *event, struct h
     more |= hd_repair_check_more(m, SWEEP_BLOCKS);
     hd_block_map_sweep(m, SWEEP_BLOCKS);
     more |= hd_drain_work(m, SWEEP_BLOCKS) || m->sweep.on;
-    hd_caps_changes(m, 0, NULL);
+    hd_caps_changes(m, NULL, NULL);
     hd_view_emit(&m->ns, e);
     run_parked(m);
     hd_caps_run_waits(m, run_again);

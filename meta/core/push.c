@@ -7,10 +7,16 @@
 
 /* ---- held answers ---- */
 
-struct hd_hold *hd_hold_new(struct hd_sessions *x, const struct hd_meta_reply *reply)
+struct hd_hold *hd_hold_new(struct hd_sessions *x, const struct hd_meta_reply *reply,
+                            const struct hd_meta_event *event)
 {
     struct hd_hold *h = HD_MEM_NEW(struct hd_hold);
     h->reply = *reply;
+    h->call_id = -1;
+    if (event->client_id_size == sizeof(h->client_id)) {
+        memcpy(h->client_id, event->client_id, sizeof(h->client_id));
+        h->call_id = event->call_id;
+    }
     if (reply->err < 0) {
         const char *text = reply->text != NULL ? reply->text : "";
         h->reply.text = hd_mem_str(text, strlen(text));
@@ -26,14 +32,45 @@ struct hd_hold *hd_hold_new(struct hd_sessions *x, const struct hd_meta_reply *r
     return h;
 }
 
+bool hd_hold_join(struct hd_sessions *x, const struct hd_meta_event *event)
+{
+    HD_LIST_FOR(it, &x->holds)
+    {
+        struct hd_hold *h = HD_LIST_ENTRY(it, struct hd_hold, link);
+        if (h->call_id >= 0 && h->call_id == event->call_id &&
+            event->client_id_size == sizeof(h->client_id) &&
+            memcmp(h->client_id, event->client_id, sizeof(h->client_id)) == 0) {
+            HD_MEM_GROW(h->also, h->also_count, h->also_capacity);
+            h->also[h->also_count++] = event->token;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void hold_free(struct hd_hold *h)
 {
     hd_list_remove(&h->link);
+    free(h->also);
     if (h->reply.err < 0) {
         free(hd_unconst(h->reply.text));
     }
     free((void *)(uintptr_t)h->reply.body);
     free(h);
+}
+
+static void answer(struct hd_meta_effects *e, const struct hd_hold *h, uint64_t token)
+{
+    HD_MEM_GROW(e->replies, e->reply_count, e->reply_capacity);
+    struct hd_meta_reply *r = &e->replies[e->reply_count++];
+    *r = h->reply;
+    r->token = token;
+    if (r->err < 0) {
+        r->text = hd_arena_str(&e->arena, r->text);
+    } else {
+        r->body = hd_arena_copy(&e->arena, r->body, r->body_size + 1);
+        hd_assert(r->body != NULL);
+    }
 }
 
 /* One push less that it waits for. */
@@ -43,16 +80,10 @@ static void hold_less(struct hd_meta *m, struct hd_hold *h)
     if (--h->pending > 0) {
         return;
     }
-    struct hd_meta_effects *e = m->fx;
-    if (e != NULL) { /* else the core is being freed */
-        HD_MEM_GROW(e->replies, e->reply_count, e->reply_capacity);
-        struct hd_meta_reply *r = &e->replies[e->reply_count++];
-        *r = h->reply;
-        if (r->err < 0) {
-            r->text = hd_arena_str(&e->arena, r->text);
-        } else {
-            r->body = hd_arena_copy(&e->arena, r->body, r->body_size + 1);
-            hd_assert(r->body != NULL);
+    if (m->fx != NULL) { /* else the core is being freed */
+        answer(m->fx, h, h->reply.token);
+        for (size_t n = 0; n < h->also_count; n++) {
+            answer(m->fx, h, h->also[n]);
         }
     }
     hold_free(h);
@@ -140,7 +171,7 @@ void hd_push_answered(struct hd_meta *m, struct hd_session *s, uint64_t serial, 
         break;
     }
     if (k != NULL) {
-        hd_due_settle(k);
+        hd_due_settle(m->sessions, k);
     }
     hd_push_end(m, s, p);
 }

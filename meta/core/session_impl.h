@@ -14,8 +14,9 @@
 
 enum {
     HD_SESSIONS_MAX = 10000,
-    HD_KNOWN_MAX = 1 << 20,      /* inodes a session knows: beyond, answers are not to be kept */
-    HD_KNOWN_CEILING = 4 << 20,  /* and has capabilities of */
+    HD_KNOWN_MAX = 1 << 20,      /* inodes a session knows: beyond, it is told to forget old ones */
+    HD_KNOWN_CEILING = 2 << 20,  /* beyond, answers are not to be kept, and nothing is opened */
+    HD_KNOWN_EVICT = 4,          /* old ones that are looked at for a new one */
     HD_PUSHES_MAX = 1 << 17,     /* unanswered; a session that lets it come to more ends */
     HD_PUSHES_PER_POLL = 1024,   /* in one answer */
     HD_PUSH_REPEAT_MS = 3000,    /* on the same connection; on another one at once */
@@ -42,9 +43,10 @@ struct hd_known {
 enum hd_known_bit {
     HD_KNOWN_ATTR = 1,
     HD_KNOWN_ENTRIES = 2,
-    HD_KNOWN_ASKED = 4, /* PUSH_GONE is unanswered */
-    HD_KNOWN_HELD = 8,  /* an orphan that is open there */
-    HD_KNOWN_DUE = 16,  /* session->dues has an entry */
+    HD_KNOWN_ASKED = 4,   /* PUSH_GONE is unanswered */
+    HD_KNOWN_HELD = 8,    /* an orphan that is open there */
+    HD_KNOWN_DUE = 16,    /* session->dues has an entry */
+    HD_KNOWN_LEAVES = 32, /* forgotten when nothing is due any more */
 };
 
 /* Serials of what is to be answered of one inode; 0: nothing is. */
@@ -60,6 +62,10 @@ struct hd_hold {
     struct hd_list link;
     struct hd_meta_reply reply; /* text and body are heap, owned; response is NULL */
     uint32_t pending;           /* pushes */
+    uint8_t client_id[16];      /* of the call, if it has one: it may be asked again meanwhile */
+    int32_t call_id;            /* < 0: none */
+    uint64_t *also;             /* tokens of the call asked again; heap, owned */
+    size_t also_count, also_capacity;
 };
 
 struct hd_push {
@@ -165,7 +171,8 @@ void hd_known_drop(struct hd_sessions *x, struct hd_known *k);
 
 struct hd_due *hd_due_find(const struct hd_known *k); /* NULL: none */
 struct hd_due *hd_due_get(struct hd_known *k);
-void hd_due_settle(struct hd_known *k); /* nothing is due any more? Then it goes. */
+/* Nothing is due any more? Then the entry of it goes, and perhaps k. */
+void hd_due_settle(struct hd_sessions *x, struct hd_known *k);
 
 /* ---- push.c ---- */
 
@@ -175,7 +182,10 @@ void hd_push_end(struct hd_meta *m, struct hd_session *s, struct hd_push *p); /*
 void hd_push_answered(struct hd_meta *m, struct hd_session *s, uint64_t serial, bool held);
 /* The hold's reply leaves when p, too, was answered. */
 void hd_push_hold(struct hd_push *p, struct hd_hold *hold);
-struct hd_hold *hd_hold_new(struct hd_sessions *x, const struct hd_meta_reply *reply);
+struct hd_hold *hd_hold_new(struct hd_sessions *x, const struct hd_meta_reply *reply,
+                            const struct hd_meta_event *event);
+/* The call, asked again, is answered with the one before. False: that is not held. */
+bool hd_hold_join(struct hd_sessions *x, const struct hd_meta_event *event);
 void hd_push_deliver(struct hd_meta *m, struct hd_session *s); /* answers the parked poll, or not */
 
 /* ---- caps.c ---- */
@@ -210,11 +220,12 @@ void hd_sessions_check(struct hd_meta *m);    /* what the clock asks for */
 void hd_sessions_step_end(struct hd_meta *m); /* parked polls are answered */
 
 /*
- * At the end of a call (maker: its session, reply: its answer, the last of the effects; NULL: there
- * is none, or nobody waits for it), or of a step (0, NULL): turns what changed into pushes, and
- * keeps the answer if it made any. Before the view is told.
+ * At the end of a call (reply: its answer, the last of the effects; NULL: there is none, or nobody
+ * waits for it), or of a step (NULL, NULL): turns what changed into pushes, and keeps the answer if
+ * it made any. Before the view is told.
  */
-void hd_caps_changes(struct hd_meta *m, uint64_t maker, struct hd_meta_reply *reply);
+void hd_caps_changes(struct hd_meta *m, const struct hd_meta_event *event,
+                     struct hd_meta_reply *reply);
 
 /* A call that returned HD_PARK with wait_ino set. */
 void hd_caps_park(struct hd_meta *m, const struct hd_call *c, struct hd_parked *p);

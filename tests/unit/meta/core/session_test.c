@@ -323,6 +323,52 @@ ATF_TC_BODY(a_session_that_polls_and_does_not_answer_ends, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(a_call_asked_again_waits_with_the_first_one);
+ATF_TC_BODY(a_call_asked_again_waits_with_the_first_one, tc)
+{
+    struct world w;
+    world_init(&w);
+    struct mount a = mount_start(&w, 0);
+    struct mount b = mount_start(&w, 1);
+    (void)mount_lookup(&a, ROOT, "f");
+    mount_poll(&a, 3000);
+    w.call_id = 7;
+    uint64_t first = mount_make_send(&b, ROOT, "f", FILE_MODE);
+    uint64_t again = mount_make_send(&b, ROOT, "f", FILE_MODE);
+    w.call_id = -1;
+    ATF_CHECK(!is_answered(&b, first) && !is_answered(&b, again));
+    mount_answer_all(&a, false);
+    ATF_CHECK_EQ(GOT(&b, first, MakeNode, make_node)->attr->ino,
+                 GOT(&b, again, MakeNode, make_node)->attr->ino);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(who_knows_very_much_is_told_to_forget_what_is_old);
+ATF_TC_BODY(who_knows_very_much_is_told_to_forget_what_is_old, tc)
+{
+    enum { FAR = 1000000000 };
+    struct world w;
+    world_init(&w);
+    struct mount a = mount_start(&w, 0);
+    struct hd_sessions *x = w.m->sessions;
+    struct hd_session *s = hd_session_find(x, a.number);
+    for (uint64_t n = 0; n < HD_KNOWN_MAX; n++) {
+        struct hd_known *k = hd_known_get(x, FAR + n, s, HD_KNOWN_CEILING);
+        k->bits |= HD_KNOWN_ATTR;
+        k->grant_serial = n == 0; /* that one was open */
+    }
+    mount_poll(&a, 3000);
+    ATF_CHECK(mount_lookup(&a, ROOT, "x")->cached);
+    Hdw__Push *p = mount_push(&a);
+    ATF_CHECK_EQ(p->kind, HDW__PUSH_KIND__PUSH_ATTR);
+    ATF_CHECK_EQ(p->ino, FAR + 1);
+    mount_answer_all(&a, false);
+    ATF_CHECK(hd_known_find(x, FAR + 1, s) == NULL);
+    ATF_CHECK(hd_known_find(x, FAR, s) != NULL);
+    ATF_CHECK_EQ(s->known_count, HD_KNOWN_MAX);
+    world_done(&w);
+}
+
 /* ---- a restart ---- */
 
 ATF_TC_WITHOUT_HEAD(after_a_restart_there_is_grace_until_all_have_reclaimed);
@@ -401,6 +447,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_push_comes_again_on_another_connection);
     ATF_TP_ADD_TC(tp, a_dead_session_is_waited_for_no_longer_than_its_lease);
     ATF_TP_ADD_TC(tp, a_session_that_polls_and_does_not_answer_ends);
+    ATF_TP_ADD_TC(tp, a_call_asked_again_waits_with_the_first_one);
+    ATF_TP_ADD_TC(tp, who_knows_very_much_is_told_to_forget_what_is_old);
     ATF_TP_ADD_TC(tp, after_a_restart_there_is_grace_until_all_have_reclaimed);
     ATF_TP_ADD_TC(tp, who_does_not_come_back_is_waited_for_no_longer_than_its_lease);
     ATF_TP_ADD_TC(tp, without_sessions_there_is_no_grace);
