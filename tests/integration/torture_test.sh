@@ -22,6 +22,13 @@ an_undone_journal_is_what_a_disk_may_hold_body() {
     atf_check -o match:held "$torture/disk" --bin @HD_BIN_DIR@ --rounds 40 --seed $((seed % 10000))
 }
 
+atf_test_case a_replica_that_is_overwritten_survives_kills_and_power_cuts
+a_replica_that_is_overwritten_survives_kills_and_power_cuts_head() { needs; }
+a_replica_that_is_overwritten_survives_kills_and_power_cuts_body() {
+    no_sanitizers
+    atf_check -o match:held "$torture/overwrite" --bin @HD_BIN_DIR@ --cycles 8 --seed "$seed"
+}
+
 atf_test_case a_power_cut_loses_nothing_that_was_synced
 a_power_cut_loses_nothing_that_was_synced_head() { needs; }
 a_power_cut_loses_nothing_that_was_synced_body() {
@@ -43,6 +50,7 @@ a_kill_of_all_loses_nothing_that_was_flushed_body() {
 
 atf_init_test_cases() {
     atf_add_test_case an_undone_journal_is_what_a_disk_may_hold
+    atf_add_test_case a_replica_that_is_overwritten_survives_kills_and_power_cuts
     atf_add_test_case a_power_cut_loses_nothing_that_was_synced
     atf_add_test_case a_kill_loses_nothing_that_was_flushed
     atf_add_test_case a_kill_of_all_loses_nothing_that_was_flushed

@@ -325,11 +325,16 @@ static void open_journal(const char *path)
     raw_close(kept);
 }
 
+/* What is read in place of the machine's boot id: a power cut is a boot of its own. */
+static char boot_id_path[PATH_MAX];
+
 __attribute__((constructor)) static void start(void)
 {
     const char *list = getenv("HOWDAH_POWERCUT_DIRS");
     const char *journal = getenv("HOWDAH_POWERCUT_JOURNAL");
+    const char *boot_id = getenv("HOWDAH_POWERCUT_BOOT_ID");
     char name[PATH_MAX];
+    snprintf(boot_id_path, sizeof(boot_id_path), "%s", boot_id != NULL ? boot_id : "");
     while (list != NULL && *list != '\0') {
         size_t n = strcspn(list, ":,");
         snprintf(name, sizeof(name), "%.*s", (int)n, list);
@@ -393,6 +398,9 @@ static int open_noted(int at, const char *path, int flags, mode_t mode)
 
 int hd_powercut_open(int at, const char *path, int flags, mode_t mode)
 {
+    if (boot_id_path[0] != '\0' && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) {
+        path = boot_id_path;
+    }
     if (on && (flags & (O_CREAT | O_TRUNC)) != 0 && (flags & O_TMPFILE) != O_TMPFILE) {
         return open_noted(at, path, flags, mode);
     }

@@ -193,12 +193,15 @@ int hd_overwrite_reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     return 0;
 }
 
-void hd_overwrite_created(struct hd_block_writer *w)
+int hd_overwrite_created(struct hd_block_writer *w)
 {
-    enter(w);
+    enter(w); /* nobody reads it yet */
     w->fresh = true;
     w->patch = (struct hd_patch){
         .data_fd = w->data_fd, .meta_fd = w->meta_fd, .format = w->format, .size_bytes = 0};
+    int err = resize(w, w->options.setup.max_bytes);
+    atomic_store(&w->acked_bytes, w->size_bytes);
+    return err;
 }
 
 /* --- packets --- */

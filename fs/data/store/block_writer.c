@@ -103,11 +103,12 @@ static int create(struct hd_block_writer *w, const struct hd_write_plan *plan)
     w->replica = r;
     pthread_mutex_unlock(&s->lock);
     err = create_files(w, &r->r);
-    pthread_mutex_lock(&s->lock);
-    w->discard = err < 0;
     if (err == 0 && w->options.setup.overwrite) {
-        hd_overwrite_created(w);
+        err = hd_overwrite_created(w);
     }
+    pthread_mutex_lock(&s->lock);
+    r->r.acked_bytes = r->r.size_bytes;
+    w->discard = err < 0;
     return err;
 }
 

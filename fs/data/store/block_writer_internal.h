@@ -48,8 +48,8 @@ void hd_writer_resized(struct hd_block_writer *w, uint64_t size_bytes);
 int hd_overwrite_reopen(struct hd_block_writer *w, struct hd_store_replica *r,
                         const struct hd_write_plan *plan);
 
-/* A replica was just created: nobody reads it yet. */
-void hd_overwrite_created(struct hd_block_writer *w);
+/* A replica was just created: it becomes as long as the set-up says. No lock is held. */
+int hd_overwrite_created(struct hd_block_writer *w);
 
 /* The bytes are about to be changed: in the dirty log, which is begun when there is none. */
 int hd_overwrite_mark(struct hd_block_writer *w, uint64_t from, uint64_t to);

@@ -281,6 +281,22 @@ ATF_TC_BODY(bytes_that_come_in_order_need_no_dirty_log, tc)
     hd_store_free(s);
 }
 
+ATF_TC_WITHOUT_HEAD(a_fresh_replica_begins_as_long_as_it_is_told);
+ATF_TC_BODY(a_fresh_replica_begins_as_long_as_it_is_told, tc)
+{
+    struct hd_store *s = open_boot(1);
+    struct hd_block_writer *w = open_writer(s, HD_STAGE_CREATE, 1001, 0, 0, 100000);
+    memset(m.bytes, 0, sizeof(m.bytes));
+    m.size = 100000;
+    check_files(s, &m);
+    check_shared(s, &m, 100000);
+    ATF_REQUIRE_EQ(put(w, &m, 5000, 1, 3000), 0);
+    ATF_REQUIRE_EQ(put_last(w, &m, 100000), 0);
+    hd_block_writer_close(w);
+    check_files(s, &m);
+    hd_store_free(s);
+}
+
 ATF_TC_WITHOUT_HEAD(wrong_sums_are_refused_and_change_nothing);
 ATF_TC_BODY(wrong_sums_are_refused_and_change_nothing, tc)
 {
@@ -736,6 +752,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, random_changes_leave_the_bytes_and_sums_of_the_model);
     ATF_TP_ADD_TC(tp, packets_that_come_twice_change_nothing);
     ATF_TP_ADD_TC(tp, bytes_that_come_in_order_need_no_dirty_log);
+    ATF_TP_ADD_TC(tp, a_fresh_replica_begins_as_long_as_it_is_told);
     ATF_TP_ADD_TC(tp, wrong_sums_are_refused_and_change_nothing);
     ATF_TP_ADD_TC(tp, a_rotten_chunk_is_not_merged_into);
     ATF_TP_ADD_TC(tp, sums_of_another_format_are_made_anew);
