@@ -368,6 +368,20 @@ static int open_place(struct hd_content *c, const struct place *p, struct hd_ope
     return 0;
 }
 
+/* The block at the end, of which meta has not heard: another one would be taken for the last. */
+static int begin_end(struct hd_content *c)
+{
+    struct hd_open_block *b = hd_content_last_open(c);
+    if (b == NULL) {
+        return 0;
+    }
+    pthread_mutex_lock(&b->w.lock);
+    int err = hd_open_block_begin(b);
+    b->told_failure = b->told_failure || err < 0;
+    pthread_mutex_unlock(&b->w.lock);
+    return err;
+}
+
 /* Meta is to know that we write it. */
 static int open_file(struct hd_content *c)
 {
@@ -407,6 +421,7 @@ int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_blo
         return err < 0 ? err : hd_content_open_at(c, offset, ret);
     }
     int err = open_file(c);
+    err = err < 0 || p.end ? err : begin_end(c);
     if (err < 0) {
         return err;
     }
