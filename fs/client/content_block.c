@@ -149,6 +149,7 @@ int hd_open_block_open(struct hd_open_block *b)
         b->offer = r;
         return hd_open_block_begin(b);
     }
+    hd_reader_forget(&b->content->reader, r->block->b->block_id);
     if (!r->has_new_stamp || !r->block->b->has_num_bytes) {
         return note(b, hd_fail(-HD_E_BAD_MESSAGE, "%s: a block without a stamp", b->w.path));
     }

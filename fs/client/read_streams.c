@@ -242,6 +242,18 @@ int hd_reader_read_stream(struct hd_reader *r, struct hd_kept_stream *k, const s
     return err;
 }
 
+void hd_reader_forget(struct hd_reader *r, uint64_t block_id)
+{
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < HD_READER_STREAMS_MAX; i++) {
+        struct hd_kept_stream *k = &r->streams[i];
+        if (!k->busy && k->open && k->block_id == block_id) {
+            hd_reader_drop_stream(r, k);
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
 void hd_reader_drop_stream(struct hd_reader *r, struct hd_kept_stream *k)
 {
     stream_drop(r, k, false);

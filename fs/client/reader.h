@@ -140,6 +140,9 @@ int hd_reader_read_stream(struct hd_reader *r, struct hd_kept_stream *k, const s
  */
 void hd_reader_give_back(struct hd_reader *r, struct hd_kept_stream *k, int err);
 
+/* Lets go of streams of a block that is about to be overwritten. Takes the lock. */
+void hd_reader_forget(struct hd_reader *r, uint64_t block_id);
+
 /* Closes a stream and frees what it set aside. */
 void hd_reader_drop_stream(struct hd_reader *r, struct hd_kept_stream *k);
 

@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 1 << 20, PAGE_BYTES = 4096 };
+enum { COPY_BYTES = 1 << 20, PAGE_BYTES = 4096, SLOW_MS = 1000 };
 
 static struct hd_fs_options fs_options = {.relaxed = true, .client_name_prefix = "content"};
 static struct hd_fs *fs;
@@ -238,9 +238,6 @@ static int cmd_fsx(const char *path, int operations, uint64_t seed)
         int64_t began_ms = hd_clock_mono_ms().v;
         uint64_t what = hd_prng_below(&r, 100);
         uint64_t at = pick_offset(&r, &m);
-        if (getenv("VERBOSE") != NULL) {
-            fprintf(stderr, "%d: %" PRIu64 " size %" PRIu64 "\n", i, what, m.size);
-        }
         if (what < 45) {
             op_write(&f, &m, &r);
         } else if (what < 80) {
@@ -258,7 +255,11 @@ static int cmd_fsx(const char *path, int operations, uint64_t seed)
         } else {
             op_reopen(path, &f, &m);
         }
-        slowest_ms = HD_MAX(slowest_ms, hd_clock_mono_ms().v - began_ms);
+        int64_t took_ms = hd_clock_mono_ms().v - began_ms;
+        slowest_ms = HD_MAX(slowest_ms, took_ms);
+        if (took_ms > SLOW_MS) {
+            fprintf(stderr, "operation %d (%" PRIu64 ") took %" PRId64 " ms\n", i, what, took_ms);
+        }
     }
     compare_all(&f, &m, "at the end");
     close_file(&f);
