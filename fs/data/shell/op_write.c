@@ -107,7 +107,10 @@ static int open_replica(struct write *w)
     w->options.interrupt = hd_receive_interrupt;
     w->options.ctx = w->receive;
     err = hd_block_writer_open(w->c->data->store, &w->options, &w->writer);
-    if (err == 0 && !w->whole) { /* what came whole is received in a moment */
+    const struct hd_write_setup *s = &w->options.setup;
+    if (err == 0 && s->overwrite && s->stage == HD_STAGE_CREATE && s->max_bytes > 0) {
+        hd_receive_report_made(w->c->data, w->writer);
+    } else if (err == 0 && !w->whole) { /* what came whole is received in a moment */
         hd_receive_report(w->c->data, w->writer, NULL);
     }
     return err;

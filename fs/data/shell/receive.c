@@ -85,6 +85,12 @@ void hd_receive_set_mirror(struct hd_receive *r, struct hd_stream *mirror)
     pthread_mutex_unlock(&r->lock);
 }
 
+void hd_receive_report_made(struct hd_data *d, struct hd_block_writer *w)
+{
+    struct hd_replica replica = hd_block_writer_replica(w);
+    hd_reporter_made(d->reporter, &replica, hd_block_writer_storage_id(w), REPORT_WAIT_MS);
+}
+
 void hd_receive_report(struct hd_data *d, struct hd_block_writer *w, const char *delete_hint)
 {
     struct hd_replica replica = hd_block_writer_replica(w);

@@ -49,6 +49,9 @@ void hd_receive_interrupt(void *receive);
 void hd_receive_set_mirror(struct hd_receive *r, struct hd_stream *mirror);
 int hd_receive_run(struct hd_receive *r, struct hd_block_writer *writer);
 
+/* Reports a replica that takes the place of a hole, before anybody writes to it; waits likewise. */
+void hd_receive_report_made(struct hd_data *d, struct hd_block_writer *w);
+
 /* Reports a finished replica and waits a bounded time for meta to know; one being written: no wait.
  */
 void hd_receive_report(struct hd_data *d, struct hd_block_writer *w, const char *delete_hint);

@@ -94,16 +94,12 @@ static int add(struct hd_reporter *r, const struct item *item, bool urgent)
 
 static int send_queued(struct hd_reporter *r);
 
-void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replica,
-                          const char *storage_id, const char *delete_hint, int64_t wait_ms)
+/* Sends it, and waits until meta has it; takes over its hint. */
+static void say_now(struct hd_reporter *r, struct item *item, int64_t wait_ms)
 {
-    struct item item = {.block = {replica->id, replica->gs, replica->size_bytes},
-                        .status = HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED,
-                        .delete_hint = delete_hint != NULL ? strdup(delete_hint) : NULL};
-    snprintf(item.storage_id, sizeof(item.storage_id), "%s", storage_id);
     int64_t deadline_ms = hd_clock_mono_ms().v + wait_ms;
     pthread_mutex_lock(&r->lock);
-    int err = add(r, &item, true);
+    int err = add(r, item, true);
     uint64_t mine = r->queued;
     /* Without meta nobody can be kept waiting for it: the report goes out when it is back. */
     int sent = 0;
@@ -121,8 +117,27 @@ void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replic
     }
     pthread_mutex_unlock(&r->lock);
     if (err < 0) {
-        free(item.delete_hint);
+        free(item->delete_hint);
     }
+}
+
+void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replica,
+                          const char *storage_id, const char *delete_hint, int64_t wait_ms)
+{
+    struct item item = {.block = {replica->id, replica->gs, replica->size_bytes},
+                        .status = HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVED,
+                        .delete_hint = delete_hint != NULL ? strdup(delete_hint) : NULL};
+    snprintf(item.storage_id, sizeof(item.storage_id), "%s", storage_id);
+    say_now(r, &item, wait_ms);
+}
+
+void hd_reporter_made(struct hd_reporter *r, const struct hd_replica *replica,
+                      const char *storage_id, int64_t wait_ms)
+{
+    struct item item = {.block = {replica->id, replica->gs, replica->size_bytes},
+                        .status = HDW__BLOCK_STATUS__BLOCK_STATUS_RECEIVING};
+    snprintf(item.storage_id, sizeof(item.storage_id), "%s", storage_id);
+    say_now(r, &item, wait_ms);
 }
 
 /* Goes with the next batch. */

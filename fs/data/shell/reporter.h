@@ -16,6 +16,11 @@ void hd_reporter_stop(struct hd_reporter *r); /* takes NULL */
 void hd_reporter_receiving(struct hd_reporter *r, const struct hd_replica *replica,
                            const char *storage_id);
 
+/* The same of one that takes the place of a hole: until meta knows, readers are shown the hole.
+ * Waits as the next. */
+void hd_reporter_made(struct hd_reporter *r, const struct hd_replica *replica,
+                      const char *storage_id, int64_t wait_ms);
+
 /* Any thread. Waits up to wait_ms until meta has it; after that it is merely queued. */
 void hd_reporter_received(struct hd_reporter *r, const struct hd_replica *replica,
                           const char *storage_id, const char *delete_hint, int64_t wait_ms);
