@@ -4,11 +4,12 @@
 #include "fs/mount/notifier.h"
 #include "fs/mount/orphans.h"
 #include "fs/base/error.h"
+#include "fs/os/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { STAT_BLOCK_BYTES = 512 };
+enum { STAT_BLOCK_BYTES = 512, CAUTIOUS_MS = 200 };
 
 void hd_native_cred(fuse_req_t req, struct hd_posix_cred *ret)
 {
@@ -203,7 +204,21 @@ int hd_native_entry(struct hd_mount *m, const struct hd_posix_attr *attr, bool c
 
 void hd_native_orphaned(struct hd_mount *m, uint64_t id)
 {
-    (void)hd_orphans_add(m->native->orphans, id, false);
+    (void)hd_orphans_add(m->native->orphans, id, true);
+}
+
+int hd_native_opened(struct hd_mount *m, struct hd_node *n)
+{
+    pthread_mutex_lock(&m->inodes.lock);
+    while (n->removals > 0) {
+        /* If it ends badly the kernel looks the name up and opens again, once: that must not fail.
+         */
+        atomic_store(&m->native->cautious_until_ms, hd_clock_mono_ms().v + CAUTIOUS_MS);
+        pthread_cond_wait(&m->native->removed, &m->inodes.lock);
+    }
+    bool gone = n->gone;
+    pthread_mutex_unlock(&m->inodes.lock);
+    return gone ? -ESTALE : 0;
 }
 
 void hd_native_last_close(struct hd_mount *m, uint64_t id)

@@ -24,7 +24,9 @@ struct hd_native {
     _Atomic uint64_t stray; /* the highest txid of a push for an inode that nobody knew, in era */
     struct hd_strmap
         negatives; /* (table) parent and name of what the kernel was told is not there */
-    struct hd_orphans *orphans; /* what has no name and is open here */
+    _Atomic int64_t cautious_until_ms; /* an open came into a removal: hold what is removed */
+    pthread_cond_t removed;            /* with the table's lock: a removal ended */
+    struct hd_orphans *orphans;        /* what has no name and is open here */
 };
 
 int hd_native_start(struct hd_mount *m);
@@ -77,6 +79,12 @@ void hd_native_take(struct hd_mount *m, const struct hd_posix_attr *attr, struct
  */
 int hd_native_entry(struct hd_mount *m, const struct hd_posix_attr *attr, bool cached,
                     uint64_t parent, const char *name, struct fuse_entry_param *ret);
+
+/*
+ * The node counts as open from now on (hd_io_is_open). -ESTALE: too late, it is gone; the kernel
+ * looks its name up again. Waits for a removal that is under way.
+ */
+int hd_native_opened(struct hd_mount *m, struct hd_node *n);
 
 /* The last handle of a file was closed: if it has no name it may go. By id. */
 void hd_native_last_close(struct hd_mount *m, uint64_t id);

@@ -213,14 +213,12 @@ static void on_recall(void *ctx, uint64_t id, Hdw__CapKind keep, uint64_t serial
     hd_io_recall(ctx, id, keep, serial);
 }
 
+/* Also of what is in no table: an answer that names it may be on its way to the kernel. */
 static bool on_gone(void *ctx, uint64_t id, uint64_t txid)
 {
     struct hd_mount *m = ctx;
     (void)txid;
-    pthread_mutex_lock(&m->inodes.lock);
-    bool known = hd_inode_find(&m->inodes, id) != NULL;
-    pthread_mutex_unlock(&m->inodes.lock);
-    if ((known || hd_io_is_open(m, id)) && hd_orphans_add(m->native->orphans, id, true)) {
+    if (hd_orphans_add(m->native->orphans, id, true)) {
         return true;
     }
     hd_io_dropped(m, id);
@@ -326,6 +324,7 @@ int hd_native_start(struct hd_mount *m)
         return -ENOMEM;
     }
     hd_strmap_init(&v->negatives);
+    pthread_cond_init(&v->removed, NULL);
     m->native = v;
     v->xattrs = hd_xattr_cache_new();
     if (v->xattrs == NULL) {
@@ -349,5 +348,6 @@ void hd_native_stop(struct hd_mount *m)
     hd_locks_stop(HD_TAKE_PTR(v->locks));
     hd_xattr_cache_free(HD_TAKE_PTR(v->xattrs));
     hd_strmap_done(&v->negatives);
+    pthread_cond_destroy(&v->removed);
     free(HD_TAKE_PTR(m->native));
 }

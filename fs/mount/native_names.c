@@ -3,12 +3,15 @@
 #include "fs/mount/native.h"
 #include "fs/base/error.h"
 #include "fs/base/types.h"
+#include "fs/os/clock.h"
 
 #include <errno.h>
 #include <limits.h>
 
 /* RENAME_* of linux/fs.h, which clashes with sys/mount.h. */
 enum { NO_REPLACE = 1, EXCHANGE = 2 };
+
+enum { SETTLE_TRIES = 16 };
 
 static bool is_too_long(const char *name)
 {
@@ -99,6 +102,27 @@ static void lookup_dots(fuse_req_t req, uint64_t ino, const char *name)
     }
 }
 
+/*
+ * Asks meta: 1, 0 or an error. What is found is at rest; when it went while it was brought to rest,
+ * the name may have become another's.
+ */
+static int look_up(struct hd_mount *m, uint64_t parent, const char *name,
+                   struct hd_posix_found *found, struct hd_posix_attr *dir)
+{
+    for (int tries = 0;; tries++) {
+        int rc = hd_posix_lookup(m->posix, id_of(m, parent), name, found, dir);
+        if (rc != 1) {
+            return rc;
+        }
+        rc = hd_native_settled(m, &found->attr);
+        if (rc != -ESTALE || tries == SETTLE_TRIES) {
+            return rc < 0 ? rc : 1;
+        }
+        hd_posix_found_done(found);
+        hd_posix_attr_done(dir);
+    }
+}
+
 void hd_native_lookup(fuse_req_t req, uint64_t parent, const char *name)
 {
     struct hd_mount *m = hd_mount_of(req);
@@ -117,13 +141,12 @@ void hd_native_lookup(fuse_req_t req, uint64_t parent, const char *name)
         reply_absent(req, parent, name, NULL);
         return;
     }
-    int rc = hd_posix_lookup(m->posix, id_of(m, parent), name, &found, &dir);
+    int rc = look_up(m, parent, name, &found, &dir);
     if (rc >= 0) {
         hd_native_learned(m, &dir);
     }
     if (rc == 1) {
-        rc = hd_native_settled(m, &found.attr);
-        rc = rc < 0 ? rc : hd_native_entry(m, &found.attr, found.cached, parent, name, &e);
+        rc = hd_native_entry(m, &found.attr, found.cached, parent, name, &e);
         if (rc == 0) {
             reply_entry(req, &e);
         }
@@ -281,30 +304,58 @@ void hd_native_readlink(fuse_req_t req, uint64_t ino)
 
 /* ---- removing and moving ---- */
 
-/* The file that the name leads to is open here: its data is to stay when the name goes. */
-static bool is_held(struct hd_mount *m, uint64_t parent, const char *name)
+/* What a request may take the last name of. */
+struct victim {
+    struct hd_node *node; /* pinned; NULL: nobody we know */
+    bool held;            /* it is open here: its data is to stay */
+};
+
+/* Whoever opens it from now on waits for the end: it is held, or gone, and not in between. */
+static struct victim begin_removal(struct hd_mount *m, uint64_t parent, const char *name)
 {
-    struct hd_node *n = hd_inode_get_child(&m->inodes, parent, name);
-    bool held = n != NULL && hd_io_is_open(m, n->id);
-    hd_inode_put(&m->inodes, n);
-    return held;
+    struct victim v = {.node = hd_inode_get_child(&m->inodes, parent, name)};
+    if (v.node != NULL) {
+        pthread_mutex_lock(&m->inodes.lock);
+        v.node->removals++;
+        pthread_mutex_unlock(&m->inodes.lock);
+        v.held = hd_io_is_open(m, v.node->id) ||
+                 atomic_load(&m->native->cautious_until_ms) > hd_clock_mono_ms().v;
+    }
+    return v;
+}
+
+static void end_removal(struct hd_mount *m, struct victim *v)
+{
+    if (v->node != NULL) {
+        pthread_mutex_lock(&m->inodes.lock);
+        v->node->removals--;
+        pthread_cond_broadcast(&m->native->removed);
+        pthread_mutex_unlock(&m->inodes.lock);
+        hd_inode_put(&m->inodes, HD_TAKE_PTR(v->node));
+    }
 }
 
 /* What an answer said of something that lost a name. */
-static void lost_name(struct hd_mount *m, const struct hd_posix_attr *attr, bool held)
+static void lost_name(struct hd_mount *m, struct hd_posix_attr *attr, const struct victim *v)
 {
     if (attr->ino == 0) {
         return;
     }
+    attr->cached = attr->cached || attr->nlink == 0; /* nobody else can change it any more */
     hd_native_learned(m, attr);
     if (attr->nlink > 0 || S_ISDIR(attr->mode)) {
         return;
     }
-    if (held) {
+    if (v->held) {
         hd_native_orphaned(m, attr->ino);
-    } else {
-        hd_io_dropped(m, attr->ino);
+        return;
     }
+    if (v->node != NULL && v->node->id == attr->ino) {
+        pthread_mutex_lock(&m->inodes.lock);
+        v->node->gone = true;
+        pthread_mutex_unlock(&m->inodes.lock);
+    }
+    hd_io_dropped(m, attr->ino);
 }
 
 void hd_native_remove(fuse_req_t req, uint64_t parent, const char *name, bool directory)
@@ -317,24 +368,26 @@ void hd_native_remove(fuse_req_t req, uint64_t parent, const char *name, bool di
         return;
     }
     hd_native_cred(req, &cred);
-    const struct hd_posix_unlink what = {
-        .name = name, .directory = directory, .held = !directory && is_held(m, parent, name)};
     hd_native_change_begin(m, parent);
+    struct victim victim = directory ? (struct victim){0} : begin_removal(m, parent, name);
+    const struct hd_posix_unlink what = {.name = name, .directory = directory, .held = victim.held};
     int rc = hd_posix_unlink(m->posix, &cred, id_of(m, parent), &what, &gone);
     if (rc == 0) {
         hd_inode_unlinked(&m->inodes, parent, name);
         learn_dir(m, parent, &gone.dir, &gone.attr.as_of);
-        lost_name(m, &gone.attr, what.held);
+        lost_name(m, &gone.attr, &victim);
         fuse_reply_err(req, 0);
     } else {
         hd_mount_fail(req, directory ? "rmdir" : "unlink", parent, rc);
     }
+    end_removal(m, &victim);
     hd_native_change_end(m, parent);
     hd_posix_made_done(&gone);
 }
 
 static void learn_move(struct hd_mount *m, const struct hd_posix_move *move, uint64_t parent,
-                       uint64_t new_parent, const struct hd_posix_moved *moved)
+                       uint64_t new_parent, const struct victim *victim,
+                       struct hd_posix_moved *moved)
 {
     const struct hd_posix_as_of *as_of = &moved->attr.as_of;
     if (move->exchange) {
@@ -342,7 +395,7 @@ static void learn_move(struct hd_mount *m, const struct hd_posix_move *move, uin
         hd_native_learned(m, &moved->other);
     } else {
         hd_inode_moved(&m->inodes, parent, move->from, new_parent, move->to);
-        lost_name(m, &moved->other, move->held);
+        lost_name(m, &moved->other, victim);
     }
     hd_native_learned(m, &moved->attr);
     learn_dir(m, parent, &moved->from_dir, as_of);
@@ -372,6 +425,9 @@ void hd_native_rename(fuse_req_t req, uint64_t parent, const char *name, uint64_
         return;
     }
     hd_native_cred(req, &cred);
+    hd_native_change_begin(m, parent);
+    hd_native_change_begin(m, new_parent);
+    struct victim victim = flags == 0 ? begin_removal(m, new_parent, new_name) : (struct victim){0};
     const struct hd_posix_move move = {
         .from_dir = id_of(m, parent),
         .from = name,
@@ -379,17 +435,16 @@ void hd_native_rename(fuse_req_t req, uint64_t parent, const char *name, uint64_
         .to = new_name,
         .no_replace = (flags & NO_REPLACE) != 0,
         .exchange = (flags & EXCHANGE) != 0,
-        .held = flags == 0 && is_held(m, new_parent, new_name),
+        .held = victim.held,
     };
-    hd_native_change_begin(m, parent);
-    hd_native_change_begin(m, new_parent);
     int rc = hd_posix_move(m->posix, &cred, &move, &moved);
     if (rc == 0) {
-        learn_move(m, &move, parent, new_parent, &moved);
+        learn_move(m, &move, parent, new_parent, &victim, &moved);
         fuse_reply_err(req, 0);
     } else {
         hd_mount_fail(req, "rename", parent, rc);
     }
+    end_removal(m, &victim);
     hd_native_change_end(m, new_parent);
     hd_native_change_end(m, parent);
     hd_posix_moved_done(&moved);

@@ -146,6 +146,9 @@ void hd_io_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct hd_handle *h;
     struct hd_node *n = hd_inode_get(&m->inodes, ino);
     int rc = n == NULL ? -ESTALE : open_known(m, req, n, fi, &h);
+    if (rc == 0 && (rc = hd_native_opened(m, n)) < 0) {
+        end_open(m, h);
+    }
     if (rc < 0) {
         hd_mount_fail_object(req, "open", ino, rc);
     } else if (hd_backing_reply(req, n, h->mode, fi) != 0) {
