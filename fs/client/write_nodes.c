@@ -12,7 +12,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PROBE_TIMEOUT_MS = 1000 };
+enum {
+    PROBE_TIMEOUT_MS = 1000,
+    PROBE_SUSPECT_MS = 150, /* of a node that failed somebody else just now */
+};
 
 int hd_wchain_add_node(struct hd_writer *w, const Hdw__LocatedBlock *from, size_t index)
 {
@@ -138,6 +141,32 @@ static struct probe *probe_new(const struct hd_writer *w, size_t count)
     return p;
 }
 
+/* Is nobody left to be waited for but nodes that failed just now? */
+static bool only_suspects_are_silent(struct hd_writer *w, struct hd_crowd *crowd, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int err;
+        if (!hd_crowd_ended(crowd, i, &err) &&
+            !hd_session_node_suspect(w->fs->session, w->chain.nodes[i].info->id->datanode_uuid)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A node that hangs costs its second once, and not in every block that is written. */
+static void wait_for_answers(struct hd_writer *w, struct hd_crowd *crowd, size_t count)
+{
+    int64_t began_ms = hd_clock_mono_ms().v;
+    while (hd_crowd_wait(crowd, began_ms + PROBE_SUSPECT_MS)) {
+    }
+    if (only_suspects_are_silent(w, crowd, count)) {
+        return;
+    }
+    while (hd_crowd_wait(crowd, began_ms + PROBE_TIMEOUT_MS)) {
+    }
+}
+
 /* The indexes of nodes that do not answer; returns how many. */
 static size_t find_dead(struct hd_writer *w, size_t count, size_t dead[HD_CROWD_MAX])
 {
@@ -146,9 +175,7 @@ static size_t find_dead(struct hd_writer *w, size_t count, size_t dead[HD_CROWD_
     if (hd_crowd_start(probe_new(w, count), count, probe_node, &crowd) < 0) {
         return 0;
     }
-    int64_t until_ms = hd_clock_mono_ms().v + PROBE_TIMEOUT_MS;
-    while (hd_crowd_wait(crowd, until_ms)) {
-    }
+    wait_for_answers(w, crowd, count);
     for (size_t i = 0; i < count; i++) {
         int err;
         if (!hd_crowd_ended(crowd, i, &err) || (err < 0 && err != -EAGAIN)) {
@@ -163,6 +190,18 @@ bool hd_wchain_all_live(struct hd_writer *w)
 {
     size_t dead[HD_CROWD_MAX];
     return find_dead(w, HD_MIN(w->chain.node_count, (size_t)HD_CROWD_MAX), dead) == 0;
+}
+
+void hd_wchain_drop_silent(struct hd_writer *w)
+{
+    struct hd_wchain *c = &w->chain;
+    size_t suspects = 0;
+    for (size_t i = 0; i < c->node_count; i++) {
+        suspects += hd_session_node_suspect(w->fs->session, c->nodes[i].info->id->datanode_uuid);
+    }
+    if (suspects > 0 && suspects < c->node_count) {
+        hd_wchain_drop_node(w, hd_wchain_probe(w));
+    }
 }
 
 int hd_wchain_probe(struct hd_writer *w)

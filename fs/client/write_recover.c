@@ -319,6 +319,7 @@ int hd_wchain_open(struct hd_writer *w, const Hdw__LocatedBlock *from, uint64_t 
         return err;
     }
     c->open = true;
+    hd_wchain_drop_silent(w);
     c->end = HD_MAX(c->end, from->b->num_bytes);
     c->state = (struct hd_chain_state){
         .stage = HD_CHAIN_APPEND,

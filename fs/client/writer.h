@@ -169,6 +169,9 @@ void hd_writer_forgive(struct hd_writer *w); /* no node is excluded any more */
 int hd_wchain_probe(struct hd_writer *w);
 bool hd_wchain_all_live(struct hd_writer *w);
 
+/* Asks them when one of them failed somebody else just now, and drops those that do not answer. */
+void hd_wchain_drop_silent(struct hd_writer *w);
+
 /* ---- write_setup.c ---- */
 
 /* Opens the connection of a chain: op 80 with its answer. *ret_bad: the node to blame, or -1. */
