@@ -131,10 +131,16 @@ static int nobody_has_it(const struct choice *c, struct hd_recovery_choice *ret)
 
 /* --- replicas that were overwritten --- */
 
+/* Also one without a byte. */
+static bool is_part(const struct hd_recovery_answer *a, struct hd_genstamp block_gs)
+{
+    return a->reached && a->found && a->gs.v >= block_gs.v && a->state <= HD_REPLICA_RWR;
+}
+
 static bool any_overwritten(const struct choice *c)
 {
     for (int i = 0; i < c->count; i++) {
-        if (counts(&c->answers[i], c->block_gs) && c->answers[i].overwritten) {
+        if (is_part(&c->answers[i], c->block_gs) && c->answers[i].overwritten) {
             return true;
         }
     }
@@ -167,7 +173,7 @@ static int best_source(const struct choice *c)
 {
     int best = -1;
     for (int i = 0; i < c->count; i++) {
-        if (counts(&c->answers[i], c->block_gs) &&
+        if (is_part(&c->answers[i], c->block_gs) &&
             (best < 0 || is_better(&c->answers[i], &c->answers[best]))) {
             best = i;
         }
@@ -203,23 +209,32 @@ static int choose_resync(const struct choice *c, struct hd_recovery_answer *answ
 {
     int source = best_source(c);
     int silent = c->count - count_reached(answers, c->count);
-    const struct hd_recovery_answer *best = &answers[source];
     bool truncate = order->truncate_bytes != UINT64_MAX;
+    if (source < 0) {
+        return nobody_has_it(c, ret);
+    }
+    const struct hd_recovery_answer *best = &answers[source];
+    uint64_t longest =
+        order->overwrite ? HD_MAX(best->size_bytes, order->known_bytes) : best->size_bytes;
     if (is_doubtful(best) && silent > 0) {
         return hd_fail(-HD_E_IO,
                        "all replicas that answer lost power or were stopped, and %d locations are "
                        "silent",
                        silent);
     }
-    if (truncate && best->size_bytes < order->truncate_bytes) {
+    if (truncate && best->size_bytes < order->truncate_bytes && !order->overwrite) {
         return hd_fail(-HD_E_IO, "truncate to %llu bytes: no location has as many",
                        (unsigned long long)order->truncate_bytes);
     }
     ret->resync = true;
     ret->source = source;
-    ret->size_bytes = truncate ? order->truncate_bytes : best->size_bytes;
+    ret->size_bytes = truncate ? order->truncate_bytes : longest;
+    if (ret->size_bytes == 0) {
+        ret->resync = false;
+        return nobody_has_it(c, ret);
+    }
     for (int i = 0; i < c->count; i++) {
-        answers[i].takes_part = counts(&answers[i], c->block_gs);
+        answers[i].takes_part = is_part(&answers[i], c->block_gs);
         ret->parts += answers[i].takes_part;
     }
     return collect_dirty(answers, c->count, ret);
@@ -237,7 +252,7 @@ int hd_recovery_choose(struct hd_recovery_answer *answers, int count,
     if (count_reached(answers, count) == 0) {
         return hd_fail(-HD_E_IO, "no location of the block could be reached");
     }
-    if (any_overwritten(&c)) {
+    if (order->overwrite || any_overwritten(&c)) {
         return choose_resync(&c, answers, order, ret);
     }
     if (!truncate && best_state(&c) == HD_REPLICA_RWR && count_reached(answers, count) < count) {

@@ -42,6 +42,12 @@ struct hd_recovery_order {
     struct hd_genstamp block_gs; /* older replicas do not count */
     uint64_t known_bytes;        /* so many were told to meta before: they are promised */
     uint64_t truncate_bytes;     /* the wanted length of a truncate, or UINT64_MAX */
+
+    /*
+     * The block was written at any offset: replicas may differ anywhere, and may be shorter than
+     * truncate_bytes, or else known_bytes. What they lack is zeros.
+     */
+    bool overwrite;
 };
 
 struct hd_recovery_choice {

@@ -181,7 +181,7 @@ static int plan_resync(const struct hd_replica *r, const struct hd_write_setup *
     }
     ret->gs = r->gs;
     ret->resync = true;
-    ret->keep_bytes = r->size_bytes;
+    ret->keep_bytes = HD_MAX(r->size_bytes, s->max_bytes);
     return 0;
 }
 

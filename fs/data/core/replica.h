@@ -28,6 +28,7 @@ enum hd_replica_state {
     HD_REPLICA_RWR = 2,       /* was being written when the node stopped */
     HD_REPLICA_RUR = 3,       /* under block recovery */
     HD_REPLICA_TEMPORARY = 4, /* a copy on its way; gone after a restart */
+    /* 5 in reports alone, HD_REPORT_DIRTY: a doubtful one */
 };
 
 struct hd_replica {

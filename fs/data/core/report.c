@@ -12,7 +12,7 @@ int hd_report_add(struct hd_buf *out, const struct hd_replica *r)
         err = hd_buf_add_varint(out, r->gs.v);
     }
     if (err == 0) {
-        err = hd_buf_add_varint(out, (uint64_t)r->state);
+        err = hd_buf_add_varint(out, r->doubtful ? HD_REPORT_DIRTY : (uint64_t)r->state);
     }
     return err;
 }

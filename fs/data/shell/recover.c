@@ -66,7 +66,7 @@ int hd_recover_update(struct hd_data *d, const Hdw__UpdateReplicaUnderRecoveryRe
 {
     const struct hd_block_id id = {q->block->block_id};
     struct hd_replica replica;
-    int err = q->source != NULL ? resync(d, q) : 0;
+    int err = q->source != NULL ? resync(d, q) : q->grow ? hd_resync_grow(d, q) : 0;
     if (err == 0) {
         err = hd_store_recovery_update(d->store, id, q->recovery_id, q->new_length, ret_storage_id);
     }
@@ -179,6 +179,7 @@ static void describe_update(const struct recovery *r, int i,
     ret->new_length = c->size_bytes;
     ret->has_new_block_id = true;
     ret->new_block_id = ret->block->block_id;
+    ret->has_grow = ret->grow = c->resync;
     if (!c->resync || i == c->source) {
         return;
     }
@@ -271,6 +272,7 @@ static int recover(struct recovery *r)
         .known_bytes = b->has_num_bytes ? b->num_bytes : 0,
         .truncate_bytes =
             r->order->truncate_block != NULL ? r->order->truncate_block->num_bytes : UINT64_MAX,
+        .overwrite = r->order->has_overwrite && r->order->overwrite,
     };
     int err = ask_all(r);
     if (err == 0) {
@@ -291,28 +293,6 @@ static int finish_as_it_is(struct recovery *r, char ret_storage_id[HD_LAYOUT_ID_
     return hd_recover_update(r->data, &q, ret_storage_id);
 }
 
-/* What was changed here shortly before the power went is as any finished replica has it. */
-static int finish_from_others(struct recovery *r, const struct hd_recovery_answer *own,
-                              char ret_storage_id[HD_LAYOUT_ID_BYTES])
-{
-    Hdw__UpdateReplicaUnderRecoveryRequest q = HDW__UPDATE_REPLICA_UNDER_RECOVERY_REQUEST__INIT;
-    int err = hd_fail(-HD_E_IO, "this node lost power, and nobody else is named who has the bytes");
-    q.block = r->order->block->b;
-    q.recovery_id = r->order->new_gen_stamp;
-    q.new_length = r->order->truncate_block->num_bytes;
-    q.has_regions = q.has_region_count = true;
-    q.regions.data = own->dirty.bits;
-    q.regions.len = (own->dirty.count + 7) / 8;
-    q.region_count = own->dirty.count;
-    for (int i = 0; i < r->count && err < 0; i++) {
-        if (!r->locations[i].self) {
-            q.source = (Hdw__DatanodeInfo *)(uintptr_t)r->locations[i].node;
-            err = hd_recover_update(r->data, &q, ret_storage_id);
-        }
-    }
-    return err;
-}
-
 /* A block that is closed: what this node has of it becomes a finished replica. No one is asked. */
 static int finish(struct recovery *r)
 {
@@ -323,10 +303,12 @@ static int finish(struct recovery *r)
     struct hd_recovery_answer answer = {0};
     char storage_id[HD_LAYOUT_ID_BYTES];
     int err = hd_store_get(r->data->store, id, &replica);
-    bool doubtful = err == 0 && replica.doubtful; /* it gets the bytes of one that is not */
     if (err == 0 && replica.state == HD_REPLICA_FINALIZED) {
         hd_control_wake(r->data->control, true); /* meta does not know: it gets a full report */
         return 0;
+    }
+    if (err == 0 && replica.doubtful) {
+        err = hd_fail(-HD_E_IO, "the machine lost power: bytes may be older than elsewhere");
     }
     if (err == 0) {
         err = hd_store_recovery_init(r->data->store, id, (struct hd_genstamp){b->generation_stamp},
@@ -336,8 +318,7 @@ static int finish(struct recovery *r)
         err = hd_fail(-HD_E_REPLICA_NOT_FOUND, "there is no replica to finish");
     }
     if (err == 0) {
-        err =
-            doubtful ? finish_from_others(r, &answer, storage_id) : finish_as_it_is(r, storage_id);
+        err = finish_as_it_is(r, storage_id);
     }
     hd_recovery_answer_done(&answer);
     r->choice = (struct hd_recovery_choice){.size_bytes = bytes, .parts = 1};

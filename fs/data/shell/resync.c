@@ -56,15 +56,18 @@ static int read_reply(struct hd_stream *s, struct hd_arena *arena, struct hd_sum
     return hd_sum_format_check((uint32_t)c->type, c->bytes_per_checksum, ret);
 }
 
-static int open_writer(struct fetch *f, struct hd_sum_format format)
+static int open_writer(struct hd_store *s, struct hd_block_id id, uint64_t recovery_id,
+                       uint64_t size_bytes, struct hd_sum_format format,
+                       struct hd_block_writer **ret)
 {
     struct hd_block_writer_options options = {.setup = {.stage = HD_STAGE_APPEND,
-                                                        .id = f->order->id,
-                                                        .new_gs = {f->order->recovery_id},
+                                                        .id = id,
+                                                        .new_gs = {recovery_id},
+                                                        .max_bytes = size_bytes,
                                                         .overwrite = true,
                                                         .resync = true},
                                               .format = format};
-    return f->writer != NULL ? 0 : hd_block_writer_open(f->data->store, &options, &f->writer);
+    return hd_block_writer_open(s, &options, ret);
 }
 
 static int take_packets(struct fetch *f, struct hd_stream *s)
@@ -98,8 +101,9 @@ static int fetch_range(struct fetch *f, uint64_t from, uint64_t to)
     if (err == 0) {
         err = read_reply(&s, &arena, &format);
     }
-    if (err == 0) {
-        err = open_writer(f, format);
+    if (err == 0 && f->writer == NULL) {
+        err =
+            open_writer(f->data->store, f->order->id, f->order->recovery_id, 0, format, &f->writer);
     }
     if (err == 0) {
         err = take_packets(f, &s);
@@ -141,5 +145,20 @@ int hd_resync_run(struct hd_data *d, const struct hd_resync *r)
                     "block=%" PRIu64 " source=%s:%u bytes=%" PRIu64, r->id.v,
                     r->source->id->ip_addr, r->source->id->xfer_port, f.bytes);
     }
+    return err;
+}
+
+int hd_resync_grow(struct hd_data *d, const Hdw__UpdateReplicaUnderRecoveryRequest *q)
+{
+    const struct hd_block_id id = {q->block->block_id};
+    const struct hd_sum_format any = {HD_CHECKSUM_CRC32C, HD_BYTES_PER_CHECKSUM};
+    struct hd_block_writer *w = NULL;
+    struct hd_replica own;
+    int err = hd_store_get(d->store, id, &own);
+    if (err < 0 || own.size_bytes >= q->new_length) {
+        return err;
+    }
+    err = open_writer(d->store, id, q->recovery_id, q->new_length, any, &w);
+    hd_block_writer_close(w);
     return err;
 }

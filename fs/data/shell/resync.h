@@ -8,6 +8,8 @@
 #include "fs/data/core/dirty.h"
 #include "fs/data/shell/data.h"
 
+#include "inter_datanode.pb-c.h"
+
 struct hd_resync {
     const Hdw__DatanodeInfo *source;
     const char *pool_id;
@@ -24,5 +26,8 @@ struct hd_resync {
  * the dirty log as any change. Blocks. Errors leave a replica that can be resynced again.
  */
 int hd_resync_run(struct hd_data *d, const struct hd_resync *r);
+
+/* Zeros behind a replica that is shorter than the update says. Blocks. */
+int hd_resync_grow(struct hd_data *d, const Hdw__UpdateReplicaUnderRecoveryRequest *q);
 
 #endif
