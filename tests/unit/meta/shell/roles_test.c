@@ -338,6 +338,76 @@ ATF_TC_BODY(sync_txid_covers_what_the_session_saw, tc)
     ATF_CHECK_EQ(stop(primary, SIGTERM), 0);
 }
 
+/* hello of a mount; what it was told. */
+static Hdw__OpenSessionResponse hello(struct hd_rpc_client *c, bool pushes)
+{
+    Hdw__OpenSessionRequest q = HDW__OPEN_SESSION_REQUEST__INIT;
+    Hdw__OpenSessionResponse *r;
+    q.client_name = (char *)(uintptr_t) "mount";
+    q.has_pushes = q.pushes = pushes;
+    int err = call(c, posix_protocol, "openSession", &q.base,
+                   &hdw__open_session_response__descriptor, &r, NULL);
+    ATF_REQUIRE_EQ_MSG(err, 0, "%s", hd_fail_text());
+    return *r; /* numbers are looked at only */
+}
+
+static int look_up(struct hd_rpc_client *c, bool *ret_cached)
+{
+    Hdw__LookupRequest q = HDW__LOOKUP_REQUEST__INIT;
+    Hdw__LookupResponse *r;
+    q.parent = 16385;
+    q.name.data = (uint8_t *)(uintptr_t) "x";
+    q.name.len = 1;
+    int err =
+        call(c, posix_protocol, "lookup", &q.base, &hdw__lookup_response__descriptor, &r, NULL);
+    if (err == 0) {
+        *ret_cached = r->has_cached && r->cached;
+    }
+    return err;
+}
+
+ATF_TC_WITHOUT_HEAD(connections_of_a_mount_have_one_session_and_a_restart_ends_it);
+ATF_TC_BODY(connections_of_a_mount_have_one_session_and_a_restart_ends_it, tc)
+{
+    configure();
+    pid_t primary = start(false);
+    struct hd_rpc_client *calls = connect_to(address, user);
+    struct hd_rpc_client *polls = connect_to(address, user);
+    Hdw__OpenSessionResponse first = hello(calls, true);
+    ATF_CHECK(first.session != 0 && first.trusted && first.lease_ms == 10000);
+    ATF_CHECK_EQ(first.content_max, 4096);
+    ATF_CHECK_EQ(hello(polls, true).session, first.session);
+    bool cached = false;
+    ATF_CHECK_EQ(look_up(calls, &cached), 0);
+    ATF_CHECK(cached);
+    Hdw__PollRequest poll = HDW__POLL_REQUEST__INIT;
+    Hdw__PollResponse *polled;
+    poll.client_name = (char *)(uintptr_t) "mount";
+    poll.session = first.session;
+    poll.wait_ms = 10;
+    ATF_CHECK_EQ(call(polls, posix_protocol, "poll", &poll.base, &hdw__poll_response__descriptor,
+                      &polled, NULL),
+                 0);
+
+    ATF_REQUIRE_EQ(WTERMSIG(stop(primary, SIGKILL)), SIGKILL);
+    primary = start(false);
+    hd_rpc_client_disconnect(calls);
+    ATF_CHECK_EQ(look_up(calls, &cached), 0); /* a connection without a session: as any client */
+    ATF_CHECK(!cached);
+    Hdw__OpenSessionResponse second = hello(calls, true);
+    ATF_CHECK(second.session > first.session);
+    ATF_CHECK(second.incarnation != first.incarnation);
+    hd_rpc_client_disconnect(polls);
+    ATF_CHECK_EQ(hello(polls, false).session, second.session);
+    ATF_CHECK_EQ(call(polls, posix_protocol, "poll", &poll.base, &hdw__poll_response__descriptor,
+                      &polled, NULL),
+                 -HD_E_NO_SESSION); /* the old number */
+    ATF_CHECK_EQ(look_up(polls, &cached), 0);
+    hd_rpc_client_free(calls);
+    hd_rpc_client_free(polls);
+    ATF_CHECK_EQ(stop(primary, SIGTERM), 0);
+}
+
 ATF_TC_WITHOUT_HEAD(checkpoint_and_edits_are_the_superusers);
 ATF_TC_BODY(checkpoint_and_edits_are_the_superusers, tc)
 {
@@ -682,6 +752,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, acknowledged_changes_survive_kill);
     ATF_TP_ADD_TC(tp, written_changes_of_a_session_survive_kill);
     ATF_TP_ADD_TC(tp, sync_txid_covers_what_the_session_saw);
+    ATF_TP_ADD_TC(tp, connections_of_a_mount_have_one_session_and_a_restart_ends_it);
     ATF_TP_ADD_TC(tp, checkpoint_and_edits_are_the_superusers);
     ATF_TP_ADD_TC(tp, only_superusers_call_in_anothers_name);
     ATF_TP_ADD_TC(tp, repeated_call_gets_its_first_answer_after_a_restart);
