@@ -20,8 +20,15 @@ static char *text_of(const char *text)
 int client_call(struct sim_client *c, const char *method, const ProtobufCMessage *q,
                 const ProtobufCMessageDescriptor *type, const void **ret)
 {
+    return client_call_on(c, SIM_CLIENT_PROTOCOL, method, q, type, ret);
+}
+
+int client_call_on(struct sim_client *c, const char *protocol, const char *method,
+                   const ProtobufCMessage *q, const ProtobufCMessageDescriptor *type,
+                   const void **ret)
+{
     struct sim *s = c->sim;
-    struct sim_call call = {SIM_CLIENT_PROTOCOL, method, q, type, ++c->call_id, false};
+    struct sim_call call = {protocol, method, q, type, ++c->call_id, false};
     struct hd_retry retry;
     hd_retry_init(&retry, sim_now_ms(s), FOR_EVER_MS, hd_prng_next(&s->prng));
     for (;;) {
@@ -47,7 +54,7 @@ int client_call(struct sim_client *c, const char *method, const ProtobufCMessage
     }
 }
 
-static Hdw__HdfsFileStatus *stat_path(struct sim_client *c, const char *path)
+Hdw__HdfsFileStatus *client_stat(struct sim_client *c, const char *path)
 {
     Hdw__GetFileLinkInfoRequest q = HDW__GET_FILE_LINK_INFO_REQUEST__INIT;
     const Hdw__GetFileLinkInfoResponse *r;
@@ -227,7 +234,7 @@ static void settle_write(struct sim_client *c)
     struct pending *p = &c->pending;
     uint8_t *data = hd_arena_alloc(sim_arena(c->sim), SIM_FILE_BYTES);
     close_file(c, p->path);
-    Hdw__HdfsFileStatus *f = stat_path(c, p->path);
+    Hdw__HdfsFileStatus *f = client_stat(c, p->path);
     struct thing *t = model_find(&c->model, p->path);
     bool is_dir = f != NULL && f->file_type == HDW__FILE_TYPE__IS_DIR;
     if (f == NULL || is_dir) { /* as before: create was refused, or never ran */
@@ -257,7 +264,7 @@ static void settle_truncate(struct sim_client *c)
     struct pending *p = &c->pending;
     struct thing *t = model_find(&c->model, p->path);
     close_file(c, p->path);
-    Hdw__HdfsFileStatus *f = stat_path(c, p->path);
+    Hdw__HdfsFileStatus *f = client_stat(c, p->path);
     if (f == NULL || (f->length != t->size && f->length != p->size)) {
         sim_fail(c->sim, "%s was truncated from %u to %u, not %llu", p->path, t->size, p->size,
                  f != NULL ? (unsigned long long)f->length : 0);
@@ -274,17 +281,17 @@ static void settle(struct sim_client *c)
     case WORK_NONE:
         break;
     case WORK_MKDIR:
-        if (model_find(m, p->path) == NULL && stat_path(c, p->path) != NULL) {
+        if (model_find(m, p->path) == NULL && client_stat(c, p->path) != NULL) {
             model_add(m, p->path, true);
         }
         break;
     case WORK_DELETE:
-        if (stat_path(c, p->path) == NULL) {
+        if (client_stat(c, p->path) == NULL) {
             model_remove(m, p->path);
         }
         break;
     case WORK_RENAME:
-        if (model_find(m, p->path) != NULL && stat_path(c, p->path) == NULL) {
+        if (model_find(m, p->path) != NULL && client_stat(c, p->path) == NULL) {
             model_rename(m, p->path, p->to);
         }
         break;
@@ -294,6 +301,12 @@ static void settle(struct sim_client *c)
     case WORK_TRUNCATE:
         settle_truncate(c);
         break;
+    case WORK_RELINK:
+        names_settle_relink(c);
+        break;
+    case WORK_EXCHANGE:
+        names_settle_exchange(c);
+        break;
     }
     p->work = WORK_NONE;
     verify_tree(c);
@@ -302,7 +315,7 @@ static void settle(struct sim_client *c)
 /* ---- work ---- */
 
 /* A path of one to three components out of few names, so that they meet. */
-static void random_path(struct sim_client *c, char *out)
+void client_random_path(struct sim_client *c, char *out)
 {
     struct sim *s = c->sim;
     size_t at = (size_t)snprintf(out, MODEL_PATH_BYTES, "%s", c->root);
@@ -312,13 +325,14 @@ static void random_path(struct sim_client *c, char *out)
     }
 }
 
-static void begin(struct sim_client *c, enum work work, const char *path)
+void client_begin(struct sim_client *c, enum work work, const char *path)
 {
     c->pending.work = work;
+    c->pending.ino = 0;
     snprintf(c->pending.path, sizeof(c->pending.path), "%s", path);
 }
 
-static void expect(struct sim_client *c, const char *what, const char *path, int err, bool works)
+void client_expect(struct sim_client *c, const char *what, const char *path, int err, bool works)
 {
     if ((err == 0) != works) {
         sim_fail(c->sim, "%s %s: the model says it %s; answer: %s %s", what, path,
@@ -337,11 +351,11 @@ static void do_mkdir(struct sim_client *c, const char *path)
     q.src = text_of(path);
     q.masked = &perm;
     model_parent(path, parent);
-    begin(c, WORK_MKDIR, path);
+    client_begin(c, WORK_MKDIR, path);
     int err = CLIENT_CALL(c, "mkdirs", mkdirs, &q, &r);
     const struct thing *t = model_find(&c->model, path);
-    expect(c, "mkdir", path, err,
-           t != NULL ? t->directory : parent[0] == '\0' || model_is_dir(&c->model, parent));
+    client_expect(c, "mkdir", path, err,
+                  t != NULL ? t->directory : parent[0] == '\0' || model_is_dir(&c->model, parent));
     if (err == 0 && t == NULL) {
         model_add(&c->model, path, true);
     }
@@ -353,7 +367,7 @@ static void do_delete(struct sim_client *c, const char *path)
     const Hdw__DeleteResponse *r;
     q.src = text_of(path);
     q.recursive = sim_chance(c->sim, 500000);
-    begin(c, WORK_DELETE, path);
+    client_begin(c, WORK_DELETE, path);
     int err = CLIENT_CALL(c, "delete", delete, &q, &r);
     const struct thing *t = model_find(&c->model, path);
     if (t == NULL) {
@@ -362,8 +376,8 @@ static void do_delete(struct sim_client *c, const char *path)
         }
         return;
     }
-    expect(c, "delete", path, err,
-           q.recursive || !t->directory || model_children(&c->model, path) == 0);
+    client_expect(c, "delete", path, err,
+                  q.recursive || !t->directory || model_children(&c->model, path) == 0);
     if (err == 0) {
         if (!r->result) {
             sim_fail(c->sim, "delete %s: nothing was there, it says", path);
@@ -376,8 +390,8 @@ static void do_rename(struct sim_client *c, const char *path)
 {
     Hdw__Rename2Request q = HDW__RENAME2_REQUEST__INIT;
     const Hdw__Rename2Response *r;
-    begin(c, WORK_RENAME, path);
-    random_path(c, c->pending.to);
+    client_begin(c, WORK_RENAME, path);
+    client_random_path(c, c->pending.to);
     q.src = text_of(path);
     q.dst = c->pending.to;
     q.overwrite_dest = sim_chance(c->sim, 500000);
@@ -386,7 +400,8 @@ static void do_rename(struct sim_client *c, const char *path)
         return;
     }
     int err = CLIENT_CALL(c, "rename2", rename2, &q, &r);
-    expect(c, "rename", path, err, model_rename_works(&c->model, path, q.dst, q.overwrite_dest));
+    client_expect(c, "rename", path, err,
+                  model_rename_works(&c->model, path, q.dst, q.overwrite_dest));
     if (err == 0) {
         model_rename(&c->model, path, q.dst);
     }
@@ -413,7 +428,7 @@ static void run_write(struct sim_client *c, const struct write_job *job, bool wo
         settle_write(c);
         return;
     }
-    expect(c, job->append ? "append" : "create", job->path, outcome, works);
+    client_expect(c, job->append ? "append" : "create", job->path, outcome, works);
     if (outcome < 0) {
         return;
     }
@@ -441,7 +456,7 @@ static void do_create(struct sim_client *c, const char *path)
     p->flushed = 0;
     p->sent = job.size;
     p->old_may_stay = true;
-    begin(c, WORK_WRITE, path);
+    client_begin(c, WORK_WRITE, path);
     run_write(c, &job,
               model_is_dir(&c->model, parent) && (t == NULL || (!t->directory && overwrite)));
 }
@@ -461,7 +476,7 @@ static void do_append(struct sim_client *c, const char *path)
     p->flushed = t->size;
     p->sent = job.size;
     p->old_may_stay = true;
-    begin(c, WORK_WRITE, path);
+    client_begin(c, WORK_WRITE, path);
     run_write(c, &job, true);
 }
 
@@ -472,7 +487,7 @@ static void wait_closed(struct sim_client *c, const char *path)
         const Hdw__IsFileClosedResponse *r;
         q.src = text_of(path);
         int err = CLIENT_CALL(c, "isFileClosed", is_file_closed, &q, &r);
-        expect(c, "isFileClosed", path, err, true);
+        client_expect(c, "isFileClosed", path, err, true);
         if (r->result) {
             return;
         }
@@ -491,9 +506,9 @@ static void do_truncate(struct sim_client *c, const char *path)
     q.client_name = c->name;
     q.new_length = sim_draw(c->sim, t->size + 1);
     c->pending.size = (uint32_t)q.new_length;
-    begin(c, WORK_TRUNCATE, path);
+    client_begin(c, WORK_TRUNCATE, path);
     int err = CLIENT_CALL(c, "truncate", truncate, &q, &r);
-    expect(c, "truncate", path, err, true);
+    client_expect(c, "truncate", path, err, true);
     if (!r->result) {
         wait_closed(c, path);
     }
@@ -503,7 +518,7 @@ static void do_truncate(struct sim_client *c, const char *path)
 static void do_read(struct sim_client *c, const char *path)
 {
     const struct thing *t = model_find(&c->model, path);
-    Hdw__HdfsFileStatus *f = stat_path(c, path);
+    Hdw__HdfsFileStatus *f = client_stat(c, path);
     bool same = t == NULL ? f == NULL
                           : f != NULL && t->directory == (f->file_type == HDW__FILE_TYPE__IS_DIR);
     if (!same) {
@@ -517,8 +532,8 @@ static void do_read(struct sim_client *c, const char *path)
 static void do_something(struct sim_client *c)
 {
     char path[MODEL_PATH_BYTES];
-    random_path(c, path);
-    switch (sim_draw(c->sim, 12)) {
+    client_random_path(c, path);
+    switch (sim_draw(c->sim, 14)) {
     case 0:
     case 1:
         do_mkdir(c, path);
@@ -540,6 +555,12 @@ static void do_something(struct sim_client *c)
         break;
     case 9:
         do_truncate(c, path);
+        break;
+    case 10:
+        names_relink(c);
+        break;
+    case 11:
+        names_exchange(c);
         break;
     default:
         do_read(c, path);

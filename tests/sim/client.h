@@ -7,6 +7,7 @@
 #define HD_TESTS_SIM_CLIENT_H
 
 #include "tests/sim/sim.h"
+#include "hdfs.pb-c.h"
 
 enum { MODEL_THINGS_MAX = 64, MODEL_PATH_BYTES = 64 };
 
@@ -32,7 +33,16 @@ bool model_rename_works(struct model *m, const char *from, const char *to, bool 
 void model_rename(struct model *m, const char *from, const char *to);
 void model_parent(const char *path, char out[MODEL_PATH_BYTES]);
 
-enum work { WORK_NONE, WORK_MKDIR, WORK_DELETE, WORK_RENAME, WORK_WRITE, WORK_TRUNCATE };
+enum work {
+    WORK_NONE,
+    WORK_MKDIR,
+    WORK_DELETE,
+    WORK_RENAME,
+    WORK_WRITE,
+    WORK_TRUNCATE,
+    WORK_RELINK,
+    WORK_EXCHANGE,
+};
 
 /* What is under way, so that the client's next life can tell what became of it. */
 struct pending {
@@ -44,6 +54,7 @@ struct pending {
     uint32_t flushed;  /* bytes of data[] that were promised */
     uint32_t sent;     /* bytes of data[] that may be there */
     uint32_t size;     /* TRUNCATE: to */
+    uint64_t ino;      /* RELINK, EXCHANGE: of path; 0: nothing was asked yet */
     uint8_t data[SIM_FILE_BYTES];
 };
 
@@ -69,10 +80,26 @@ void sim_client_check(struct sim *s, int i);
 int client_call(struct sim_client *c, const char *method, const ProtobufCMessage *q,
                 const ProtobufCMessageDescriptor *type, const void **ret);
 
+int client_call_on(struct sim_client *c, const char *protocol, const char *method,
+                   const ProtobufCMessage *q, const ProtobufCMessageDescriptor *type,
+                   const void **ret);
+
 /* CLIENT_CALL(c, &err, "create", create, &request) -> const Hdw__CreateResponse's address */
 #define CLIENT_CALL(c, method, lower, request, ret)                                                \
     client_call((c), (method), &(request)->base, &hdw__##lower##_response__descriptor,             \
                 (const void **)(ret))
+
+/* ---- work (client.c; names.c) ---- */
+
+Hdw__HdfsFileStatus *client_stat(struct sim_client *c, const char *path); /* NULL: nothing */
+void client_random_path(struct sim_client *c, char *out);
+void client_begin(struct sim_client *c, enum work work, const char *path);
+void client_expect(struct sim_client *c, const char *what, const char *path, int err, bool works);
+
+void names_relink(struct sim_client *c);
+void names_exchange(struct sim_client *c);
+void names_settle_relink(struct sim_client *c);
+void names_settle_exchange(struct sim_client *c);
 
 /* ---- writing (write.c) ---- */
 
