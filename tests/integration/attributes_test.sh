@@ -176,7 +176,7 @@ hadoop_s_shell_sees_the_same_body() {
     same "$(acl_of other/r/d)" "user::rwx user:nobody:rwx group::r-x group:daemon:r-x mask::rwx other::r-x default:user::rwx default:user:nobody:r-x default:group::r-x default:mask::r-x default:other::r-x"
     hadoop_shell -touchz /r/d/h
     touch "$M/r/d/m"
-    hadoop_shell -getfacl /r/d /r/d/h /r/d/m >acls
+    hadoop_shell -getfacl -R /r/d >acls
     same "$(grep -c '^user:nobody:r-x' acls)" 2 "files below, both ways"
     same "$(grep -c '^default:' acls)" 5
     same "$(hadoop_shell -ls -d /r/d | cut -c11)" + "ls"
