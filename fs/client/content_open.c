@@ -299,6 +299,7 @@ static int enlist(struct hd_content *c, struct hd_open_block *b, const struct pl
     }
     hd_list_push_front(&c->open, &b->link);
     c->open_count++;
+    c->opened = true;
     atomic_store(&c->unsettled, true);
     return 0;
 }
@@ -353,6 +354,7 @@ static int open_place(struct hd_content *c, const struct place *p, struct hd_ope
     }
     pthread_mutex_lock(&b->w.lock);
     err = hd_open_block_open(b);
+    c->opened = c->opened || err == 0; /* meta opens the file with its first block */
     b->old_unsynced = b->old_unsynced && (p->unsynced || !p->block);
     uint64_t size = hd_open_block_end(b);
     pthread_mutex_unlock(&b->w.lock);
@@ -382,20 +384,6 @@ static int begin_end(struct hd_content *c)
     return err;
 }
 
-/* Meta is to know that we write it. */
-static int open_file(struct hd_content *c)
-{
-    if (c->opened) {
-        return 0;
-    }
-    HD_AUTO(hd_arena_done) struct hd_arena arena;
-    hd_arena_init(&arena, 0);
-    Hdw__OpenBlocksResponse *r;
-    int err = hd_posix_open_blocks(c->posix, c->ino, &arena, &r);
-    c->opened = err == 0;
-    return err;
-}
-
 int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_block **ret)
 {
     pthread_mutex_lock(&c->lock);
@@ -420,8 +408,7 @@ int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_blo
         int err = hd_content_close_block(c, before, NULL);
         return err < 0 ? err : hd_content_open_at(c, offset, ret);
     }
-    int err = open_file(c);
-    err = err < 0 || p.end ? err : begin_end(c);
+    int err = p.end ? 0 : begin_end(c);
     if (err < 0) {
         return err;
     }
