@@ -62,6 +62,8 @@ const struct hd_acl_line *hd_acl_spec_find(const struct hd_acl_spec *s, bool is_
     return find(s, &key);
 }
 
+static const char name_not_wanted[] = "Invalid ACL: this entry type must not have a name.";
+
 const char *hd_acl_spec_fault(const struct hd_acl_spec *s, bool is_default, size_t max,
                               struct hd_arena *arena)
 {
@@ -76,7 +78,7 @@ const char *hd_acl_spec_fault(const struct hd_acl_spec *s, bool is_default, size
             return "Invalid ACL: multiple entries with same scope, type and name.";
         }
         if (l->name != NULL && (l->kind == HD_ACL_MASK || l->kind == HD_ACL_OTHER)) {
-            return "Invalid ACL: this entry type must not have a name.";
+            return name_not_wanted;
         }
         count++;
         named = named || l->name != NULL;
@@ -227,6 +229,12 @@ int hd_acl_spec_change(const struct hd_acl_spec *old, const struct hd_acl_spec *
                        struct hd_acl_spec *ret, const char **ret_text)
 {
     struct change ch = {.out = ret};
+    for (size_t n = 0; n < by->count; n++) {
+        if (by->lines[n].name != NULL && by->lines[n].kind >= HD_ACL_MASK) {
+            *ret_text = name_not_wanted;
+            return -HD_E_ACL;
+        }
+    }
     hd_acl_spec_init(ret, old->count + by->count + 5, arena); /* three copies and two masks */
     switch (how) {
     case HD_ACL_MERGE:
