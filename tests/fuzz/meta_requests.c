@@ -4,18 +4,20 @@
  * The input is read as decisions: which method of the table, which user, and for each field of the
  * request's message whether it is there and what is in it (paths, names and numbers mostly from
  * small sets, so that calls meet what others made; else raw bytes). The last quarter of the
- * methods' byte sends the rest of the input as a body as it is.
+ * methods' byte sends the rest of the input as a body as it is. Each of three connections is a
+ * mount's; what one waits for from another ends with time, and then every call has one answer.
  */
 #include "fs/base/arena.h"
 #include "fs/base/assert.h"
 #include "fs/wire/methods.h"
 #include "meta/core/meta.h"
+#include "howdah.pb-c.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CALLS_MAX = 40, DEPTH_MAX = 4, REPEATED_MAX = 4 };
+enum { CALLS_MAX = 40, DEPTH_MAX = 4, REPEATED_MAX = 4, MOUNTS = 3, TOKENS = 64 };
 
 struct input {
     const uint8_t *p;
@@ -212,6 +214,8 @@ struct world {
     struct hd_buf records; /* each behind its size */
     uint64_t token;
     int64_t now_ms;
+    uint64_t sessions[MOUNTS];
+    bool answered[TOKENS];
 };
 
 static struct hd_meta *new_meta(struct hd_meta_effects *fx)
@@ -259,8 +263,11 @@ static void absorb(struct world *w)
     for (size_t i = 0; i < w->fx.reply_count; i++) {
         const struct hd_meta_reply *r = &w->fx.replies[i];
         hd_assert(r->token > 0 && r->token <= w->token);
-        hd_assert(r->err != 0 || r->response != NULL);
-        if (r->err == 0 && protobuf_c_message_get_packed_size(r->response) <= sizeof(out)) {
+        hd_assert(r->err != 0 || r->response != NULL || r->body != NULL);
+        hd_assert(!w->answered[r->token]);
+        w->answered[r->token] = true;
+        if (r->err == 0 && r->response != NULL &&
+            protobuf_c_message_get_packed_size(r->response) <= sizeof(out)) {
             protobuf_c_message_pack(r->response, out);
         }
     }
@@ -271,11 +278,14 @@ static void call(struct world *w, const struct hd_method *method, const char *us
                  const uint8_t *body, size_t size)
 {
     static const char *const groups[] = {"users", NULL};
+    uint64_t mount = w->token % MOUNTS;
     struct hd_meta_event e = {.type = HD_META_REQUEST,
                               .now = {w->now_ms},
                               .wall = {1700000000000 + w->now_ms},
                               .durable = {UINT64_MAX},
-                              .conn_id = 1 + w->token % 3,
+                              .conn_id = 1 + mount,
+                              .posix = true,
+                              .session = w->sessions[mount],
                               .token = ++w->token,
                               .protocol = method->protocol,
                               .method = method->name,
@@ -290,6 +300,23 @@ static void call(struct world *w, const struct hd_method *method, const char *us
                               .call_id = (int32_t)w->token};
     hd_meta_step(w->m, &e, &w->fx);
     absorb(w);
+}
+
+/* Numbers of sessions are 1, 2, 3, as those that requests name. */
+static void open_sessions(struct world *w)
+{
+    static const struct hd_method open = {.protocol = HD_PROTOCOL_POSIX, .name = "openSession"};
+    for (int n = 0; n < MOUNTS; n++) {
+        char name[] = "mount-1";
+        name[6] = (char)('1' + n);
+        Hdw__OpenSessionRequest q = HDW__OPEN_SESSION_REQUEST__INIT;
+        q.client_name = name;
+        q.has_pushes = q.pushes = true;
+        uint8_t body[64];
+        size_t size = hdw__open_session_request__pack(&q, body);
+        call(w, &open, "root", body, size);
+        w->sessions[n] = hd_meta_txid(w->m).v;
+    }
 }
 
 static void pass_time(struct world *w, int64_t ms)
@@ -330,7 +357,8 @@ static void replay(struct world *w)
 static bool is_the_cores(const char *protocol)
 {
     return strcmp(protocol, HD_PROTOCOL_CLIENT) == 0 ||
-           strcmp(protocol, HD_PROTOCOL_DATANODE) == 0 || strcmp(protocol, HD_PROTOCOL_META) == 0;
+           strcmp(protocol, HD_PROTOCOL_DATANODE) == 0 || strcmp(protocol, HD_PROTOCOL_META) == 0 ||
+           strcmp(protocol, HD_PROTOCOL_POSIX) == 0;
 }
 
 static const struct hd_method *pick(uint8_t first, uint8_t second)
@@ -358,6 +386,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.m = new_meta(&w.fx);
     hd_meta_effects_reset(&w.fx);
     hd_meta_start(w.m, (struct hd_mono_ms){w.now_ms});
+    open_sessions(&w);
     for (int i = 0; i < CALLS_MAX && in.left > 0; i++) {
         uint8_t kind = take(&in);
         const struct hd_method *method = pick(take(&in), take(&in));
@@ -381,7 +410,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         call(&w, method, users[kind % HD_ARRAY_COUNT(users)], body, n);
         hd_arena_done(&a);
     }
-    pass_time(&w, 20000);
+    for (int i = 0; i < 20; i++) { /* sessions that did not poll end, and what they held up */
+        pass_time(&w, 1000);
+    }
+    for (uint64_t token = 1; token <= w.token; token++) {
+        hd_assert(w.answered[token]);
+    }
     replay(&w);
     hd_meta_free(w.m);
     hd_meta_effects_done(&w.fx);
