@@ -58,6 +58,7 @@ struct hd_node {
     char *name;               /* (table) heap; NULL: not known */
     struct hd_alias *aliases; /* (table) only of a mount with a session */
     struct hd_known known;    /* (table) the same */
+    uint32_t dir_handles;     /* (table) of a directory */
     uint32_t removals;        /* (table) requests under way that may take its last name */
     bool gone;                /* (table) one of them did, and nobody holds it */
     bool hidden; /* (table) unlinked while open: name is the hidden one, deleted at last close */

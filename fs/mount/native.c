@@ -130,6 +130,22 @@ bool hd_native_known(struct hd_mount *m, uint64_t ino, struct stat *ret, uint32_
     return true;
 }
 
+/* One that is open, and was removed elsewhere: what was known of it last. */
+static bool was_directory(struct hd_mount *m, uint64_t ino, struct stat *ret)
+{
+    struct hd_known_attr a = {0};
+    pthread_mutex_lock(&m->inodes.lock);
+    const struct hd_node *n = hd_inode_find(&m->inodes, ino);
+    bool open = n != NULL && n->dir_handles > 0 && S_ISDIR(n->known.attr.mode);
+    if (open) {
+        a = n->known.attr;
+    }
+    pthread_mutex_unlock(&m->inodes.lock);
+    a.nlink = 0;
+    hd_known_stat(&a, ino, ret);
+    return open;
+}
+
 int hd_native_stat(struct hd_mount *m, uint64_t ino, struct stat *ret, double *ret_timeout_s)
 {
     if (hd_native_known(m, ino, ret, NULL)) {
@@ -140,6 +156,9 @@ int hd_native_stat(struct hd_mount *m, uint64_t ino, struct stat *ret, double *r
     int rc = hd_native_ask(m, hd_inode_id(&m->inodes, ino), &attr);
     if (rc == 0) {
         hd_native_take(m, &attr, ret, ret_timeout_s);
+    } else if (rc == -ESTALE && was_directory(m, ino, ret)) {
+        *ret_timeout_s = 0;
+        return 0;
     }
     return rc;
 }

@@ -57,6 +57,17 @@ static void free_dir(struct dir *d)
     free(d);
 }
 
+static void close_dir(struct hd_mount *m, struct dir *d)
+{
+    pthread_mutex_lock(&m->inodes.lock);
+    struct hd_node *n = hd_inode_find(&m->inodes, d->ino);
+    if (n != NULL) {
+        n->dir_handles--;
+    }
+    pthread_mutex_unlock(&m->inodes.lock);
+    free_dir(d);
+}
+
 void hd_native_opendir(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 {
     struct hd_mount *m = hd_mount_of(req);
@@ -71,14 +82,17 @@ void hd_native_opendir(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
     d->losses = hd_fs_losses(m->fs);
     uint32_t era = hd_posix_era(m->posix);
     pthread_mutex_lock(&m->inodes.lock);
-    const struct hd_node *n = hd_inode_find(&m->inodes, ino);
+    struct hd_node *n = hd_inode_find(&m->inodes, ino);
     bool listed = n != NULL && n->known.era == era && n->known.listed;
+    if (n != NULL) {
+        n->dir_handles++;
+    }
     pthread_mutex_unlock(&m->inodes.lock);
     fi->fh = (uintptr_t)d;
     fi->cache_readdir = 1;
     fi->keep_cache = listed;
     if (fuse_reply_open(req, fi) != 0) {
-        free_dir(d);
+        close_dir(m, d);
     }
 }
 
@@ -342,7 +356,7 @@ void hd_native_readdir(fuse_req_t req, uint64_t ino, size_t size, off_t off,
 
 void hd_native_releasedir(fuse_req_t req, struct fuse_file_info *fi)
 {
-    free_dir(dir_of(fi));
+    close_dir(hd_mount_of(req), dir_of(fi));
     fuse_reply_err(req, 0);
 }
 

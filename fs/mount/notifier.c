@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { DRAIN_LOOK_MS = 10 };
+
 struct item {
     struct hd_list link;     /* in ready, telling, or its directory's deferred */
     struct hd_notice notice; /* ticket 0 once it counts as done */
@@ -253,15 +255,29 @@ void hd_notifier_change_end(struct hd_notifier *n, uint64_t dir)
     pthread_mutex_unlock(&n->lock);
 }
 
+/* (lock) Somebody waits for the kernel, and not because of a change of ours. */
+static bool is_busy(const struct hd_notifier *n, const struct hd_list *list)
+{
+    HD_LIST_FOR(it, list)
+    {
+        if (hd_map_get(&n->changing, HD_LIST_ENTRY(it, struct item, link)->notice.dir) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void hd_notifier_drain(struct hd_notifier *n, int timeout_ms)
 {
-    int64_t until = hd_clock_mono_ms().v + timeout_ms;
-    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    int64_t end_ms = hd_clock_mono_ms().v + timeout_ms;
     pthread_mutex_lock(&n->lock);
-    while (!n->stopping && (!hd_list_empty(&n->ready) || !hd_list_empty(&n->telling))) {
-        if (pthread_cond_timedwait(&n->quiet, &n->lock, &t) == ETIMEDOUT) {
+    while (!n->stopping && (is_busy(n, &n->ready) || is_busy(n, &n->telling))) {
+        int64_t until = hd_clock_mono_ms().v + DRAIN_LOOK_MS;
+        struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+        if (until > end_ms) {
             break;
         }
+        pthread_cond_timedwait(&n->quiet, &n->lock, &t);
     }
     pthread_mutex_unlock(&n->lock);
 }
