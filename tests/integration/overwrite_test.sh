@@ -6,7 +6,7 @@
 content() { timeout 170 support-content-client "$@" || atf_fail "content_client $*"; }
 
 one_cluster() {
-    cluster_up --no-mount
+    cluster_up
     uri=$(fs_uri)
 }
 
@@ -98,7 +98,7 @@ meta_comes_back_meanwhile_body() {
     load=$!
     sleep 2
     kill -9 "$(pid_of meta)"
-    howdah up --dir "$D" --no-mount || atf_fail "howdah up"
+    howdah up --dir "$D" || atf_fail "howdah up"
     wait $load || atf_fail "bytes differ or a call failed"
 }
 meta_comes_back_meanwhile_cleanup() { cluster_cleanup; }

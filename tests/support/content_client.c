@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -48,9 +49,30 @@ static int64_t check(int64_t err, const char *what)
     return err;
 }
 
+static atomic_ullong writing_ino; /* 0: none */
+
+/* Another life of meta: the file is still ours. */
+static void on_reclaim(void *ctx, struct hd_posix_holdings *h)
+{
+    (void)ctx;
+    uint64_t ino = atomic_load(&writing_ino);
+    if (ino != 0) {
+        (void)hd_posix_hold_writing(h, ino);
+    }
+}
+
+static void on_reclaimed(void *ctx, const uint64_t *lost, size_t count)
+{
+    (void)ctx;
+    for (size_t i = 0; i < count; i++) {
+        fprintf(stderr, "inode %" PRIu64 " was not given again\n", lost[i]);
+    }
+}
+
 static void connect_all(void)
 {
-    static const struct hd_posix_events events = {.ctx = NULL};
+    static const struct hd_posix_events events = {.on_reclaim = on_reclaim,
+                                                  .on_reclaimed = on_reclaimed};
     check(hd_fs_open(&fs_options, &fs), "open");
     check(hd_posix_open(fs, &events, &posix), "session");
 }
@@ -90,6 +112,7 @@ static struct file open_file(const char *path, bool make)
     check(hd_posix_acquire(posix, f.ino, &a, &arena, &r, NULL), "acquire");
     check(hd_content_new(posix, f.ino, r, &f.c), "content");
     hd_arena_done(&arena);
+    atomic_store(&writing_ino, f.ino);
     return f;
 }
 
