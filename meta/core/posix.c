@@ -6,7 +6,10 @@
 
 #include <sys/stat.h>
 
-enum { NS_PER_MS = 1000000 };
+enum {
+    NS_PER_MS = 1000000,
+    DIRECTORY_BYTES = 4096, /* what programs have always seen */
+};
 
 /* ---- inodes by number ---- */
 
@@ -110,7 +113,7 @@ static void fill_body(struct hd_inode *i, Hdw__PosixAttr *a)
     case HD_INODE_DIR:
         a->has_parent = true;
         a->parent = i->parent != NULL ? i->parent->ino.v : i->ino.v;
-        a->size = i->u.children.count;
+        a->size = DIRECTORY_BYTES;
         break;
     case HD_INODE_FIFO:
     case HD_INODE_SOCKET:
