@@ -113,7 +113,7 @@ static void fill_body(struct hd_inode *i, Hdw__PosixAttr *a)
     case HD_INODE_DIR:
         a->has_parent = true;
         a->parent = i->parent != NULL ? i->parent->ino.v : i->ino.v;
-        a->size = DIRECTORY_BYTES;
+        a->size = a->allocated = DIRECTORY_BYTES;
         break;
     case HD_INODE_FIFO:
     case HD_INODE_SOCKET:
