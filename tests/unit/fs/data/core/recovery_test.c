@@ -152,8 +152,123 @@ ATF_TC_BODY(truncate_gives_the_length_and_cannot_make_it_longer, tc)
     ATF_CHECK(c.parts == 2 && c.size_bytes == 10 && !short_one[0].takes_part);
 }
 
+/* --- replicas that were overwritten --- */
+
+static const uint64_t mib = HD_DIRTY_REGION_BYTES;
+
+static struct hd_recovery_answer overwritten(enum hd_replica_state state, uint64_t size,
+                                             uint64_t since, uint64_t region)
+{
+    struct hd_recovery_answer a = answer(state, size);
+    a.overwritten = true;
+    a.since.v = since;
+    ATF_REQUIRE(hd_dirty_add(&a.dirty, region * mib, region * mib + 1) == 1);
+    return a;
+}
+
+static void done(struct hd_recovery_answer *a, int count, struct hd_recovery_choice *c)
+{
+    for (int i = 0; i < count; i++) {
+        hd_recovery_answer_done(&a[i]);
+    }
+    hd_recovery_choice_done(c);
+}
+
+ATF_TC_WITHOUT_HEAD(the_longest_that_kept_its_power_gives_the_dirty_regions_of_all);
+ATF_TC_BODY(the_longest_that_kept_its_power_gives_the_dirty_regions_of_all, tc)
+{
+    struct hd_recovery_answer a[] = {overwritten(HD_REPLICA_RBW, 900, 1001, 0),
+                                     overwritten(HD_REPLICA_RWR, 1000, 1001, 3),
+                                     overwritten(HD_REPLICA_RWR, 2000, 900, 7)};
+    struct hd_recovery_choice c;
+    a[2].doubtful = true;
+    ATF_REQUIRE_EQ(choose(a, 3, &c), 0);
+    ATF_CHECK(c.resync && !c.whole && c.source == 1 && c.size_bytes == 1000 && c.parts == 3);
+    ATF_CHECK(hd_dirty_has(&c.dirty, 0, 1) && hd_dirty_has(&c.dirty, 3 * mib, 3 * mib + 1) &&
+              hd_dirty_has(&c.dirty, 7 * mib, 7 * mib + 1));
+    ATF_CHECK(!hd_dirty_has(&c.dirty, mib, mib + 1));
+    done(a, 3, &c);
+}
+
+ATF_TC_WITHOUT_HEAD(a_log_that_is_younger_than_a_stamp_does_not_tell_all);
+ATF_TC_BODY(a_log_that_is_younger_than_a_stamp_does_not_tell_all, tc)
+{
+    struct hd_recovery_answer a[] = {overwritten(HD_REPLICA_RBW, 900, 1002, 0),
+                                     overwritten(HD_REPLICA_RBW, 900, 1001, 3)};
+    struct hd_recovery_choice c;
+    a[0].gs.v = 1002; /* set up here, and not there: cleaned before */
+    ATF_REQUIRE_EQ(choose(a, 2, &c), 0);
+    ATF_CHECK(c.whole && c.source == 0);
+    done(a, 2, &c);
+}
+
+ATF_TC_WITHOUT_HEAD(without_a_log_every_byte_is_fetched);
+ATF_TC_BODY(without_a_log_every_byte_is_fetched, tc)
+{
+    struct hd_recovery_answer a[] = {overwritten(HD_REPLICA_RBW, 900, 1001, 0),
+                                     answer(HD_REPLICA_FINALIZED, 900),
+                                     answer(HD_REPLICA_RWR, 900)};
+    struct hd_recovery_choice c;
+    ATF_REQUIRE_EQ(choose(a, 3, &c), 0);
+    ATF_CHECK(c.resync && c.whole && c.parts == 3 && c.source == 1);
+    done(a, 3, &c);
+}
+
+ATF_TC_WITHOUT_HEAD(when_all_lost_power_nobody_may_be_silent);
+ATF_TC_BODY(when_all_lost_power_nobody_may_be_silent, tc)
+{
+    struct hd_recovery_answer a[] = {overwritten(HD_REPLICA_RWR, 900, 1001, 0),
+                                     overwritten(HD_REPLICA_RWR, 1000, 1001, 1),
+                                     {.reached = false}};
+    struct hd_recovery_choice c;
+    a[0].doubtful = a[1].doubtful = true;
+    ATF_CHECK_EQ(choose(a, 3, &c), -HD_E_IO);
+    hd_recovery_choice_done(&c);
+    ATF_REQUIRE_EQ(choose(a, 2, &c), 0);
+    ATF_CHECK(c.source == 1 && c.size_bytes == 1000 && c.parts == 2);
+    hd_recovery_choice_done(&c);
+    a[0].doubtful = false; /* it has all that was acknowledged */
+    ATF_REQUIRE_EQ(choose(a, 3, &c), 0);
+    ATF_CHECK(c.source == 0 && c.size_bytes == 900);
+    done(a, 3, &c);
+}
+
+ATF_TC_WITHOUT_HEAD(an_order_to_overwrite_grows_what_is_too_short);
+ATF_TC_BODY(an_order_to_overwrite_grows_what_is_too_short, tc)
+{
+    struct hd_recovery_answer a[] = {answer(HD_REPLICA_RBW, 0), answer(HD_REPLICA_RBW, 500)};
+    struct hd_recovery_choice c;
+    struct hd_recovery_order o = {
+        .block_gs = gs, .known_bytes = 800, .truncate_bytes = UINT64_MAX, .overwrite = true};
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 2, &o, &c), 0);
+    ATF_CHECK(c.resync && c.whole && c.size_bytes == 800 && c.source == 1 && c.parts == 2);
+    hd_recovery_choice_done(&c);
+    o.truncate_bytes = 1000;
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 2, &o, &c), 0);
+    ATF_CHECK_EQ(c.size_bytes, 1000);
+    hd_recovery_choice_done(&c);
+    o.truncate_bytes = 100;
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 2, &o, &c), 0);
+    ATF_CHECK_EQ(c.size_bytes, 100);
+    hd_recovery_choice_done(&c);
+    o = (struct hd_recovery_order){.block_gs = gs, .truncate_bytes = UINT64_MAX, .overwrite = true};
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 1, &o, &c), 0);
+    ATF_CHECK(c.delete_block && !c.resync);
+    hd_recovery_choice_done(&c);
+    a[0].found = a[1].found = false;
+    o.known_bytes = 5;
+    ATF_REQUIRE_EQ(hd_recovery_choose(a, 2, &o, &c), 0);
+    ATF_CHECK(c.delete_block);
+    hd_recovery_choice_done(&c);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, the_longest_that_kept_its_power_gives_the_dirty_regions_of_all);
+    ATF_TP_ADD_TC(tp, a_log_that_is_younger_than_a_stamp_does_not_tell_all);
+    ATF_TP_ADD_TC(tp, without_a_log_every_byte_is_fetched);
+    ATF_TP_ADD_TC(tp, when_all_lost_power_nobody_may_be_silent);
+    ATF_TP_ADD_TC(tp, an_order_to_overwrite_grows_what_is_too_short);
     ATF_TP_ADD_TC(tp, a_newer_recovery_takes_over_and_an_older_is_refused);
     ATF_TP_ADD_TC(tp, an_unfinished_replica_is_finished_under_its_own_stamp);
     ATF_TP_ADD_TC(tp, a_finalized_replica_decides_the_length);

@@ -133,8 +133,72 @@ ATF_TC_BODY(readers_see_acknowledged_bytes_of_a_growing_replica, tc)
     ATF_CHECK_EQ(hd_replica_visible_bytes(&r), 0);
 }
 
+/* Overwriting: which replicas, and how long they become. */
+ATF_TC_WITHOUT_HEAD(an_overwriter_says_how_long_the_replica_is);
+ATF_TC_BODY(an_overwriter_says_how_long_the_replica_is, tc)
+{
+    static const struct row {
+        enum hd_write_stage stage;
+        enum hd_replica_state state;
+        uint64_t gs, size, min, max;
+        int want;
+    } rows[] = {
+        {HD_STAGE_APPEND, HD_REPLICA_FINALIZED, 10, 100, 100, 100, 0},
+        {HD_STAGE_APPEND, HD_REPLICA_FINALIZED, 10, 100, 100, 50, 0},
+        {HD_STAGE_APPEND, HD_REPLICA_FINALIZED, 10, 100, 100, 500, 0},
+        {HD_STAGE_APPEND, HD_REPLICA_RBW, 12, 100, 0, 100, 0}, /* of a set-up that failed */
+        {HD_STAGE_STREAMING_RECOVERY, HD_REPLICA_RBW, 10, 100, 100, 100, 0},
+        {HD_STAGE_CLOSE_RECOVERY, HD_REPLICA_RBW, 10, 100, 100, 7, 0},
+        {HD_STAGE_APPEND, HD_REPLICA_FINALIZED, 9, 100, 100, 100, -HD_E_ILLEGAL_ARGUMENT},
+        {HD_STAGE_APPEND, HD_REPLICA_FINALIZED, 13, 100, 100, 100, -HD_E_ILLEGAL_ARGUMENT},
+        {HD_STAGE_APPEND, HD_REPLICA_RBW, 10, 99, 100, 100, -HD_E_ILLEGAL_ARGUMENT},
+        {HD_STAGE_APPEND, HD_REPLICA_RBW, 10, 99, 100, 50, 0},
+        {HD_STAGE_APPEND, HD_REPLICA_RWR, 10, 100, 100, 100, -HD_E_ILLEGAL_ARGUMENT},
+        {HD_STAGE_STREAMING_RECOVERY, HD_REPLICA_RWR, 10, 100, 100, 100, -HD_E_ILLEGAL_ARGUMENT},
+        {HD_STAGE_APPEND, HD_REPLICA_RUR, 10, 100, 100, 100, -HD_E_ILLEGAL_ARGUMENT},
+        {HD_STAGE_CREATE, HD_REPLICA_RBW, 10, 100, 100, 100, -HD_E_REPLICA_EXISTS},
+    };
+    for (size_t i = 0; i < HD_ARRAY_COUNT(rows); i++) {
+        const struct row *w = &rows[i];
+        struct hd_replica r = {
+            .state = w->state, .gs = {w->gs}, .size_bytes = w->size, .acked_bytes = w->size};
+        struct hd_write_setup s = {.stage = w->stage,
+                                   .gs = {10},
+                                   .new_gs = {12},
+                                   .min_bytes = w->min,
+                                   .max_bytes = w->max,
+                                   .overwrite = true};
+        struct hd_write_plan p;
+        ATF_CHECK_EQ_MSG(hd_write_plan(&r, &s, &p), w->want, "row %zu", i);
+        if (w->want == 0) {
+            ATF_CHECK(p.keep_bytes == w->max && p.gs.v == 12 && !p.create);
+            ATF_CHECK_EQ(p.finalize, w->stage == HD_STAGE_CLOSE_RECOVERY);
+        }
+    }
+}
+
+ATF_TC_WITHOUT_HEAD(a_resync_belongs_to_its_recovery);
+ATF_TC_BODY(a_resync_belongs_to_its_recovery, tc)
+{
+    struct hd_replica r = {.state = HD_REPLICA_RBW, .gs = {10}, .size_bytes = 100};
+    struct hd_write_setup s = {.new_gs = {12}, .overwrite = true, .resync = true};
+    struct hd_write_plan p;
+    ATF_CHECK_EQ(hd_write_plan(&r, &s, &p), -HD_E_IO);
+    hd_replica_move(&r, HD_REPLICA_RUR);
+    r.recovery_id = 12;
+    ATF_REQUIRE_EQ(hd_write_plan(&r, &s, &p), 0);
+    ATF_CHECK(p.resync && p.gs.v == 10 && p.keep_bytes == 100);
+    s.max_bytes = 150;
+    ATF_REQUIRE_EQ(hd_write_plan(&r, &s, &p), 0);
+    ATF_CHECK_EQ(p.keep_bytes, 150);
+    r.recovery_id = 13;
+    ATF_CHECK_EQ(hd_write_plan(&r, &s, &p), -HD_E_IO);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, an_overwriter_says_how_long_the_replica_is);
+    ATF_TP_ADD_TC(tp, a_resync_belongs_to_its_recovery);
     ATF_TP_ADD_TC(tp, a_new_block_is_created_in_rbw_and_a_copy_in_tmp);
     ATF_TP_ADD_TC(tp, create_refuses_what_exists_but_a_copy_replaces_a_torso);
     ATF_TP_ADD_TC(tp, append_wants_exactly_the_replica_the_client_saw);

@@ -37,8 +37,21 @@ ATF_TC_BODY(the_emptiest_directory_is_taken_while_they_lie_far_apart, tc)
     }
 }
 
+ATF_TC_WITHOUT_HEAD(a_doubtful_replica_has_a_state_of_its_own);
+ATF_TC_BODY(a_doubtful_replica_has_a_state_of_its_own, tc)
+{
+    struct hd_buf b = {0};
+    struct hd_replica r = {
+        .id = {1}, .gs = {2}, .size_bytes = 3, .state = HD_REPLICA_RWR, .doubtful = true};
+    ATF_REQUIRE_EQ(hd_report_add(&b, &r), 0);
+    ATF_CHECK_EQ(b.size, 4);
+    ATF_CHECK_EQ(memcmp(b.data, "\2\3\2\5", 4), 0);
+    hd_buf_done(&b);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, a_doubtful_replica_has_a_state_of_its_own);
     ATF_TP_ADD_TC(tp, a_replica_in_a_report_is_four_varints);
     ATF_TP_ADD_TC(tp, directories_take_turns_and_full_ones_are_passed_over);
     ATF_TP_ADD_TC(tp, the_emptiest_directory_is_taken_while_they_lie_far_apart);
