@@ -78,10 +78,11 @@ static int check_verdict(const struct promoting *m)
     case HD_PROMOTION_POSSIBLE:
         return 0;
     case HD_PROMOTION_NO_MAJORITY:
-        return hd_fail(-HD_E_RETRIABLE,
-                       "only %u of %u data nodes answer and know who is primary: whether it went on "
-                       "without this copy is not known; %s",
-                       m->p.answered, m->p.witnesses, how);
+        return hd_fail(
+            -HD_E_RETRIABLE,
+            "only %u of %u data nodes answer and know who is primary: whether it went on "
+            "without this copy is not known; %s",
+            m->p.answered, m->p.witnesses, how);
     case HD_PROMOTION_EXPOSED:
         return hd_fail(
             -HD_E_HA_DISABLED,
