@@ -64,6 +64,12 @@ killed_checkpoints_are_made_again_body() {
 }
 killed_checkpoints_are_made_again_cleanup() { cluster_cleanup; }
 
+# The secondary too: of one that had more than its primary, this would be an older copy.
+both_as_saved() {
+    rm -rf "$D/meta" "$D/secondary"
+    cp -a saved/meta saved/secondary "$D"
+}
+
 atf_test_case what_is_purged_is_not_needed cleanup
 what_is_purged_is_not_needed_head() { needs; }
 what_is_purged_is_not_needed_body() {
@@ -82,20 +88,20 @@ what_is_purged_is_not_needed_body() {
     images_are_good "$D/meta"
     howdah down --dir "$D"
     ls "$D/meta"
-    cp -a "$D/meta" saved
+    mkdir saved && cp -a "$D/meta" "$D/secondary" saved
 
     # The view is lost; then the newest image too; then the newest image is damaged.
     rm -rf "$D/meta/view"
     up_again
     tree "$M" | cmp - before || atf_fail "without the view"
     howdah down --dir "$D"
-    newest=$(cd saved && find . -name 'image_*' ! -name '*.sha256' | sort | tail -1)
-    rm -rf "$D/meta" && cp -a saved "$D/meta"
+    newest=$(cd saved/meta && find . -name 'image_*' ! -name '*.sha256' | sort | tail -1)
+    both_as_saved
     rm -rf "$D/meta/view" "$D/meta/$newest" "$D/meta/$newest.sha256"
     up_again
     tree "$M" | cmp - before || atf_fail "without the newest image"
     howdah down --dir "$D"
-    rm -rf "$D/meta" && cp -a saved "$D/meta"
+    both_as_saved
     rm -rf "$D/meta/view"
     printf 'XX' | dd of="$D/meta/$newest" bs=1 seek=100 conv=notrunc status=none
     up_again
