@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { LOST_DRAIN_MS = 2000 };
+enum { LOST_STUCK_MS = 100 };
 
 /* ---- the kernel ---- */
 
@@ -278,7 +278,7 @@ static void on_lost(void *ctx)
     (void)expire(m, &names, 0);
     hd_xattr_cache_forget_all(m->native->xattrs);
     hd_io_lost(m);
-    hd_notifier_drain(m->native->notifier, LOST_DRAIN_MS);
+    hd_notifier_drain(m->native->notifier, LOST_STUCK_MS);
 }
 
 static void on_reclaim(void *ctx, struct hd_posix_holdings *h)

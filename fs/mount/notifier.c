@@ -33,6 +33,7 @@ struct hd_notifier {
     struct hd_map changing; /* by directory */
     struct hd_list ready;
     struct hd_list telling;
+    uint64_t told; /* so far */
     bool stopping;
     pthread_t threads[HD_NOTIFIER_THREADS + 1]; /* the last one watches */
     size_t thread_count;
@@ -56,6 +57,7 @@ static void tell_one(struct hd_notifier *n)
     pthread_mutex_unlock(&n->lock);
     n->owner.tell(n->owner.ctx, &notice);
     pthread_mutex_lock(&n->lock);
+    n->told++;
     count_as_done(n, i);
     hd_list_remove(&i->link);
     free(i);
@@ -255,26 +257,19 @@ void hd_notifier_change_end(struct hd_notifier *n, uint64_t dir)
     pthread_mutex_unlock(&n->lock);
 }
 
-/* (lock) Somebody waits for the kernel, and not because of a change of ours. */
-static bool is_busy(const struct hd_notifier *n, const struct hd_list *list)
+void hd_notifier_drain(struct hd_notifier *n, int stuck_ms)
 {
-    HD_LIST_FOR(it, list)
-    {
-        if (hd_map_get(&n->changing, HD_LIST_ENTRY(it, struct item, link)->notice.dir) == NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void hd_notifier_drain(struct hd_notifier *n, int timeout_ms)
-{
-    int64_t end_ms = hd_clock_mono_ms().v + timeout_ms;
     pthread_mutex_lock(&n->lock);
-    while (!n->stopping && (is_busy(n, &n->ready) || is_busy(n, &n->telling))) {
-        int64_t until = hd_clock_mono_ms().v + DRAIN_LOOK_MS;
-        struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-        if (until > end_ms) {
+    uint64_t told = n->told;
+    int64_t stuck_at = hd_clock_mono_ms().v + stuck_ms;
+    while (!n->stopping && (!hd_list_empty(&n->ready) || !hd_list_empty(&n->telling))) {
+        int64_t now = hd_clock_mono_ms().v;
+        struct timespec t = {.tv_sec = (now + DRAIN_LOOK_MS) / 1000,
+                             .tv_nsec = (now + DRAIN_LOOK_MS) % 1000 * 1000000};
+        if (n->told != told) {
+            told = n->told;
+            stuck_at = now + stuck_ms;
+        } else if (now >= stuck_at) {
             break;
         }
         pthread_cond_timedwait(&n->quiet, &n->lock, &t);

@@ -53,9 +53,10 @@ bool hd_notifier_add(struct hd_notifier *n, const struct hd_notice *notice);
 void hd_notifier_change_begin(struct hd_notifier *n, uint64_t dir);
 void hd_notifier_change_end(struct hd_notifier *n, uint64_t dir);
 
-/* Waits until all that was added is told, but for directories that are being changed; or
- * timeout_ms.
+/*
+ * Waits until all that was added is told, or until nothing was for stuck_ms: then the directories
+ * that are left are held by requests of ours that wait themselves.
  */
-void hd_notifier_drain(struct hd_notifier *n, int timeout_ms);
+void hd_notifier_drain(struct hd_notifier *n, int stuck_ms);
 
 #endif
