@@ -143,7 +143,7 @@ static int settle_blocks(struct hd_content *c, const struct hd_posix_change *cha
                          Hdw__CapKind keep, struct hd_posix_attr *ret)
 {
     struct hd_closing closing = {.count = 0};
-    int err = hd_content_close_all(c, NULL);
+    int err = hd_content_close_all(c, &closing);
     int e = hd_content_mend(c);
     err = err < 0 ? err : e;
     if (err == 0) {

@@ -162,32 +162,38 @@ static void close_block(struct hd_call *c, struct hd_blk *b, uint64_t size_bytes
     hd_block_map_committed(c->m, b, &early);
 }
 
-int hd_op_close_block(struct hd_call *c)
+/* Closes it, or finds that this was done already. */
+static int close_named(struct hd_call *c, struct hd_inode *file, const Hdw__ExtendedBlock *named)
 {
-    const Hdw__CloseBlockRequest *q = c->request;
-    const Hdw__ExtendedBlock *named = q->block;
-    struct hd_inode *file;
-    int err = hd_opened_file(c, q->session, q->ino, &file);
-    if (err < 0) {
-        return err;
-    }
-    Hdw__CloseBlockResponse *r = HD_MSG(c->m, Hdw__CloseBlockResponse, hdw__close_block_response);
     struct hd_blk *b = hd_ns_block(c->ns, (struct hd_block_id){named->block_id});
     if (b == NULL || b->file != file) {
         return hd_call_fail(c, -HD_E_IO, "blk_%llu is not in inode %llu",
-                            (unsigned long long)named->block_id, (unsigned long long)q->ino);
+                            (unsigned long long)named->block_id, (unsigned long long)file->ino.v);
     }
     if (b->state != HD_BLOCK_OPEN) {
         bool again = b->gs.v == named->generation_stamp && b->size_bytes == named->num_bytes;
-        return again ? hd_call_done(c, &r->base)
+        return again ? 0
                      : hd_call_fail(c, -HD_E_IO, "%s is not open", hd_block_name(c, b->id, b->gs));
     }
-    err = check_close(c, b, named);
+    int err = check_close(c, b, named);
+    if (err == 0) {
+        close_block(c, b, named->num_bytes);
+    }
+    return err;
+}
+
+int hd_op_close_block(struct hd_call *c)
+{
+    const Hdw__CloseBlockRequest *q = c->request;
+    struct hd_inode *file;
+    int err = hd_opened_file(c, q->session, q->ino, &file);
+    if (err == 0) {
+        err = close_named(c, file, q->block);
+    }
     if (err < 0) {
         return err;
     }
-    close_block(c, b, named->num_bytes);
-    return hd_call_done(c, &r->base);
+    return hd_call_done(c, &HD_MSG(c->m, Hdw__CloseBlockResponse, hdw__close_block_response)->base);
 }
 
 /* ---- closeBlocks ---- */
@@ -225,6 +231,9 @@ static int check_close_blocks(struct hd_call *c, const Hdw__CloseBlocksRequest *
         return err;
     }
     err = hd_opened_file(c, q->session, q->ino, ret_file);
+    for (size_t i = 0; i < q->n_closing && err == 0; i++) {
+        err = close_named(c, *ret_file, q->closing[i]);
+    }
     return err < 0 ? err : check_all_closed(c, *ret_file, ret_cut);
 }
 

@@ -57,6 +57,48 @@ ATF_TC_BODY(a_finished_block_is_overwritten, tc)
     bench_done(&b);
 }
 
+ATF_TC_WITHOUT_HEAD(closing_the_file_closes_the_blocks_it_names);
+ATF_TC_BODY(closing_the_file_closes_the_blocks_it_names, tc)
+{
+    struct bench b;
+    bench_init(&b);
+    uint64_t ino = make_of_blocks(&b.t, "f", (uint64_t[]){MIB, MIB}, 2);
+    (void)open_blocks(&b.t, ino);
+    Hdw__OpenBlockResponse *r[2];
+    Hdw__ExtendedBlock *named[2];
+    for (int i = 0; i < 2; i++) {
+        r[i] = open_block(&b.t, ino, (uint64_t)i * MIB);
+        set_up(&b.t, r[i]);
+        named[i] = r[i]->block->b;
+        named[i]->has_num_bytes = true;
+        named[i]->num_bytes = MIB;
+    }
+    /* Parked until nodes have told of the blocks; closed once, however often it is looked at. */
+    uint64_t token = SEND(&b.t, "closeBlocks", CloseBlocks, close_blocks, .session = b.t.number,
+                          .ino = ino, .closing = named, .n_closing = 2);
+    for (int i = 0; i < 2; i++) {
+        for (size_t n = 0; n < r[i]->block->n_locs; n++) {
+            node_received(&b.w, node_of(r[i]->block->locs[n]), named[i]->block_id,
+                          named[i]->generation_stamp, MIB);
+        }
+    }
+    ATF_CHECK_EQ(2 * MIB, GOT(&b.t, token, CloseBlocks, close_blocks)->attr->size);
+    ATF_CHECK_STREQ("b1048576 b1048576", layout_of(&b, ino));
+    world_check(&b.w);
+    /* One that is not as it is said to be keeps the file open. */
+    (void)open_blocks(&b.t, ino);
+    Hdw__OpenBlockResponse *again = open_block(&b.t, ino, 0);
+    set_up(&b.t, again);
+    again->block->b->has_num_bytes = true;
+    again->block->b->num_bytes = MIB - 1;
+    Hdw__ExtendedBlock *wrong[] = {again->block->b};
+    token = SEND(&b.t, "closeBlocks", CloseBlocks, close_blocks, .session = b.t.number, .ino = ino,
+                 .closing = wrong, .n_closing = 1);
+    ATF_CHECK(error_of(&b.t, token) < 0);
+    ATF_CHECK(!CALL(&b.w, "isFileClosed", IsFileClosed, is_file_closed, .src = S("/f"))->result);
+    bench_done(&b);
+}
+
 ATF_TC_WITHOUT_HEAD(a_block_that_nobody_wrote_to_is_whole_again_at_once);
 ATF_TC_BODY(a_block_that_nobody_wrote_to_is_whole_again_at_once, tc)
 {
@@ -563,6 +605,7 @@ ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, a_file_is_written_block_by_block);
     ATF_TP_ADD_TC(tp, a_finished_block_is_overwritten);
+    ATF_TP_ADD_TC(tp, closing_the_file_closes_the_blocks_it_names);
     ATF_TP_ADD_TC(tp, a_block_that_nobody_wrote_to_is_whole_again_at_once);
     ATF_TP_ADD_TC(tp, a_replica_that_was_left_out_does_not_count);
     ATF_TP_ADD_TC(tp, an_open_block_is_opened_again_with_another_stamp);
