@@ -4,6 +4,7 @@
 #include "meta/core/caps.h"
 #include "meta/core/links.h"
 #include "meta/core/posix.h"
+#include "meta/core/quota.h"
 #include "meta/core/record_make.h"
 
 #include <sys/stat.h>
@@ -358,6 +359,9 @@ int hd_op_link(struct hd_call *c)
     }
     if (err == 0) {
         err = new_entry(c, q->parent, &q->name, &e);
+    }
+    if (err == 0) { /* its bytes count here when the name that it has now goes */
+        err = hd_check_charge(c, e.parent, hd_quota_of_content(c->ns, file), file->parent);
     }
     if (err < 0) {
         return err;

@@ -172,6 +172,33 @@ ATF_TC_BODY(what_moves_within_a_directory_does_not_add_to_it, tc)
     bench_done(&b);
 }
 
+ATF_TC_WITHOUT_HEAD(a_name_is_not_given_where_the_bytes_would_not_fit);
+ATF_TC_BODY(a_name_is_not_given_where_the_bytes_would_not_fit, tc)
+{
+    struct bench b;
+    bench_init(&b);
+    uint64_t q = make(&b.t, ROOT, "q", 040755);
+    uint64_t sub = make(&b.t, q, "sub", 040755);
+    uint64_t f = make(&b.t, ROOT, "f", 0100644);
+    uint64_t g = make(&b.t, q, "g", 0100644);
+    set_quota(&b, "/q", -1, 20);
+    take_write(&b.t, f);
+    take_write(&b.t, g);
+    write_content(&b.t, f, "123456789012345678901");
+    write_content(&b.t, g, "12345678901");
+    ATF_CHECK_EQ(link_to(&b.t, f, q, "f"), -HD_E_DS_QUOTA);
+    write_content(&b.t, f, "123456789");
+    ATF_CHECK_EQ(link_to(&b.t, f, q, "f"), 0);
+    ATF_CHECK_EQ(link_to(&b.t, g, sub, "g"), 0); /* it counts there already */
+    ATF_CHECK_EQ(get_quota(&b.t, "/q")->used_bytes, 11);
+    ATF_CHECK_EQ(unlink_name(&b.t, ROOT, "f"), 0);
+    ATF_CHECK_EQ(get_quota(&b.t, "/q")->used_bytes, 20);
+    ATF_CHECK_EQ(unlink_name(&b.t, q, "g"), 0);
+    ATF_CHECK_EQ(get_quota(&b.t, "/q")->used_bytes, 20);
+    check_usage(&b.w);
+    bench_done(&b);
+}
+
 ATF_TC_WITHOUT_HEAD(a_writer_is_promised_no_more_than_fits);
 ATF_TC_BODY(a_writer_is_promised_no_more_than_fits, tc)
 {
@@ -303,6 +330,7 @@ ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, usage_is_what_a_count_gives);
     ATF_TP_ADD_TC(tp, what_moves_within_a_directory_does_not_add_to_it);
+    ATF_TP_ADD_TC(tp, a_name_is_not_given_where_the_bytes_would_not_fit);
     ATF_TP_ADD_TC(tp, a_writer_is_promised_no_more_than_fits);
     ATF_TP_ADD_TC(tp, hdfs_s_writers_are_held_to_it_when_a_size_becomes_final);
     ATF_TP_ADD_TC(tp, statfs_shows_the_nearest_quota);
