@@ -103,10 +103,22 @@ meta_comes_back_meanwhile_body() {
 }
 meta_comes_back_meanwhile_cleanup() { cluster_cleanup; }
 
+atf_test_case a_dead_writer_leaves_what_it_flushed cleanup
+a_dead_writer_leaves_what_it_flushed_head() {
+    atf_set require.user root
+    atf_set require.progs "jq"
+}
+a_dead_writer_leaves_what_it_flushed_body() {
+    one_cluster
+    content "$uri" crash /f 6 1
+}
+a_dead_writer_leaves_what_it_flushed_cleanup() { cluster_cleanup; }
+
 atf_init_test_cases() {
     atf_add_test_case changes_agree_with_a_model
     atf_add_test_case threads_change_one_file
     atf_add_test_case a_killed_data_node_loses_nothing
     atf_add_test_case a_paused_data_node_delays_by_seconds
     atf_add_test_case meta_comes_back_meanwhile
+    atf_add_test_case a_dead_writer_leaves_what_it_flushed
 }

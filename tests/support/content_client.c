@@ -3,12 +3,16 @@
  * in memory all the while; and figures.
  *
  *   content_client [-S SOCKET] [-b BLOCK_BYTES] [-m MAX_BYTES] URI COMMAND ARGS
- *     fsx PATH OPERATIONS SEED   random pwrite, pread, resize, zero, punch, flush, settle, seek;
- * then the whole file is read again through a new session. -m: how large it gets threads PATH
- * SECONDS SEED  several threads change parts of their own at once smalls DIR COUNT           files
- * of a few bytes: made, written, settled put PATH BYTES             a file written in order random
- * PATH BYTES COUNT EACH   4 KiB at random places of a file that is there (made by put), flushed
- * durably behind every EACH of them (0: never) check PATH BYTES           what put wrote is there
+ *     fsx PATH OPERATIONS SEED     random changes and reads, then all of it in a new session;
+ *                                  -m: how large it gets
+ *     threads PATH SECONDS SEED    several threads change parts of their own at once
+ *     smalls DIR COUNT             files of a few bytes: made, written, settled
+ *     put PATH BYTES               a file written in order
+ *     random PATH BYTES COUNT N    4 KiB at random places of a file that put made, flushed durably
+ *                                  behind every N of them (0: never)
+ *     check PATH BYTES             what put wrote is there
+ *     crash PATH ROUNDS SEED       a process that grows a file in small steps is killed: what it
+ *                                  had flushed is there, and nothing that it did not write
  */
 #include "fs/base/bytes.h"
 #include "fs/base/error.h"
@@ -20,10 +24,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { COPY_BYTES = 1 << 20, PAGE_BYTES = 4096, SLOW_MS = 1000 };
@@ -470,6 +476,93 @@ static int cmd_smalls(const char *dir, int count)
     return 0;
 }
 
+/* ---- a writer that dies ---- */
+
+enum { CRASH_START_BYTES = 3000, CRASH_STEP_BYTES = 700, CRASH_MAX_BYTES = 40000 };
+
+static uint8_t crash_byte(uint64_t at, uint64_t seed)
+{
+    return (uint8_t)((at * 7 + at / 251 + seed) | 1);
+}
+
+/* Grows the file for ever, a step at a time, and tells how much is flushed. */
+static void crash_write(const char *path, uint64_t seed, int told)
+{
+    struct hd_prng r = {seed};
+    uint8_t bytes[CRASH_MAX_BYTES];
+    for (uint64_t i = 0; i < CRASH_MAX_BYTES; i++) {
+        bytes[i] = crash_byte(i, seed);
+    }
+    connect_all();
+    struct file f = open_file(path, true);
+    uint64_t size = CRASH_START_BYTES;
+    check(hd_content_pwrite(f.c, bytes, size, 0), "pwrite");
+    for (;;) {
+        if (size == CRASH_START_BYTES || hd_prng_below(&r, 3) == 0) {
+            check(hd_content_flush(f.c, hd_prng_below(&r, 2) == 0), "flush");
+            (void)!write(told, &size, sizeof(size));
+        }
+        uint64_t n = HD_MIN((uint64_t)CRASH_STEP_BYTES, CRASH_MAX_BYTES - size);
+        if (n == 0) {
+            pause();
+        }
+        check(hd_content_pwrite(f.c, bytes + size, n, size), "pwrite");
+        size += n;
+    }
+}
+
+/* What another session sees when the dead one's has ended. */
+static void crash_check(const char *path, uint64_t seed, uint64_t flushed)
+{
+    connect_all();
+    struct file f = open_file(path, false);
+    uint64_t size = hd_content_size(f.c);
+    if (size < flushed) {
+        fprintf(stderr, "%" PRIu64 " bytes are left of %" PRIu64 " that were flushed\n", size,
+                flushed);
+        exit(1);
+    }
+    uint8_t got[CRASH_MAX_BYTES];
+    uint64_t n = (uint64_t)check(hd_content_pread(f.c, got, sizeof(got), 0), "pread");
+    for (uint64_t i = 0; i < n; i++) {
+        if (got[i] != crash_byte(i, seed)) {
+            fprintf(stderr, "byte %" PRIu64 " of %" PRIu64 " (%" PRIu64 " flushed) is wrong\n", i,
+                    n, flushed);
+            exit(1);
+        }
+    }
+    hd_content_free(f.c);
+    disconnect_all();
+}
+
+static int cmd_crash(const char *path, int rounds, uint64_t seed)
+{
+    struct hd_prng r = {seed};
+    disconnect_all(); /* nothing of it is to be in the child */
+    for (int i = 0; i < rounds; i++) {
+        int told[2];
+        uint64_t round_seed = hd_prng_next(&r);
+        uint64_t flushed = 0;
+        check(pipe(told) < 0 ? -errno : 0, "pipe");
+        pid_t child = fork();
+        if (child == 0) {
+            crash_write(path, round_seed, told[1]);
+        }
+        close(told[1]);
+        (void)!read(told[0], &flushed, sizeof(flushed));
+        hd_clock_sleep_ms((int64_t)hd_prng_below(&r, 25));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        while (read(told[0], &flushed, sizeof(flushed)) == (ssize_t)sizeof(flushed)) {
+        }
+        close(told[0]);
+        crash_check(path, round_seed, flushed);
+        fprintf(stderr, "%d: %" PRIu64 " flushed\n", i, flushed);
+    }
+    connect_all();
+    return 0;
+}
+
 /* ---- commands ---- */
 
 static uint64_t number(const char *text)
@@ -494,6 +587,9 @@ static int run(int argc, char **argv)
     }
     if (strcmp(command, "check") == 0 && argc == 3) {
         return cmd_check(argv[1], number(argv[2]));
+    }
+    if (strcmp(command, "crash") == 0 && argc == 4) {
+        return cmd_crash(argv[1], atoi(argv[2]), number(argv[3]));
     }
     if (strcmp(command, "random") == 0 && argc == 5) {
         return cmd_random(argv[1], number(argv[2]), number(argv[3]), number(argv[4]));
