@@ -179,16 +179,22 @@ int hd_op_set_posix_xattr(struct hd_call *c)
 
 /* ---- reading ---- */
 
+/* xattr(7): who may read the file sees user.*, everybody security.*, the superuser all. */
+static bool is_shown(const struct hd_call *c, const struct hd_xattr *x, bool readable)
+{
+    return c->superuser || x->space == HDW__XATTR_NAMESPACE__XATTR_NS_SECURITY ||
+           (readable && x->space == HDW__XATTR_NAMESPACE__XATTR_NS_USER);
+}
+
 static void fill_xattrs(struct hd_call *c, const struct hd_inode *i, Hdw__GetPosixXattrsResponse *r)
 {
+    bool readable = hd_check_access(c, i, HD_R) == 0;
     const struct hd_xattrs *all = hd_ns_xattrs(c->ns, i);
     uint32_t count = all != NULL ? all->count : 0;
     r->xattrs = HD_TURN_ARRAY(c->m, Hdw__PosixXattr *, count);
     for (uint32_t n = 0; n < count; n++) {
         const struct hd_xattr *x = &all->items[n];
-        bool shown = c->superuser || x->space == HDW__XATTR_NAMESPACE__XATTR_NS_USER ||
-                     x->space == HDW__XATTR_NAMESPACE__XATTR_NS_SECURITY;
-        if (!shown || x->space >= HD_ARRAY_COUNT(prefixes)) {
+        if (!is_shown(c, x, readable) || x->space >= HD_ARRAY_COUNT(prefixes)) {
             continue;
         }
         Hdw__PosixXattr *m = HD_MSG(c->m, Hdw__PosixXattr, hdw__posix_xattr);
@@ -237,7 +243,7 @@ int hd_op_get_posix_xattrs(struct hd_call *c)
     struct hd_inode *i;
     int err = hd_posix_inode(c, q->ino, &i);
     if (err == 0) {
-        err = hd_posix_access(c, i, hd_inode_is_dir(i) || hd_inode_is_file(i) ? HD_R : 0);
+        err = hd_posix_access(c, i, 0);
     }
     if (err < 0) {
         return err;

@@ -121,6 +121,11 @@ ATF_TC_BODY(what_has_which, tc)
     ATF_CHECK_EQ(set_text(&w, f, "trusted.k", "v"), -HD_E_NOT_PERMITTED);
     ATF_CHECK_EQ(set_text(&w, d, "user.k", "v"), -HD_E_NOT_PERMITTED); /* sticky */
     ATF_CHECK_STREQ(all(&w, f), "user.k=v");
+    w.user = "root";
+    ATF_CHECK_EQ(set_text(&w, f, "security.s", "1"), 0);
+    ATF_CHECK_EQ(px_set(&w, f, (Hdw__PosixAttrChange){.has_mode = true, .mode = 0600}, NULL), 0);
+    w.user = "eve"; /* who may not read it may see what decides about access */
+    ATF_CHECK_STREQ(all(&w, f), "security.s=1");
     world_done(&w);
 }
 
