@@ -21,7 +21,7 @@ struct hd_retry {
     struct hd_mono_ms at;
     struct hd_txid txid;
     const char *method; /* of the dispatch table; NULL: from a replayed record */
-    struct hd_ino ino;  /* of a replayed record that made or opened a file, else 0 */
+    struct hd_ino ino;  /* of a replayed record: the inode it was about, or 0 */
     uint8_t *response;  /* heap, owned: encoded; NULL: made anew */
     size_t response_size;
 };
