@@ -111,7 +111,9 @@ bool hd_caps_recall_others(struct hd_meta *m, uint64_t ino, const struct hd_sess
     bool any = false;
     for (struct hd_known *k = hd_known_first(m->sessions, ino); k != NULL; k = hd_known_next(k)) {
         if (k->session != own && k->cap > (uint8_t)keep) {
-            recall(m, k, keep);
+            if ((k->bits & HD_KNOWN_GRANTING) == 0) { /* else when its answer has left */
+                recall(m, k, keep);
+            }
             any = true;
         }
     }
@@ -449,6 +451,17 @@ static void look_at_waits(struct hd_meta *m, uint64_t ino)
     }
 }
 
+/* A recall must not overtake the grant by as long as others take to answer. */
+static void note_granting(struct telling *t, uint64_t ino)
+{
+    struct hd_known *k = hd_known_find(t->m->sessions, ino, t->maker);
+    if (k != NULL) {
+        k->bits |= HD_KNOWN_GRANTING;
+        t->hold->granted_to = t->maker->number;
+        t->hold->granted_ino = ino;
+    }
+}
+
 void hd_caps_changes(struct hd_meta *m, const struct hd_meta_event *event,
                      struct hd_meta_reply *reply)
 {
@@ -471,7 +484,6 @@ void hd_caps_changes(struct hd_meta *m, const struct hd_meta_event *event,
     t.ahead = 0;
     t.reply = reply;
     x->writeback = false;
-    x->orphaned_count = x->granted_count = 0;
     for (size_t n = 0; n < v->dentry_count; n++) {
         for (struct hd_known *k = hd_known_first(x, v->dentries[n].parent.v); k != NULL;
              k = hd_known_next(k)) {
@@ -487,6 +499,10 @@ void hd_caps_changes(struct hd_meta *m, const struct hd_meta_event *event,
     for (size_t n = 0; n < v->gone_count; n++) {
         tell_gone(&t, v->gone[n].v);
     }
+    if (t.hold != NULL && t.maker != NULL && x->granted_count > 0) {
+        note_granting(&t, x->granted[0]);
+    }
+    x->orphaned_count = x->granted_count = 0;
     if (t.hold != NULL) {
         hd_assert(reply == &m->fx->replies[m->fx->reply_count - 1]);
         m->fx->reply_count--; /* it leaves with the last answer */

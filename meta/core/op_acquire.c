@@ -88,6 +88,9 @@ int hd_op_acquire(struct hd_call *c)
     }
     const struct hd_due *due = hd_due_find(k);
     bool recalled = due != NULL && due->recall != 0 && due->keep < (uint8_t)want;
+    if ((k->bits & HD_KNOWN_GRANTING) != 0 && want != HD_CAP_NONE) {
+        return wait_in(c, ino, writeback, 0); /* others are still being told that it may write */
+    }
     if (want == HD_CAP_NONE || (k->cap >= (uint8_t)want && !recalled)) {
         return answer_acquire(c, file, (enum hd_cap)k->cap, k->grant_serial);
     }

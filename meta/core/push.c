@@ -73,6 +73,17 @@ static void answer(struct hd_meta_effects *e, const struct hd_hold *h, uint64_t 
     }
 }
 
+/* The grant is on its way: now it can be recalled. */
+static void end_granting(struct hd_meta *m, const struct hd_hold *h)
+{
+    struct hd_session *s = h->granted_to != 0 ? hd_session_find(m->sessions, h->granted_to) : NULL;
+    struct hd_known *k = s != NULL ? hd_known_find(m->sessions, h->granted_ino, s) : NULL;
+    if (k != NULL) {
+        k->bits &= (uint8_t)~HD_KNOWN_GRANTING;
+        hd_caps_kick(m, k->ino);
+    }
+}
+
 /* One push less that it waits for. */
 static void hold_less(struct hd_meta *m, struct hd_hold *h)
 {
@@ -85,6 +96,7 @@ static void hold_less(struct hd_meta *m, struct hd_hold *h)
         for (size_t n = 0; n < h->also_count; n++) {
             answer(m->fx, h, h->also[n]);
         }
+        end_granting(m, h);
     }
     hold_free(h);
 }

@@ -43,10 +43,11 @@ struct hd_known {
 enum hd_known_bit {
     HD_KNOWN_ATTR = 1,
     HD_KNOWN_ENTRIES = 2,
-    HD_KNOWN_ASKED = 4,   /* PUSH_GONE is unanswered */
-    HD_KNOWN_HELD = 8,    /* an orphan that is open there */
-    HD_KNOWN_DUE = 16,    /* session->dues has an entry */
-    HD_KNOWN_LEAVES = 32, /* forgotten when nothing is due any more */
+    HD_KNOWN_ASKED = 4,     /* PUSH_GONE is unanswered */
+    HD_KNOWN_HELD = 8,      /* an orphan that is open there */
+    HD_KNOWN_DUE = 16,      /* session->dues has an entry */
+    HD_KNOWN_LEAVES = 32,   /* forgotten when nothing is due any more */
+    HD_KNOWN_GRANTING = 64, /* the answer that grants cap is held: it is not recalled before */
 };
 
 /* Serials of what is to be answered of one inode; 0: nothing is. */
@@ -62,9 +63,11 @@ struct hd_hold {
     struct hd_list link;
     struct hd_meta_reply reply; /* text and body are heap, owned; response is NULL */
     uint32_t pending;           /* pushes */
-    uint8_t client_id[16];      /* of the call, if it has one: it may be asked again meanwhile */
-    int32_t call_id;            /* < 0: none */
-    uint64_t *also;             /* tokens of the call asked again; heap, owned */
+    uint64_t granted_to;        /* a session, when the answer grants it WRITE; 0: it does not */
+    uint64_t granted_ino;
+    uint8_t client_id[16]; /* of the call, if it has one: it may be asked again meanwhile */
+    int32_t call_id;       /* < 0: none */
+    uint64_t *also;        /* tokens of the call asked again; heap, owned */
     size_t also_count, also_capacity;
 };
 

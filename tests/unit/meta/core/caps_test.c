@@ -186,6 +186,27 @@ ATF_TC_BODY(pages_are_written_back_before_all_that_wait, tc)
     rig_done(&r);
 }
 
+ATF_TC_WITHOUT_HEAD(a_grant_that_others_are_told_of_is_not_recalled_before_it_has_left);
+ATF_TC_BODY(a_grant_that_others_are_told_of_is_not_recalled_before_it_has_left, tc)
+{
+    struct rig r;
+    rig_init(&r);
+    (void)mount_lookup(&r.c, ROOT, "f");
+    uint64_t write = mount_acquire(&r.a, r.f, CAP(WRITE));
+    uint64_t more = mount_acquire(&r.a, r.f, CAP(WRITE));
+    uint64_t read = mount_acquire(&r.b, r.f, CAP(READ));
+    ATF_CHECK_EQ(mount_granted(&r.a, write), PARKED); /* c is told */
+    ATF_CHECK_EQ(mount_granted(&r.a, more), PARKED);
+    ATF_CHECK(mount_pushes(&r.a) == NULL);
+    mount_answer_all(&r.c, false);
+    ATF_CHECK_EQ(mount_granted(&r.a, write), WRITE);
+    ATF_CHECK_EQ(mount_granted(&r.a, more), WRITE);
+    (void)recall_of(&r.a, r.f, READ);
+    mount_answer_all(&r.a, false);
+    ATF_CHECK_EQ(mount_granted(&r.b, read), READ);
+    rig_done(&r);
+}
+
 ATF_TC_WITHOUT_HEAD(a_late_release_does_not_take_a_newer_grant);
 ATF_TC_BODY(a_late_release_does_not_take_a_newer_grant, tc)
 {
@@ -604,6 +625,7 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_reader_does_not_overtake_a_writer_that_waits);
     ATF_TP_ADD_TC(tp, what_is_recalled_is_not_given_again_before_it_came_back);
     ATF_TP_ADD_TC(tp, pages_are_written_back_before_all_that_wait);
+    ATF_TP_ADD_TC(tp, a_grant_that_others_are_told_of_is_not_recalled_before_it_has_left);
     ATF_TP_ADD_TC(tp, a_late_release_does_not_take_a_newer_grant);
     ATF_TP_ADD_TC(tp, a_dead_writer_is_waited_for_no_longer_than_its_lease);
     ATF_TP_ADD_TC(tp, a_writer_may_take_its_time_but_not_for_ever);
