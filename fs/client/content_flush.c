@@ -14,6 +14,7 @@ int hd_content_tell_length(struct hd_content *c, struct hd_open_block *b)
 {
     pthread_mutex_lock(&b->w.lock);
     uint64_t length = b->w.chain.state.acked_bytes;
+    uint64_t block_id = b->w.chain.block.block_id;
     bool told = !b->w.chain.open || b->told_bytes == length;
     pthread_mutex_unlock(&b->w.lock);
     if (told) {
@@ -28,6 +29,8 @@ int hd_content_tell_length(struct hd_content *c, struct hd_open_block *b)
     request.last_block_length = (int64_t)length;
     request.has_file_id = true;
     request.file_id = c->ino;
+    request.has_block_id = true;
+    request.block_id = block_id;
     Hdw__FsyncResponse *response;
     int err = HD_CALL(c->fs, "fsync", fsync, &request, &arena, &response);
     if (err == 0) {

@@ -138,8 +138,8 @@ static void set_size(struct hd_open_file *f, struct hd_blk *b, uint64_t size)
         hd_file_set_content(file, NULL, 0);
         f->content_block.v = 0;
     }
-    if (index + 1 < file->u.file.block_count && size > had) {
-        hd_file_shrink_hole(file, index, size - had);
+    if (size > had) {
+        hd_file_shrink_hole(file, index, HD_MIN(size - had, hd_file_hole_behind(file, index)));
     }
     b->size_bytes = size;
 }

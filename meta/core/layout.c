@@ -1,5 +1,6 @@
 /* Where the bytes of a file are. See layout.h. */
 #include "meta/core/layout.h"
+#include "fs/wire/reserved.h"
 #include "meta/core/mem.h"
 #include "meta/core/ns.h"
 
@@ -123,6 +124,13 @@ uint64_t hd_file_hole_behind(const struct hd_inode *file, uint32_t index)
     }
     const struct hd_blk *next = hd_file_block(file, index + 1);
     return hd_blk_is_hole(next) ? next->size_bytes : 0;
+}
+
+uint64_t hd_file_room_behind(const struct hd_inode *file, uint32_t index)
+{
+    uint64_t hole = hd_file_hole_behind(file, index);
+    uint32_t behind = index + 1 + (hole > 0);
+    return behind == file->u.file.block_count ? HD_FILE_MAX_BYTES : hole;
 }
 
 void hd_file_shrink_hole(struct hd_inode *file, uint32_t index, uint64_t size_bytes)

@@ -39,6 +39,9 @@ void hd_file_free_holes(struct hd_inode *file); /* of a file that goes */
 /* Size of the hole right behind a block; 0: there is none. */
 uint64_t hd_file_hole_behind(const struct hd_inode *file, uint32_t index);
 
+/* By how much a block may grow: into the hole behind it, and on when nothing is behind that. */
+uint64_t hd_file_room_behind(const struct hd_inode *file, uint32_t index);
+
 /* Takes that much of the front of the hole behind a block. */
 void hd_file_shrink_hole(struct hd_inode *file, uint32_t index, uint64_t size_bytes);
 

@@ -601,28 +601,19 @@ static size_t target_storages(struct hd_call *c, const Hdw__CommitBlockSynchroni
     return count;
 }
 
-/* The length that the recovery of a block must have; UINT64_MAX: any. */
-static uint64_t exact_length(const struct hd_open_block *o)
-{
-    const struct hd_blk *b = o->block;
-    if (o->truncating) {
-        return o->truncate_size_bytes;
-    }
-    return o->overwritten && hd_file_last_block(b->file) != b ? b->size_bytes : UINT64_MAX;
-}
-
 static int check_length(struct hd_call *c, const Hdw__CommitBlockSynchronizationRequest *q,
                         const struct hd_open_block *o)
 {
     const struct hd_blk *b = o->block;
+    const struct hd_open_file *f = hd_ns_open_file(c->ns, b->file);
     const char *name = hd_block_name(c, b->id, b->gs);
-    bool pending = hd_ns_open_file(c->ns, b->file)->content_block.v == b->id.v;
+    uint64_t exact = hd_open_block_length(f, o);
     if (q->delete_block && b->size_bytes > 0 && may_be_more(c->m, o)) {
         return hd_call_fail(c, -HD_E_IO,
                             "Block %s had %llu bytes: it is not deleted while nodes are away", name,
                             (unsigned long long)b->size_bytes);
     }
-    if (q->delete_block || pending) {
+    if (q->delete_block || f->content_block.v == b->id.v) {
         return 0;
     }
     if (!o->truncating && q->new_length < b->size_bytes && may_be_more(c->m, o)) {
@@ -632,9 +623,9 @@ static int check_length(struct hd_call *c, const Hdw__CommitBlockSynchronization
                             name, (unsigned long long)q->new_length,
                             (unsigned long long)b->size_bytes);
     }
-    if (o->overwritten && exact_length(o) != UINT64_MAX && q->new_length != exact_length(o)) {
+    if (o->overwritten && exact != UINT64_MAX && q->new_length != exact) {
         return hd_call_fail(c, -HD_E_IO, "Block recovery of %s to %llu bytes: it has %llu", name,
-                            (unsigned long long)q->new_length, (unsigned long long)exact_length(o));
+                            (unsigned long long)q->new_length, (unsigned long long)exact);
     }
     if (q->new_length > b->file->u.file.block_size_bytes) {
         return hd_call_fail(c, -HD_E_IO, "Block recovery to %llu bytes: the block holds %llu",
@@ -726,10 +717,9 @@ static bool is_nothing(const struct hd_call *c, const struct hd_blk *b,
     if (f->content_block.v != b->id.v) {
         return q->delete_block && (!o->overwritten || o->fresh || b->size_bytes == 0);
     }
-    uint64_t content_size = b->file->u.file.content_size;
-    bool last = hd_file_last_block(b->file) == b;
-    return q->delete_block || q->new_length < content_size ||
-           (!last && q->new_length != content_size);
+    uint64_t least = b->file->u.file.content_size;
+    uint64_t most = least + hd_file_room_behind(b->file, hd_file_index_of(b->file, b));
+    return q->delete_block || q->new_length < least || q->new_length > most;
 }
 
 int hd_op_commit_block_synchronization(struct hd_call *c)

@@ -260,10 +260,9 @@ static void add_recoveries(struct hd_call *c, struct hd_node *node, Hdw__BlockRe
         m->block->n_storage_types = m->block->n_storage_i_ds = 0;
         m->has_overwrite = f->overwritten;
         m->overwrite = f->overwritten;
-        if (f->truncating) {
-            m->truncate_block = block_message(c, b->id, f->recovery_gs, f->truncate_size_bytes);
-        } else if (hd_file_last_block(b->file) != b) { /* others are behind it: no other length */
-            m->truncate_block = block_message(c, b->id, f->recovery_gs, b->size_bytes);
+        uint64_t length = hd_open_block_length(hd_ns_open_file(c->ns, b->file), f);
+        if (length != UINT64_MAX) {
+            m->truncate_block = block_message(c, b->id, f->recovery_gs, length);
         }
         r->blocks[r->n_blocks++] = m;
     }

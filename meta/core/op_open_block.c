@@ -106,9 +106,8 @@ static uint64_t limit_of(struct hd_call *c, const struct place *p)
 {
     uint64_t most = p->file->u.file.block_size_bytes;
     uint64_t has = p->content ? p->file->u.file.content_size : p->block->size_bytes;
-    if (hd_file_last_block(p->file) != p->block && !p->content) {
-        most = p->size_bytes; /* what is behind it stays where it is */
-    }
+    uint32_t index = hd_file_index_of(p->file, p->block);
+    most = HD_MIN(most, has + hd_file_room_behind(p->file, index)); /* others stay where they are */
     return has >= most ? most : has + hd_quota_promise(c->ns, p->file, most - has);
 }
 

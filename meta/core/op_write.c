@@ -107,11 +107,8 @@ static void length_range(struct hd_call *c, const struct hd_blk *b, uint64_t *re
     uint32_t index = hd_file_index_of(file, b);
     uint64_t has = pending ? file->u.file.content_size : b->size_bytes;
     *ret_least = pending ? 0 : has;
-    *ret_most = file->u.file.block_size_bytes;
-    if (index + 1 < file->u.file.block_count) {
-        *ret_most = HD_MIN(*ret_most, has + hd_file_hole_behind(file, index));
-        *ret_most = HD_MAX(*ret_most, has);
-    }
+    *ret_most = HD_MIN(file->u.file.block_size_bytes, has + hd_file_room_behind(file, index));
+    *ret_most = HD_MAX(*ret_most, has);
     if (o->truncating) { /* first its replicas are cut */
         *ret_most = o->truncate_size_bytes;
     }
@@ -484,6 +481,17 @@ int hd_op_complete(struct hd_call *c)
     return answer_complete(c, true);
 }
 
+/* The block whose length is told; NULL: none of this file. */
+static struct hd_blk *told_block(struct hd_call *c, const Hdw__FsyncRequest *q,
+                                 struct hd_inode *file)
+{
+    if (!q->has_block_id) {
+        return hd_file_last_block(file);
+    }
+    struct hd_blk *b = hd_ns_block(c->ns, (struct hd_block_id){q->block_id});
+    return b != NULL && b->file == file ? b : NULL;
+}
+
 int hd_op_fsync(struct hd_call *c)
 {
     const Hdw__FsyncRequest *q = c->request;
@@ -495,7 +503,7 @@ int hd_op_fsync(struct hd_call *c)
     if (err < 0) {
         return err;
     }
-    struct hd_blk *last = hd_file_last_block(file);
+    struct hd_blk *last = told_block(c, q, file);
     int64_t size = q->has_last_block_length ? q->last_block_length : -1;
     if (last != NULL && last->state == HD_BLOCK_OPEN && size > 0 &&
         (uint64_t)size > last->size_bytes && hd_check_length(c, last, (uint64_t)size) == 0) {

@@ -71,6 +71,16 @@ void hd_open_block_set_chain(struct hd_open_block *o, char *const *uuids, size_t
     }
 }
 
+uint64_t hd_open_block_length(const struct hd_open_file *f, const struct hd_open_block *o)
+{
+    const struct hd_blk *b = o->block;
+    if (o->truncating) {
+        return o->truncate_size_bytes;
+    }
+    bool free_end = hd_file_last_block(b->file) == b || f->content_block.v == b->id.v;
+    return o->overwritten && !free_end ? b->size_bytes : UINT64_MAX;
+}
+
 bool hd_open_file_recovers(const struct hd_open_file *f)
 {
     for (uint32_t i = 0; i < f->block_count; i++) {

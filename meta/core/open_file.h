@@ -23,6 +23,12 @@ void hd_open_file_free(struct hd_open_file *f); /* it has left its lease and the
 void hd_open_block_set_chain(struct hd_open_block *o, char *const *uuids,
                              size_t count); /* copies */
 
+/*
+ * The length that a recovery of the block must give it: that of a truncate; of one that a session
+ * overwrites, with others behind it, the length it has. UINT64_MAX: what its nodes have.
+ */
+uint64_t hd_open_block_length(const struct hd_open_file *f, const struct hd_open_block *o);
+
 /* Is a block of it under recovery? Being cut? */
 bool hd_open_file_recovers(const struct hd_open_file *f);
 bool hd_open_file_truncates(const struct hd_open_file *f);

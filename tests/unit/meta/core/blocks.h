@@ -146,11 +146,12 @@ static inline int abandon_block(struct mount *t, Hdw__ExtendedBlock *k, const ch
         ->err;
 }
 
-static inline int tell_length(struct mount *t, uint64_t ino, int64_t length)
+/* block_id 0: of the last one. */
+static inline int tell_length(struct mount *t, uint64_t ino, uint64_t block_id, int64_t length)
 {
     return AS(t, "fsync", Fsync, fsync, .src = S("/f"), .client = S(t->name),
               .has_last_block_length = true, .last_block_length = length, .has_file_id = true,
-              .file_id = ino)
+              .file_id = ino, .has_block_id = block_id != 0, .block_id = block_id)
         ->err;
 }
 

@@ -121,10 +121,10 @@ ATF_TC_BODY(content_stays_until_its_block_is_told_to_have_it, tc)
     ATF_CHECK_EQ(5, do_locate(&b.w, "/f")->file_length);
     ATF_CHECK_EQ(1, do_locate(&b.w, "/f")->n_blocks);
     world_check(&b.w);
-    ATF_CHECK_EQ(0, tell_length(&b.t, ino, 4));
+    ATF_CHECK_EQ(0, tell_length(&b.t, ino, 0, 4));
     ATF_CHECK_STREQ("c5 o0", layout_of(&b, ino));
     ATF_CHECK_EQ(-EINVAL, error_of(&b.t, close_block_send(&b.t, ino, r->block->b, 4)));
-    ATF_CHECK_EQ(0, tell_length(&b.t, ino, 7));
+    ATF_CHECK_EQ(0, tell_length(&b.t, ino, r->block->b->block_id, 7));
     ATF_CHECK_STREQ("o7", layout_of(&b, ino));
     world_check(&b.w);
     finish(&b.t, ino, r, 9);
