@@ -14,7 +14,7 @@
 enum {
     LEASE_MS = 10000,     /* until the server says another */
     POLL_SLACK_MS = 1500, /* a parked poll's answer may be so late */
-    HELLO_TIMEOUT_MS = 5000,
+    HELLO_TIMEOUT_MS = 2000,
     ONE_TRY_WAIT_MS = 3000, /* of a call that is not repeated, for the session to be there again */
     PAUSE_MS = 10,
     PAUSE_MAX_MS = 250,
@@ -359,7 +359,7 @@ int hd_posix_open(struct hd_fs *fs, const struct hd_posix_events *events, struct
     hd_map_init(&p->pushes);
     hd_list_init(&p->jobs);
     hd_list_init(&p->done);
-    int err = hd_session_connect(fs->session, fs->user, &p->poll_fs);
+    int err = hd_session_connect(fs->session, fs->user, HELLO_TIMEOUT_MS, &p->poll_fs);
     if (err < 0) {
         free_posix(p);
         return err;
@@ -386,8 +386,10 @@ void hd_posix_close(struct hd_posix *p)
     pthread_mutex_unlock(&p->lock);
     if (p->poll_running) {
         struct timespec now;
-        do { /* it may be just about to park another poll */
-            hd_rpc_client_disconnect(p->poll_fs->rpc);
+        do { /* it may be just about to park another poll, or to say hello */
+            char address[HD_META_ADDRESS_BYTES];
+            hd_failover_address(&p->session->failover, address);
+            (void)hd_rpc_client_redirect(p->poll_fs->rpc, address);
             clock_gettime(CLOCK_REALTIME, &now);
             now.tv_sec++;
         } while (pthread_timedjoin_np(p->poll_thread, NULL, &now) != 0);

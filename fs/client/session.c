@@ -139,7 +139,7 @@ static void fs_free(struct hd_fs *fs)
     }
 }
 
-static int fs_new(struct hd_session *s, const char *user, struct hd_fs **ret)
+static int fs_new(struct hd_session *s, const char *user, int call_timeout_ms, struct hd_fs **ret)
 {
     struct hd_fs *fs = calloc(1, sizeof(*fs));
     if (fs == NULL) {
@@ -158,7 +158,7 @@ static int fs_new(struct hd_session *s, const char *user, struct hd_fs **ret)
         .protocol = HD_CLIENT_PROTOCOL,
         .user = fs->user,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .call_timeout_ms = CALL_TIMEOUT_MS,
+        .call_timeout_ms = call_timeout_ms,
         .hello = hd_failover_hello,
         .welcome = hd_failover_welcome,
         .ctx = fs,
@@ -258,7 +258,7 @@ int hd_fs_open(const struct hd_fs_options *options, struct hd_fs **ret)
     hd_content_tender_init(&s->contents);
     int err = session_set(s, options);
     if (err == 0) {
-        err = fs_new(s, options->user, ret);
+        err = fs_new(s, options->user, CALL_TIMEOUT_MS, ret);
     }
     if (err < 0) {
         session_free(s);
@@ -286,16 +286,17 @@ int hd_fs_as(struct hd_fs *fs, const char *user, struct hd_fs **ret)
             goto out;
         }
     }
-    err = fs_new(s, user, ret);
+    err = fs_new(s, user, CALL_TIMEOUT_MS, ret);
 out:
     pthread_mutex_unlock(&s->lock);
     return err;
 }
 
-int hd_session_connect(struct hd_session *s, const char *user, struct hd_fs **ret)
+int hd_session_connect(struct hd_session *s, const char *user, int call_timeout_ms,
+                       struct hd_fs **ret)
 {
     pthread_mutex_lock(&s->lock);
-    int err = fs_new(s, user, ret);
+    int err = fs_new(s, user, call_timeout_ms, ret);
     pthread_mutex_unlock(&s->lock);
     return err;
 }

@@ -122,8 +122,12 @@ int hd_call_hooked(struct hd_fs *fs, const char *protocol, const char *method,
                    int budget_ms, struct hd_call_hooks *hooks, struct hd_arena *arena,
                    ProtobufCMessage **ret);
 
-/* One more connection of the same user, which hd_fs_as does not find. It lives as long as s. */
-int hd_session_connect(struct hd_session *s, const char *user, struct hd_fs **ret);
+/*
+ * One more connection of the same user, which hd_fs_as does not find. It lives as long as s.
+ * call_timeout_ms: of its hello, and of calls that do not say theirs.
+ */
+int hd_session_connect(struct hd_session *s, const char *user, int call_timeout_ms,
+                       struct hd_fs **ret);
 
 /* A call on a data node's RPC port: one connection for the one call. */
 int hd_call_node(const struct hd_fs *fs, const char *ip, int port, const char *protocol,

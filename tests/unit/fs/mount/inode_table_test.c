@@ -217,8 +217,62 @@ ATF_TC_BODY(what_a_change_overtook_is_not_kept, tc)
     hd_inode_table_done(&t);
 }
 
+static struct hd_node *enter_alias(struct hd_inode_table *t, uint64_t id, uint64_t parent,
+                                   const char *name)
+{
+    struct hd_node *n;
+    ATF_REQUIRE_EQ(hd_inode_enter_alias(t, id, parent, name, &seen, &n), 0);
+    return n;
+}
+
+ATF_TC_WITHOUT_HEAD(a_file_may_have_several_names);
+ATF_TC_BODY(a_file_may_have_several_names, tc)
+{
+    struct hd_inode_table t;
+    ATF_REQUIRE_EQ(hd_inode_table_init(&t, 16385), 0);
+    struct hd_node *n = enter_alias(&t, 20000, 1, "a");
+    ATF_CHECK_EQ(enter_alias(&t, 20000, 1, "b"), n);
+    ATF_CHECK_EQ(enter_alias(&t, 20000, 1, "c"), n);
+    ATF_CHECK_EQ(enter_alias(&t, 20000, 1, "a"), n);
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "a"), n);
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "b"), n);
+    hd_inode_unlinked(&t, 1, "b");
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "b"), NULL);
+    hd_inode_unlinked(&t, 1, "c");
+    check_path(&t, 20000, "/a");
+    hd_inode_moved(&t, 1, "a", 1, "d");
+    check_path(&t, 20000, "/d");
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "a"), NULL);
+    struct hd_node *other = enter_alias(&t, 20001, 1, "d"); /* the name is another's now */
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "d"), other);
+    ATF_CHECK_EQ(n->name, NULL);
+    hd_inode_forget(&t, 20000, 4);
+    ATF_CHECK_EQ(hd_inode_find(&t, 20000), NULL);
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "d"), other);
+    hd_inode_table_done(&t);
+}
+
+ATF_TC_WITHOUT_HEAD(two_names_can_be_exchanged);
+ATF_TC_BODY(two_names_can_be_exchanged, tc)
+{
+    struct hd_inode_table t;
+    ATF_REQUIRE_EQ(hd_inode_table_init(&t, 16385), 0);
+    struct hd_node *a = enter_alias(&t, 20000, 1, "a");
+    struct hd_node *b = enter_alias(&t, 20001, 1, "b");
+    hd_inode_exchanged(&t, 1, "a", 1, "b");
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "a"), b);
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "b"), a);
+    check_path(&t, 20000, "/b");
+    hd_inode_exchanged(&t, 1, "b", 1, "nobody we know");
+    ATF_CHECK_EQ(hd_inode_find_child(&t, 1, "b"), NULL);
+    check_path(&t, 20000, "/nobody we know");
+    hd_inode_table_done(&t);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, a_file_may_have_several_names);
+    ATF_TP_ADD_TC(tp, two_names_can_be_exchanged);
     ATF_TP_ADD_TC(tp, the_root_is_one_here_and_its_own_number_there);
     ATF_TP_ADD_TC(tp, a_node_lives_while_it_is_looked_up_or_pinned);
     ATF_TP_ADD_TC(tp, paths_follow_renames);
