@@ -202,7 +202,8 @@ static bool may_impersonate(void *ctx, const char *real_user, const char *user)
  */
 static bool changes_replicas(const struct hd_rpc_call *call)
 {
-    return strcmp(call->method, "append") == 0 || strcmp(call->method, "truncate") == 0;
+    return strcmp(call->method, "append") == 0 || strcmp(call->method, "truncate") == 0 ||
+           strcmp(call->method, "openBlock") == 0;
 }
 
 /* That there is a session is durable before it can have anything that the next process must know.
