@@ -65,7 +65,54 @@ static void acked(struct hd_writer *w)
     recount(b);
 }
 
-static const struct hd_wsource source = {.ask = ask, .acked = acked};
+static bool is_worth_another_try(int err)
+{
+    return err == -EIO || err == -HD_E_IO || err == -HD_E_NO_NODES || err == -ETIMEDOUT ||
+           err == -HD_E_RETRIABLE || err == -HD_E_BUSY_RETRY || err == -HD_E_RECOVERY ||
+           hd_rpc_is_connection_error(err);
+}
+
+/* One try. The replicas are made as long as was acknowledged, though meta may have heard of less.
+ */
+static int try_reopen(struct hd_open_block *b)
+{
+    struct hd_wchain *c = &b->w.chain;
+    Hdw__OpenBlockResponse *r;
+    hd_writer_forgive(&b->w);
+    int err =
+        hd_posix_open_block(b->content->posix, b->content->ino, b->offset, NULL, 0, &c->arena, &r);
+    if (err < 0) {
+        return err;
+    }
+    if (r->fresh || !r->has_new_stamp || r->block->b->block_id != c->block.block_id) {
+        return hd_fail(-HD_E_BAD_MESSAGE, "%s: the block at %llu was lost", b->w.path,
+                       (unsigned long long)b->offset);
+    }
+    b->limit = r->limit;
+    b->told_bytes = r->block->b->num_bytes;
+    r->block->b->num_bytes = HD_MAX(b->told_bytes, c->state.acked_bytes);
+    return hd_wchain_open(&b->w, r->block, r->new_stamp);
+}
+
+static int reopen(struct hd_writer *w)
+{
+    struct hd_open_block *b = of_writer(w);
+    struct hd_retry retry;
+    int64_t now = hd_clock_mono_ms().v;
+    hd_retry_init(&retry, now, w->fs->session->retry_ms, (uint64_t)now);
+    int err;
+    while (is_worth_another_try(err = try_reopen(b))) {
+        int64_t pause = hd_retry_next(&retry, hd_clock_mono_ms().v);
+        if (pause < 0) {
+            break;
+        }
+        hd_clock_sleep_ms(pause);
+    }
+    b->doubtful = b->doubtful || w->chain.acked_serial > b->synced_serial;
+    return err;
+}
+
+static const struct hd_wsource source = {.ask = ask, .acked = acked, .reopen = reopen};
 
 int hd_open_block_new(struct hd_content *c, uint64_t offset, uint64_t limit,
                       struct hd_open_block **ret)
@@ -158,7 +205,8 @@ int hd_open_block_open(struct hd_open_block *b)
     b->offset = r->block->offset;
     b->limit = r->limit;
     b->told_bytes = r->block->b->num_bytes;
-    return note(b, hd_wchain_open(&b->w, r->block, r->new_stamp));
+    err = hd_wchain_open(&b->w, r->block, r->new_stamp);
+    return note(b, is_worth_another_try(err) ? reopen(&b->w) : err);
 }
 
 /* The queue gets a packet, and the block is begun when it was not. */
@@ -295,6 +343,11 @@ int hd_open_block_await(struct hd_open_block *b, uint64_t serial, bool sync)
         return err;
     }
     c->state.flushed = c->state.flushed || serial > 0;
+    if (sync && b->doubtful) {
+        b->doubtful = false;
+        return hd_fail(-EIO, "%s: every node of a block went at once: writes may be lost",
+                       b->w.path);
+    }
     if (sync && serial > b->synced_serial) {
         b->synced_serial = serial;
         b->old_unsynced = false;

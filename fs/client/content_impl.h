@@ -46,6 +46,7 @@ struct hd_open_block {
     size_t counted_bytes;   /* of held_bytes */
     bool old_unsynced;      /* nor perhaps what was in the block before it was opened */
     uint64_t acked_most;    /* the highest serial that was acknowledged, also by a block given up */
+    bool doubtful;          /* all its nodes went, and with them perhaps what was not synced */
     bool told_failure;      /* somebody who writes was told that it failed */
 };
 

@@ -140,6 +140,10 @@ int hd_content_close_block(struct hd_content *c, struct hd_open_block *b,
     bool synced = hd_open_block_is_synced(b);
     int err = hd_open_block_finish(b, &list);
     b->told_failure = b->told_failure || err < 0;
+    if (b->doubtful) {
+        (void)hd_fail(-EIO, "%s: every node of a block went at once: writes may be lost", c->path);
+        hd_content_note_error(c, -EIO);
+    }
     pthread_mutex_unlock(&b->w.lock);
     if (err == 0 && list != NULL && closing == NULL) {
         err = tell_closed(c, list);

@@ -303,6 +303,10 @@ int hd_wchain_recover(struct hd_writer *w, int bad)
                       w->path, (unsigned long long)c->block.block_id, hd_fail_text());
         break;
     }
+    if (err < 0 && w->source != NULL && c->open && (c->node_count == 0 || !c->state.fresh)) {
+        err = w->source->reopen(w);
+        c->state.recoveries = 0;
+    }
     return err;
 }
 

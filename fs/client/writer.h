@@ -91,6 +91,8 @@ struct hd_wsource {
     /* A fresh block from meta, in the chain's arena; nodes of w->excluded are not wanted. */
     int (*ask)(struct hd_writer *w, Hdw__LocatedBlock **ret);
     void (*acked)(struct hd_writer *w); /* acked_serial has grown */
+    /* No node of the chain is left: what meta knows of the block is set up, when it can be. */
+    int (*reopen)(struct hd_writer *w);
 };
 
 struct hd_writer {
