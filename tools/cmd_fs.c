@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 static const struct hd_sh_verb *const tables[] = {
-    hd_sh_verbs_list,  hd_sh_verbs_read, hd_sh_verbs_copy, hd_sh_verbs_change,
-    hd_sh_verbs_trash, hd_sh_verbs_attr, hd_sh_verbs_info, hd_sh_verbs_find,
+    hd_sh_verbs_list, hd_sh_verbs_read, hd_sh_verbs_copy, hd_sh_verbs_change, hd_sh_verbs_trash,
+    hd_sh_verbs_attr, hd_sh_verbs_acl,  hd_sh_verbs_info, hd_sh_verbs_find,
 };
 
 static const char intro[] =

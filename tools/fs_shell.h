@@ -151,6 +151,7 @@ extern const struct hd_sh_verb hd_sh_verbs_copy[];   /* fs_put.c */
 extern const struct hd_sh_verb hd_sh_verbs_change[]; /* fs_change.c */
 extern const struct hd_sh_verb hd_sh_verbs_trash[];  /* fs_rm.c */
 extern const struct hd_sh_verb hd_sh_verbs_attr[];   /* fs_attr.c */
+extern const struct hd_sh_verb hd_sh_verbs_acl[];    /* fs_acl.c */
 extern const struct hd_sh_verb hd_sh_verbs_info[];   /* fs_info.c */
 extern const struct hd_sh_verb hd_sh_verbs_find[];   /* fs_find.c */
 

@@ -146,6 +146,39 @@ int hd_fs_get_xattr(struct hd_fs *fs, const char *path, const char *name, void *
 int hd_fs_list_xattrs(struct hd_fs *fs, const char *path, char **ret_names, size_t *ret_size);
 int hd_fs_remove_xattr(struct hd_fs *fs, const char *path, const char *name);
 
+/* ACLs, as Hadoop has them: whole lists, the mode's part too. */
+enum hd_fs_acl_kind { HD_FS_ACL_USER, HD_FS_ACL_GROUP, HD_FS_ACL_MASK, HD_FS_ACL_OTHER };
+
+struct hd_fs_acl_rule {
+    bool is_default;
+    enum hd_fs_acl_kind kind;
+    uint32_t perm;                 /* 4 r, 2 w, 1 x */
+    char name[HD_STAT_USER_BYTES]; /* "": the owner's, the owning group's */
+};
+
+struct hd_fs_acl {
+    struct hd_fs_acl_rule *rules; /* heap, owned; without an ACL user, group and other */
+    size_t count;
+    char owner[HD_STAT_USER_BYTES];
+    char group[HD_STAT_USER_BYTES];
+    bool sticky;
+};
+
+int hd_fs_get_acl(struct hd_fs *fs, const char *path, struct hd_fs_acl *ret);
+void hd_fs_acl_done(struct hd_fs_acl *a); /* a zeroed one is fine */
+
+/* rules: to be added or changed, to be removed (their permissions do not matter), or all; with
+ * DROP_DEFAULT and DROP none. */
+enum hd_fs_acl_change {
+    HD_FS_ACL_MODIFY,
+    HD_FS_ACL_REMOVE,
+    HD_FS_ACL_SET,
+    HD_FS_ACL_DROP_DEFAULT,
+    HD_FS_ACL_DROP,
+};
+int hd_fs_change_acl(struct hd_fs *fs, const char *path, enum hd_fs_acl_change how,
+                     const struct hd_fs_acl_rule *rules, size_t count);
+
 struct hd_summary {
     uint64_t size_bytes, files, directories, space_bytes;
     int64_t name_quota, space_quota; /* -1: none */

@@ -274,10 +274,36 @@ PY
 }
 quotas_hold_cleanup() { all_cleanup; }
 
+atf_test_case howdah_fs_has_them_too cleanup
+howdah_fs_has_them_too_head() { needs; }
+howdah_fs_has_them_too_body() {
+    two_mounts
+    mkdir "$M/r/d" && touch "$M/r/d/f"
+    howdah fs -setfacl -m user:nobody:rwx,group:daemon:r-x,default:user:nobody:r-x /r/d || atf_fail "-m"
+    same "$(howdah fs -getfacl /r/d | grep -v '^#' | grep .)" "$(getfacl -cp other/r/d | grep .)" "getfacl"
+    howdah fs -setfacl -R -x user:nobody /r/d || atf_fail "-x"
+    same "$(acl_of other/r/d | cut -d' ' -f2)" "group::r-x"
+    howdah fs -setfacl --set user::rw-,user:daemon:rwx,group::---,mask::r--,other::--- /r/d/f || atf_fail "--set"
+    howdah fs -getfacl /r/d/f | grep -q '^user:daemon:rwx	#effective:r--$' || atf_fail "effective"
+    howdah fs -setfacl -m default:user:nobody:r-- /r/d/f 2>err && atf_fail "a default ACL of a file"
+    grep -q 'only directories may have a default ACL' err || atf_fail "$(cat err)"
+    howdah fs -setfacl -m user:nobody:rwz /r/d/f 2>/dev/null && atf_fail "nonsense"
+    howdah fs -setfacl -b /r/d && howdah fs -setfacl -b /r/d/f || atf_fail "-b"
+    same "$(acl_of "$M/r/d")" "user::rwx group::r-x other::r-x"
+    howdah fs -setfattr -n user.k -v v /r/d/f || atf_fail "-setfattr"
+    same "$(getfattr --only-values -n user.k other/r/d/f)" v
+    same "$(howdah fs -getfattr -d /r/d/f | tail -1)" 'user.k="v"'
+    howdah fs -setfattr -x user.k /r/d/f || atf_fail "-x"
+    howdah fs -getfattr -n user.k /r/d/f 2>/dev/null && atf_fail "it was removed"
+    true
+}
+howdah_fs_has_them_too_cleanup() { all_cleanup; }
+
 atf_init_test_cases() {
     atf_add_test_case xattrs_are_as_xattr_7_says
     atf_add_test_case what_has_no_xattrs_is_not_asked_for
     atf_add_test_case acls_are_as_acl_5_says
     atf_add_test_case hadoop_s_shell_sees_the_same
     atf_add_test_case quotas_hold
+    atf_add_test_case howdah_fs_has_them_too
 }
