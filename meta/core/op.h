@@ -210,14 +210,14 @@ ProtobufCMessage *hd_report_answer(struct hd_meta *m);
 
 /* ---- quotas (op_quota.c) ---- */
 
-/* May the directory `at`, and all above it but those that hold `up_to` already, take so much more? 0,
- * -HD_E_NS_QUOTA, -HD_E_DS_QUOTA (both are EDQUOT). */
+/* May the directory `at`, and all above it but those that hold `up_to` already, take so much more?
+ * 0, -HD_E_NS_QUOTA, -HD_E_DS_QUOTA (both are EDQUOT). */
 struct hd_charge;
 int hd_check_charge(struct hd_call *c, const struct hd_inode *at, struct hd_charge more,
                     const struct hd_inode *up_to);
 
-/* May anything be added to the file's data? Writers of blocks are asked again when they tell how much
- * it was. */
+/* May anything be added to the file's data? Writers of blocks are asked again when they tell how
+ * much it was. */
 int hd_check_data_room(struct hd_call *c, const struct hd_inode *file);
 
 /* The same of names and HDFS's space. */

@@ -44,7 +44,7 @@ struct hd_sessions;
  * when its time is up.
  */
 struct hd_parked {
-    struct hd_list link; /* of meta->parked, or of the inode's queue */
+    struct hd_list link;        /* of meta->parked, or of the inode's queue */
     struct hd_meta_event event; /* strings and bytes are copies in the arena */
     struct hd_arena arena;
     struct hd_mono_ms deadline;
@@ -85,7 +85,7 @@ struct hd_meta {
     struct hd_prng prng;
     struct hd_sessions *sessions;
     uint8_t method_slots[512]; /* find_method: places in hd_methods, from 1 on */
-    struct hd_list reports; /* struct hd_full_report that are being taken in */
+    struct hd_list reports;    /* struct hd_full_report that are being taken in */
     struct hd_list parked;
     size_t parked_count;
     struct hd_view_load load; /* while starting */
