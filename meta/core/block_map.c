@@ -576,6 +576,32 @@ static void report_recovering(struct hd_meta *m, struct hd_storage *s, struct hd
     }
 }
 
+/* None of the replicas that are known is whole: they are compared, in a moment (op_lease.c). */
+static void keep_for_recovery(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b)
+{
+    hd_blk_drop_bad(m, b, s->index);
+    hd_blk_set_replica(m, b, s->index, HD_REPLICA_STOPPED);
+    int err = hd_map_put(&m->dirty, b->id.v, m);
+    hd_assert(err == 0);
+    hd_repair_check(m, b);
+}
+
+/*
+ * A closed block has a newer stamp on its node: it was opened again, and the records of that were
+ * lost in a power cut. What its writer told nobody to keep need not be kept; but when no other
+ * replica is left, these have all that was there before. True: that was it.
+ */
+static bool report_newer(struct hd_meta *m, struct hd_storage *s, struct hd_blk *b,
+                         const struct hd_reported *r)
+{
+    if (b->state == HD_BLOCK_OPEN || r->gs.v <= b->gs.v || r->gs.v >= m->ns.next_gs ||
+        r->state == HDW__REPLICA_STATE__REPLICA_TEMPORARY || hd_blk_live(m, b, false) > 0) {
+        return false;
+    }
+    keep_for_recovery(m, s, b);
+    return true;
+}
+
 /*
  * Finalized once, but its machine went down with writes that were not on its disk: which of them it
  * has is not known. With a whole replica elsewhere it is replaced by a copy of that; else the nodes
@@ -590,11 +616,9 @@ static void report_dirty(struct hd_meta *m, struct hd_storage *s, struct hd_blk 
         hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
         hd_repair_check(m, b);
     } else if (r->gs.v == b->gs.v) {
-        hd_blk_drop_bad(m, b, s->index);
-        hd_blk_set_replica(m, b, s->index, HD_REPLICA_STOPPED);
-        int err = hd_map_put(&m->dirty, b->id.v, m);
-        hd_assert(err == 0);
-        hd_repair_check(m, b);
+        keep_for_recovery(m, s, b);
+    } else {
+        hd_blk_add_bad(m, b, s->index, r->gs, r->size_bytes);
     }
 }
 
@@ -603,6 +627,9 @@ void hd_block_map_report(struct hd_meta *m, struct hd_storage *s, struct hd_repo
     struct hd_blk *b = hd_ns_block(&m->ns, r.id);
     if (b == NULL) {
         report_unknown(m, s, &r);
+        return;
+    }
+    if (report_newer(m, s, b, &r)) {
         return;
     }
     switch (r.state) {

@@ -601,8 +601,41 @@ ATF_TC_BODY(one_whole_replica_that_comes_late_ends_the_waiting, tc)
     bench_done(&b);
 }
 
+/* The records of the last moment went with meta's power, the nodes' replicas stayed. */
+ATF_TC_WITHOUT_HEAD(a_block_that_is_newer_on_all_its_nodes_is_recovered);
+ATF_TC_BODY(a_block_that_is_newer_on_all_its_nodes_is_recovered, tc)
+{
+    static const Hdw__ReplicaState states[] = {
+        HDW__REPLICA_STATE__REPLICA_DIRTY, HDW__REPLICA_STATE__REPLICA_RWR,
+        HDW__REPLICA_STATE__REPLICA_FINALIZED, HDW__REPLICA_STATE__REPLICA_RBW};
+    for (size_t k = 0; k < HD_ARRAY_COUNT(states); k++) {
+        struct bench b;
+        bench_init(&b);
+        uint64_t ino = make_of_blocks(&b.t, "f", (uint64_t[]){100}, 1);
+        Hdw__ExtendedBlock *block = do_locate(&b.w, "/f")->blocks[0]->b;
+        world_restart(&b.w);
+        for (int n = 1; n <= NODES; n++) {
+            node_register(&b.w, n);
+            node_beat(&b.w, n);
+            node_report_as(
+                &b.w, n, states[k],
+                (const uint64_t[][3]){{block->block_id, 170, block->generation_stamp + 1}}, 1);
+            world_pass(&b.w, 3000);
+        }
+        Hdw__RecoveringBlock *r = await_recovery(&b, block->block_id);
+        ATF_REQUIRE_MSG(r != NULL, "state %d", (int)states[k]);
+        ATF_CHECK_EQ(NODES, r->block->n_locs);
+        ATF_CHECK(r->new_gen_stamp > block->generation_stamp + 1);
+        ATF_CHECK_EQ(0, synchronized(&b, r, 170, false)->err);
+        ATF_CHECK_STREQ("b170", layout_of(&b, ino));
+        ATF_CHECK(!hd_inode_is_open(inode_of(&b, ino)));
+        bench_done(&b);
+    }
+}
+
 ATF_TP_ADD_TCS(tp)
 {
+    ATF_TP_ADD_TC(tp, a_block_that_is_newer_on_all_its_nodes_is_recovered);
     ATF_TP_ADD_TC(tp, a_file_is_written_block_by_block);
     ATF_TP_ADD_TC(tp, a_finished_block_is_overwritten);
     ATF_TP_ADD_TC(tp, closing_the_file_closes_the_blocks_it_names);
