@@ -31,6 +31,7 @@ struct hd_open_block {
     struct hd_content *content;
     uint64_t offset; /* of the block in the file */
     int64_t used_ms; /* under `order` */
+    bool into_hole;  /* it has taken some of the hole behind it; under `order` */
     bool was_there;  /* not fresh: a finished one was opened; under `order` */
     atomic_uint refs;
 
@@ -171,6 +172,9 @@ bool hd_open_block_is_synced(const struct hd_open_block *b);
 
 /* The open block for writing at offset, which is in the file or at its end. */
 int hd_content_open_at(struct hd_content *c, uint64_t offset, struct hd_open_block **ret);
+
+/* How long the block may get before it meets another one. */
+uint64_t hd_content_room(struct hd_content *c, const struct hd_open_block *b);
 
 /* [offset, end) of the file was written to the block: the layout grows. */
 void hd_content_grown(struct hd_content *c, struct hd_open_block *b, uint64_t end);

@@ -30,10 +30,25 @@ void hd_content_grown(struct hd_content *c, struct hd_open_block *b, uint64_t en
     pthread_mutex_lock(&c->lock);
     struct hd_piece *at = piece_of(c, b);
     if (at != NULL && end > at->offset + at->size) {
-        at->size = end - at->offset;
+        b->into_hole = at + 1 < c->pieces.items + c->pieces.count;
+        hd_pieces_widen(&c->pieces, at, end - at->offset);
         set_size(c);
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+uint64_t hd_content_room(struct hd_content *c, const struct hd_open_block *b)
+{
+    pthread_mutex_lock(&c->lock);
+    const struct hd_piece *at = piece_of(c, b);
+    const struct hd_piece *end = c->pieces.items + c->pieces.count;
+    uint64_t room = at != NULL ? at->size : 0;
+    while (at != NULL && ++at < end && at->kind == HD_PIECE_HOLE) {
+        room += at->size;
+    }
+    room = at == end ? UINT64_MAX : room;
+    pthread_mutex_unlock(&c->lock);
+    return room;
 }
 
 /* ---- taking out ---- */
@@ -226,7 +241,8 @@ struct place {
     bool unsynced;
     uint64_t content_bytes;
     struct hd_open_block *open; /* it is open */
-    /* To be closed before: meta opens the hole behind a short block as the end of that block. */
+    /* To be closed before: meta opens the hole behind a short block as the end of that block, and
+     * has to know how much of the hole an open one has taken. */
     struct hd_open_block *before;
 };
 
@@ -255,9 +271,9 @@ static struct place look_up(struct hd_content *c, uint64_t offset)
         ret.end = true;
         return ret;
     }
-    if (at->kind == HD_PIECE_HOLE && at > c->pieces.items &&
-        offset - at[-1].offset < c->block_bytes) {
-        ret.before = at[-1].open;
+    if (at->kind == HD_PIECE_HOLE && at > c->pieces.items && at[-1].open != NULL) {
+        struct hd_open_block *b = at[-1].open;
+        ret.before = b->into_hole || offset - b->offset < c->block_bytes ? b : NULL;
     }
     ret.open = at->open;
     ret.unsynced = at->unsynced;

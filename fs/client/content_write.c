@@ -49,9 +49,11 @@ int hd_content_write_locked(struct hd_content *c, const void *data, size_t size,
         if (err < 0) {
             break;
         }
+        uint64_t room = hd_content_room(c, b);
         pthread_mutex_lock(&b->w.lock);
         uint64_t at = offset - b->offset;
-        size_t n = at < b->limit ? (size_t)HD_MIN((uint64_t)size, b->limit - at) : 0;
+        room = HD_MIN(room, b->limit);
+        size_t n = at < room ? (size_t)HD_MIN((uint64_t)size, room - at) : 0;
         err = n == 0 ? hd_fail(-EDQUOT, "%s: no room for more than %llu bytes", c->path,
                                (unsigned long long)offset)
                      : hd_open_block_write(b, p, n, at);
