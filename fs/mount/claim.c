@@ -197,7 +197,9 @@ static void cast_shadow(struct hd_claim *c)
 {
     const struct hd_newborn *b = c->newborn;
     bool shadows = c->held == HDW__CAP_KIND__CAP_WRITE && c->content != NULL && c->dirty_noted;
-    if (shadows) {
+    if (!shadows) {
+        atomic_store(&c->written_bytes, 0);
+    } else {
         atomic_store(&c->size_bytes, hd_content_size(c->content));
         atomic_store(&c->mtime_ns, b != NULL && b->change.has_mtime
                                        ? b->change.mtime_ns
@@ -213,8 +215,9 @@ void hd_claim_note(struct hd_mount *m, struct hd_claim *c)
     cast_shadow(c);
 }
 
-void hd_claim_wrote(struct hd_mount *m, struct hd_claim *c)
+void hd_claim_wrote(struct hd_mount *m, struct hd_claim *c, size_t size)
 {
+    atomic_fetch_add(&c->written_bytes, size);
     pthread_mutex_lock(&c->lock);
     c->written = true;
     if (c->newborn != NULL) {
@@ -290,21 +293,29 @@ void hd_claim_be_with_others(struct hd_claim *c)
 
 void hd_claim_give_way(struct hd_mount *m, struct hd_claim *c)
 {
-    uint64_t serial = c->recall_serial;
+    uint64_t serial = c->recall_serial != 0 ? c->recall_serial : c->serial;
     hd_assert(c->held == HDW__CAP_KIND__CAP_READ);
     c->held = HDW__CAP_KIND__CAP_NONE;
     c->current = false;
+    c->recall_turn++; /* who drops pages finds out, and leaves the claim alone */
+    c->recalling = false;
+    c->gated = false;
+    pthread_cond_broadcast(&c->changed);
     c->dealt_serial = HD_MAX(c->dealt_serial, serial);
     pthread_mutex_unlock(&c->lock);
     (void)hd_posix_release(m->posix, c->id, HDW__CAP_KIND__CAP_NONE, serial);
     pthread_mutex_lock(&c->lock);
 }
 
-/* 0: tried, look again; 1: to be used for one operation only; or an error. Wants the lock. */
+/*
+ * 0: tried, look again; 1: to be used for one operation only; or an error. made: a file that was
+ * just made, whose recall may have come before its claim was there. Wants the lock.
+ */
 static int take_grant(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind kind,
-                      const Hdw__AcquireResponse *a, bool with_blocks)
+                      const Hdw__AcquireResponse *a, bool with_blocks, bool made)
 {
-    bool is_void = a->has_serial && a->serial < c->dealt_serial;
+    uint64_t dealt = HD_MAX(c->dealt_serial, made ? atomic_load(&m->claims->stray) : 0);
+    bool is_void = a->has_serial && a->serial < dealt;
     bool kept = !is_void && a->granted != HDW__CAP_KIND__CAP_NONE;
     int rc = 0;
     if (!with_blocks && !c->current) {
@@ -350,7 +361,7 @@ static int acquire(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind kind, bo
     int rc = hd_posix_acquire(m->posix, c->id, &ask, &arena, &a, NULL);
     pthread_mutex_lock(&c->lock);
     if (rc == 0) {
-        rc = take_grant(m, c, kind, a, ask.blocks);
+        rc = take_grant(m, c, kind, a, ask.blocks, false);
     }
     c->acquiring--;
     if (plain_write) {
@@ -463,7 +474,7 @@ int hd_claim_adopt(struct hd_mount *m, struct hd_claim *c, const struct hd_posix
         b->attr.target = NULL;
     }
     pthread_mutex_lock(&c->lock);
-    int rc = take_grant(m, c, HDW__CAP_KIND__CAP_WRITE, &a, true);
+    int rc = take_grant(m, c, HDW__CAP_KIND__CAP_WRITE, &a, true, true);
     if (rc == 0 && c->held == HDW__CAP_KIND__CAP_WRITE) {
         c->newborn = HD_TAKE_PTR(b);
     }

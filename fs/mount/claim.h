@@ -33,7 +33,8 @@
  *  4. Who asked for a capability begins his operation in the moment it is granted, before a recall
  *     can close the gate: two mounts that want the same file take turns, and none gets nothing.
  *  5. A recall can overtake the grant it is for (they come on two connections); serials tell
- *     (ReleaseRequest in howdah.proto). It waits then for the grant, at most GRANT_WAIT_MS.
+ *     (ReleaseRequest in howdah.proto). It waits a moment for the grant then; one that comes later
+ * still is void.
  *
  * Any thread, everything may block unless it says otherwise.
  */
@@ -88,6 +89,7 @@ struct hd_claim {
     uint32_t acquiring;         /* calls under way that ask for a capability */
     bool acquiring_write;       /* a plain one for WRITE among them */
     bool recalling;             /* being given back; operations go on until the gate closes */
+    uint32_t recall_turn;       /* counts recalls that began, and that gave way */
     uint64_t recall_serial;
     bool gated;             /* nobody enters */
     int64_t trial_until_ms; /* of the gate; 0: closed for good */
@@ -106,7 +108,8 @@ struct hd_claim {
     /* What getattr is told while WRITE is held and something is dirty; atomics, read without lock.
      */
     _Atomic bool shadows;
-    _Atomic bool told; /* the kernel got them since the last write */
+    _Atomic uint64_t written_bytes; /* since it was settled last */
+    _Atomic bool told;              /* the kernel got them since the last write */
     _Atomic uint64_t size_bytes;
     _Atomic int64_t mtime_ns;
     size_t held_bytes; /* counted in hd_claims.held_bytes */
@@ -119,6 +122,7 @@ struct hd_claims {
     size_t idle_count;
     struct hd_list dirty;
     _Atomic size_t held_bytes; /* of all contents, as far as counted */
+    _Atomic uint64_t stray;    /* the highest serial of a recall of what nobody knew */
 };
 
 int hd_claims_new(struct hd_claims **ret);
@@ -144,7 +148,7 @@ void hd_claim_leave(struct hd_mount *m, struct hd_claim *c, struct hd_claim_rang
 
 /* Within an operation that wrote: notes what getattr has to say, and that there is to be settled.
  */
-void hd_claim_wrote(struct hd_mount *m, struct hd_claim *c);
+void hd_claim_wrote(struct hd_mount *m, struct hd_claim *c, size_t size);
 
 /* A file that was just made here, with WRITE granted. */
 int hd_claim_adopt(struct hd_mount *m, struct hd_claim *c, const struct hd_posix_attr *attr,

@@ -12,8 +12,7 @@
 
 enum {
     GATE_TRIAL_MS = 10,
-    GRANT_WAIT_MS = 2000, /* for a grant that a recall has overtaken */
-    UPGRADE_WAIT_MS = 5,  /* the same, when it may as well be on its way to us for long */
+    GRANT_WAIT_MS = 5, /* for a grant that a recall may have overtaken */
     ROUNDS_MAX = 200,
 };
 
@@ -57,8 +56,11 @@ static void close_gate(struct hd_claim *c, bool for_good)
     }
 }
 
-/* Every page of the inode; the gate is closed for good then. Wants the lock. */
-static void drop_pages(struct hd_mount *m, struct hd_claim *c)
+/*
+ * Every page of the inode; the gate is closed for good then. False: the capability went meanwhile
+ * (give_way), and what is held now was granted later. Wants the lock.
+ */
+static bool drop_pages(struct hd_mount *m, struct hd_claim *c, uint32_t turn)
 {
     struct hd_claim_range ranges[HD_CLAIM_RANGES];
     uint32_t count = HD_CLAIM_RANGES + 1;
@@ -67,6 +69,9 @@ static void drop_pages(struct hd_mount *m, struct hd_claim *c)
         pthread_mutex_unlock(&c->lock);
         forget_pages(m, c->id, ranges, count);
         pthread_mutex_lock(&c->lock);
+        if (c->recall_turn != turn) {
+            return false;
+        }
         if (c->touched_count == 0 && c->busy == 0) {
             break;
         }
@@ -79,6 +84,7 @@ static void drop_pages(struct hd_mount *m, struct hd_claim *c)
         memcpy(ranges, c->touched, sizeof(ranges));
     }
     close_gate(c, true);
+    return c->recall_turn == turn;
 }
 
 /* A recall can be here before the grant that it is for. Wants the lock. */
@@ -89,27 +95,32 @@ static void await_grant(struct hd_claim *c, Hdw__CapKind keep)
         wait_until(c, now + GRANT_WAIT_MS);
     }
     while (c->acquiring_write && c->held == HDW__CAP_KIND__CAP_READ &&
-           hd_clock_mono_ms().v < now + UPGRADE_WAIT_MS) {
-        wait_until(c, now + UPGRADE_WAIT_MS);
+           hd_clock_mono_ms().v < now + GRANT_WAIT_MS) {
+        wait_until(c, now + GRANT_WAIT_MS);
     }
 }
 
-/* Wants the lock. True: there was something to settle, and *ret is what meta made of it. */
-static bool give_back(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep,
-                      struct hd_posix_attr *ret)
+/*
+ * Wants the lock. 1: there was something to settle, and *ret is what meta made of it; 0 there was
+ * nothing; -ECANCELED: a write gave the capability away meanwhile, and the claim is not ours to
+ * change.
+ */
+static int give_back(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep,
+                     struct hd_posix_attr *ret)
 {
-    bool settled = false;
+    int settled = 0;
+    uint32_t turn = c->recall_turn;
     if (c->held == HDW__CAP_KIND__CAP_READ && c->acquiring_write) {
         hd_claim_give_way(m, c);
     }
-    if (keep == HDW__CAP_KIND__CAP_NONE) {
-        drop_pages(m, c);
-    } else {
+    if (keep != HDW__CAP_KIND__CAP_NONE) {
         close_gate(c, true);
+    } else if (!drop_pages(m, c, turn)) {
+        return -ECANCELED;
     }
     hd_claim_be_alone(c);
     if (c->held == HDW__CAP_KIND__CAP_WRITE && hd_claim_has_to_settle(c)) {
-        settled = hd_claim_settle_alone(m, c, NULL, keep, ret) == 0;
+        settled = hd_claim_settle_alone(m, c, NULL, keep, ret) == 0 ? 1 : 0;
     }
     c->held = HD_MIN(c->held, keep);
     if (c->held == HDW__CAP_KIND__CAP_NONE) {
@@ -124,7 +135,7 @@ static bool give_back(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep,
 void hd_claim_yield(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep, uint64_t serial)
 {
     struct hd_posix_attr attr = {0};
-    bool settled = false;
+    int settled = 0;
     pthread_mutex_lock(&c->lock);
     while (c->recalling) {
         pthread_cond_wait(&c->changed, &c->lock);
@@ -134,24 +145,29 @@ void hd_claim_yield(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep, u
         return;
     }
     c->recalling = true;
+    uint32_t turn = ++c->recall_turn;
     c->recall_serial = serial;
     await_grant(c, keep);
-    if (c->held > keep) {
+    if (c->recall_turn != turn) {
+        settled = -ECANCELED;
+    } else if (c->held > keep) {
         settled = give_back(m, c, keep, &attr);
-        if (serial == 0) {
+        if (settled >= 0 && serial == 0) {
             uint64_t own = c->serial;
             pthread_mutex_unlock(&c->lock);
             (void)hd_posix_release(m->posix, c->id, keep, own);
             pthread_mutex_lock(&c->lock);
         }
     }
-    c->dealt_serial = HD_MAX(c->dealt_serial, serial);
-    c->recalling = false;
-    c->gated = false;
-    pthread_cond_broadcast(&c->changed);
+    if (settled >= 0) {
+        c->dealt_serial = HD_MAX(c->dealt_serial, serial);
+        c->recalling = false;
+        c->gated = false;
+        pthread_cond_broadcast(&c->changed);
+    }
     pthread_mutex_unlock(&c->lock);
-    if (settled) {
-        (void)hd_native_learned(m, &attr);
+    if (settled > 0) {
+        hd_native_learned(m, &attr);
         (void)fuse_lowlevel_notify_inval_inode(m->session, hd_inode_ino(&m->inodes, c->id), -1, 0);
     }
     hd_posix_attr_done(&attr);

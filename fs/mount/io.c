@@ -67,6 +67,10 @@ void hd_io_recall(struct hd_mount *m, uint64_t id, Hdw__CapKind keep, uint64_t s
     if (c != NULL) {
         hd_claim_yield(m, c, keep, serial);
         hd_claim_put(m, c);
+    } else if (m->claims != NULL) { /* of a file whose making is not answered yet, perhaps */
+        uint64_t stray = atomic_load(&m->claims->stray);
+        while (stray < serial && !atomic_compare_exchange_weak(&m->claims->stray, &stray, serial)) {
+        }
     }
 }
 
@@ -125,6 +129,9 @@ void hd_io_lost(struct hd_mount *m)
         hd_claim_put(m, all[i]);
     }
     free(all);
+    if (m->claims != NULL) {
+        atomic_store(&m->claims->stray, 0); /* serials are counted anew */
+    }
     if (l == NULL || l->count == 0 || m->session == NULL ||
         pthread_create(&thread, NULL, drop_lost_pages, l) != 0) {
         free(l);
@@ -182,9 +189,11 @@ void hd_io_overlay(struct hd_mount *m, uint64_t id, struct stat *st)
     if (c != NULL && atomic_load(&c->shadows)) {
         int64_t mtime_ns = atomic_load(&c->mtime_ns);
         uint64_t size = atomic_load(&c->size_bytes);
-        if ((uint64_t)st->st_size != size) {
-            st->st_blocks = (blkcnt_t)((size + STAT_BLOCK_BYTES - 1) / STAT_BLOCK_BYTES);
-        }
+        uint64_t written = atomic_load(&c->written_bytes); /* some of it over what was there */
+        uint64_t most = (size + STAT_BLOCK_BYTES - 1) / STAT_BLOCK_BYTES;
+        uint64_t blocks =
+            (uint64_t)st->st_blocks + (written + STAT_BLOCK_BYTES - 1) / STAT_BLOCK_BYTES;
+        st->st_blocks = (blkcnt_t)HD_MIN(most, blocks);
         st->st_size = (off_t)size;
         st->st_mtim =
             (struct timespec){.tv_sec = mtime_ns / 1000000000, .tv_nsec = mtime_ns % 1000000000};
@@ -212,7 +221,7 @@ static int set_size(struct hd_mount *m, struct hd_claim *c, uint64_t size)
         return rc;
     }
     rc = hd_content_resize(content, size);
-    hd_claim_wrote(m, c);
+    hd_claim_wrote(m, c, 0);
     hd_claim_leave(m, c, HD_CLAIM_NOTHING);
     return rc;
 }

@@ -41,8 +41,9 @@ static int local_replica(struct hd_mount *m, struct hd_handle *h)
         (int64_t)st.st_mtim.tv_sec * 1000 > hd_clock_wall_ms().v - QUIET_MS) {
         return -1;
     }
-    if (hd_claim_enter(m, h->claim, HDW__CAP_KIND__CAP_READ, false, &content) == 0) {
-        if (hd_content_is_dirty(content) || hd_content_local_fd(content, &fd) < 0) {
+    int rc = hd_claim_enter(m, h->claim, HDW__CAP_KIND__CAP_READ, false, &content);
+    if (rc >= 0) {
+        if (rc > 0 || hd_content_is_dirty(content) || hd_content_local_fd(content, &fd) < 0) {
             fd = -1;
         }
         hd_claim_leave(m, h->claim, HD_CLAIM_NOTHING);
@@ -117,7 +118,7 @@ static int empty(struct hd_mount *m, struct hd_claim *c)
         return rc;
     }
     rc = hd_content_resize(content, 0);
-    hd_claim_wrote(m, c);
+    hd_claim_wrote(m, c, 0);
     hd_claim_leave(m, c, HD_CLAIM_NOTHING);
     return rc;
 }
@@ -350,7 +351,7 @@ void hd_io_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, 
         at = hd_content_size(content); /* writes of one inode come one at a time from the kernel */
     }
     rc = hd_content_pwrite(content, data, size, at);
-    hd_claim_wrote(m, c);
+    hd_claim_wrote(m, c, size);
     if (rc < 0) {
         hd_mount_fail_object(req, "write", ino, note_failure(h, rc));
     } else {
@@ -494,7 +495,7 @@ void hd_io_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off
     }
     if (rc >= 0) {
         rc = allocate(content, mode, (uint64_t)offset, (uint64_t)length);
-        hd_claim_wrote(m, c);
+        hd_claim_wrote(m, c, 0);
         hd_claim_leave(m, c, HD_CLAIM_NOTHING);
     }
     if (rc < 0) {
@@ -526,7 +527,7 @@ static int64_t copy_piece(struct hd_mount *m, struct hd_claim *from, uint64_t fr
         return rc;
     }
     rc = hd_content_pwrite(content, buffer, (size_t)got, to_at);
-    hd_claim_wrote(m, to);
+    hd_claim_wrote(m, to, (size_t)got);
     hd_claim_leave(m, to, (struct hd_claim_range){to_at, to_at + (uint64_t)got});
     return rc < 0 ? rc : got;
 }

@@ -43,16 +43,34 @@ ATF_TC_BODY(passthrough_is_answered_when_offered_and_wanted, tc)
     ATF_CHECK(offer.passthrough && offer.killpriv_v2);
     struct init_reply a = make_reply(2);
     ATF_REQUIRE(hd_init_reply_matches(&a, sizeof(a), &offer));
-    ATF_CHECK(hd_init_reply_complete(&a, &offer, true));
+    ATF_CHECK(hd_init_reply_complete(&a, &offer, true, true));
     ATF_CHECK_EQ(a.body.flags, 1u | 1u << 30 | 1u << 28);
     ATF_CHECK_EQ(a.body.flags2, 1u << 5);
     ATF_CHECK_EQ(a.body.unused[0], 1);
     ATF_CHECK_EQ(a.body.max_write, 1u << 20);
     a = make_reply(2);
-    ATF_CHECK(!hd_init_reply_complete(&a, &offer, false));
+    ATF_CHECK(!hd_init_reply_complete(&a, &offer, false, false));
     ATF_CHECK_EQ(a.body.flags, 1u | 1u << 28);
     ATF_CHECK_EQ(a.body.flags2, 0);
     ATF_CHECK_EQ(a.body.unused[0], 0);
+}
+
+ATF_TC_WITHOUT_HEAD(shared_mappings_past_the_page_cache_are_for_who_can_write_anywhere);
+ATF_TC_BODY(shared_mappings_past_the_page_cache_are_for_who_can_write_anywhere, tc)
+{
+    struct init_request q = make_request(1u << 30, 1u << 5 | 1u << 4);
+    struct hd_init_offer offer = {0};
+    ATF_REQUIRE(hd_init_request_decode(&q, sizeof(q), &offer));
+    struct init_reply a = make_reply(2);
+    ATF_CHECK(hd_init_reply_complete(&a, &offer, true, true));
+    ATF_CHECK_EQ(a.body.flags2, 1u << 5 | 1u << 4);
+    a = make_reply(2);
+    ATF_CHECK(!hd_init_reply_complete(&a, &offer, false, true));
+    ATF_CHECK_EQ(a.body.flags, 1u | 1u << 30);
+    ATF_CHECK_EQ(a.body.flags2, 1u << 4);
+    a = make_reply(2);
+    ATF_CHECK(hd_init_reply_complete(&a, &offer, true, false));
+    ATF_CHECK_EQ(a.body.flags2, 1u << 5);
 }
 
 ATF_TC_WITHOUT_HEAD(an_older_kernel_is_answered_as_libfuse_does);
@@ -66,7 +84,7 @@ ATF_TC_BODY(an_older_kernel_is_answered_as_libfuse_does, tc)
     ATF_CHECK(!offer.passthrough);
     struct init_reply a = make_reply(2);
     struct init_reply before = a;
-    ATF_CHECK(!hd_init_reply_complete(&a, &offer, true));
+    ATF_CHECK(!hd_init_reply_complete(&a, &offer, true, true));
     ATF_CHECK_EQ(memcmp(&a, &before, sizeof(a)), 0);
 }
 
@@ -93,6 +111,7 @@ ATF_TC_BODY(other_requests_and_answers_are_left_alone, tc)
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, passthrough_is_answered_when_offered_and_wanted);
+    ATF_TP_ADD_TC(tp, shared_mappings_past_the_page_cache_are_for_who_can_write_anywhere);
     ATF_TP_ADD_TC(tp, an_older_kernel_is_answered_as_libfuse_does);
     ATF_TP_ADD_TC(tp, other_requests_and_answers_are_left_alone);
     return atf_no_error();

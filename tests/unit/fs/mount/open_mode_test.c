@@ -14,7 +14,9 @@ ATF_TC_BODY(modes_follow_the_table, tc)
     } rows[] = {
         {{0}, {.has_local = true, .local = {8, 9}}, HD_OPEN_PASSTHROUGH},
         {{0}, {0}, HD_OPEN_CACHED},
-        {{0}, {.writable = true}, HD_OPEN_DIRECT},
+        {{0}, {.writable = true, .direct = true}, HD_OPEN_DIRECT},
+        {{0}, {.writable = true}, HD_OPEN_CACHED},
+        {{.direct = 1}, {.writable = true}, HD_OPEN_CACHED},
         {{.cached = 1}, {.has_local = true, .local = {8, 9}}, HD_OPEN_CACHED},
         {{.direct = 1}, {.has_local = true, .local = {8, 9}}, HD_OPEN_PASSTHROUGH},
         {{.passed = 1, .backing = {8, 9}},
@@ -48,6 +50,7 @@ ATF_TC_BODY(cached_and_passed_opens_never_meet, tc)
     for (int i = 0; i < 100000; i++) {
         if (count < HD_ARRAY_COUNT(open) && hd_prng_below(&prng, 2) == 0) {
             struct hd_open_wish wish = {.writable = hd_prng_below(&prng, 4) == 0,
+                                        .direct = hd_prng_below(&prng, 4) == 0,
                                         .has_local = hd_prng_below(&prng, 2) == 0,
                                         .local = {1, hd_prng_below(&prng, 3)}};
             bool first = s.passed == 0;
