@@ -54,6 +54,16 @@ they_survive_a_restart_of_meta_body() {
 }
 they_survive_a_restart_of_meta_cleanup() { all_cleanup; }
 
+atf_test_case they_survive_a_promotion cleanup
+they_survive_a_promotion_head() { needs; }
+they_survive_a_promotion_body() {
+    two_mounts
+    # What was made in the last second and not synced need not survive it.
+    programs restarted_meta "$M/r" other/r "sleep 2; howdah admin promote --yes --dir $D >/dev/null" ||
+        atf_fail "restarted_meta"
+}
+they_survive_a_promotion_cleanup() { all_cleanup; }
+
 atf_init_test_cases() {
     for s in $scenarios; do
         atf_test_case "$s" cleanup
@@ -64,4 +74,5 @@ ${s}_cleanup() { all_cleanup; }"
     done
     atf_add_test_case a_mount_that_is_killed_lets_go
     atf_add_test_case they_survive_a_restart_of_meta
+    atf_add_test_case they_survive_a_promotion
 }

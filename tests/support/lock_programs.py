@@ -26,7 +26,7 @@ class Program:
 
     def __init__(self):
         self.pipe, far = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=self.serve, args=(far,))
+        self.process = multiprocessing.Process(target=self.serve, args=(far,), daemon=True)
         self.process.start()
 
     def serve(self, pipe):
