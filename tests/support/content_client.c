@@ -34,7 +34,8 @@
 
 enum { COPY_BYTES = 1 << 20, PAGE_BYTES = 4096, SLOW_MS = 1000 };
 
-static struct hd_fs_options fs_options = {.relaxed = true, .client_name_prefix = "content"};
+static struct hd_fs_options fs_options = {
+    .relaxed = true, .retry_safe_mode = true, .client_name_prefix = "content"};
 static struct hd_fs *fs;
 static struct hd_posix *posix;
 static uint64_t max_bytes = 6 << 20;
