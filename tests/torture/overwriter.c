@@ -148,7 +148,8 @@ static uint64_t change(struct hd_store *s, struct hd_prng *r, uint64_t gs, uint6
     for (int i = 0; i < changes; i++) {
         uint32_t n =
             1 + (uint32_t)hd_prng_below(r, hd_prng_below(r, 4) == 0 ? WRITE_BYTES_MAX : 900);
-        uint64_t at = HD_MIN(hd_prng_below(r, size + 1), (uint64_t)SPAN_BYTES - n);
+        uint64_t at = hd_prng_below(r, size + 1);
+        at = HD_MIN(at, (uint64_t)SPAN_BYTES - n);
         uint64_t seed = hd_prng_next(r);
         say(EVENT_WRITE, false, at, n, seed);
         put(w, at, n, seed);
@@ -237,6 +238,9 @@ static uint64_t apply_write(const struct entry *e, uint64_t size)
     for (uint64_t at = e->offset; at < e->offset + e->size; at++) {
         set(now, at, byte_of(e->seed, at), e->done);
         set(cut, at, byte_of(e->seed, at), false);
+        if (at >= size) { /* a disk may have the new length and not the bytes */
+            set(cut, at, 0, false);
+        }
     }
     if (e->offset + e->size > size) {
         apply_size(e->offset + e->size, e->done);
