@@ -46,7 +46,7 @@ static int look_at_writer(struct hd_call *c, const struct hd_session *own, struc
         return 0;
     }
     const struct hd_session *writer = hd_session_named(c->m->sessions, f->lease->holder);
-    bool recovering = strcmp(f->lease->holder, HD_META_HOLDER) == 0;
+    bool recovering = f->abandoned || strcmp(f->lease->holder, HD_META_HOLDER) == 0;
     if (writer == NULL && !recovering) {
         return 1;
     }
