@@ -68,8 +68,8 @@ void hd_layout_dirty_dir(const struct hd_layout *l, char out[HD_LAYOUT_PATH_BYTE
 void hd_layout_dirty(const struct hd_layout *l, struct hd_block_id id,
                      char out[HD_LAYOUT_PATH_BYTES])
 {
-    char name[32];
-    snprintf(name, sizeof(name), "blk_%" PRIu64, id.v);
+    char name[40];
+    snprintf(name, sizeof(name), "blk_%" PRIu64 HD_LAYOUT_DIRTY_SUFFIX, id.v);
     hd_layout_dirty_dir(l, out);
     append(out, name);
 }

@@ -8,7 +8,7 @@
  *   DIR/current/<pool>/current/finalized/subdirA/subdirB/blk_<id>, blk_<id>_<stamp>.meta
  *   DIR/current/<pool>/current/rbw/    being written
  *   DIR/current/<pool>/tmp/            copies on their way; emptied at start
- *   DIR/current/<pool>/dirty/blk_<id>  ours: regions changed in place (fs/data/core/dirty.h)
+ *   DIR/current/<pool>/dirty/blk_<id>.dirty  ours: regions changed in place (fs/data/core/dirty.h)
  */
 #ifndef HD_DATA_STORE_LAYOUT_H
 #define HD_DATA_STORE_LAYOUT_H
@@ -47,6 +47,8 @@ void hd_layout_meta(const struct hd_layout *l, enum hd_place place, struct hd_bl
                     struct hd_genstamp gs, char out[HD_LAYOUT_PATH_BYTES]);
 
 /* The folder of dirty logs, and the log of a block: it stays there wherever the replica goes. */
+#define HD_LAYOUT_DIRTY_SUFFIX ".dirty" /* so that who looks for replicas by name finds no log */
+
 void hd_layout_dirty_dir(const struct hd_layout *l, char out[HD_LAYOUT_PATH_BYTES]);
 void hd_layout_dirty(const struct hd_layout *l, struct hd_block_id id,
                      char out[HD_LAYOUT_PATH_BYTES]);

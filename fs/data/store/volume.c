@@ -214,6 +214,11 @@ static int note_logs(struct load *l)
     for (struct dirent *e = readdir(d); e != NULL && err == 0; e = readdir(d)) {
         struct hd_block_id id;
         struct hd_genstamp gs;
+        char *suffix = strstr(e->d_name, HD_LAYOUT_DIRTY_SUFFIX);
+        if (suffix == NULL || strcmp(suffix, HD_LAYOUT_DIRTY_SUFFIX) != 0) {
+            continue;
+        }
+        *suffix = '\0';
         if (hd_layout_parse(e->d_name, &id, &gs) == HD_NAME_DATA) {
             struct found *f = found_for(l, id);
             err = f == NULL ? -ENOMEM : 0;

@@ -26,7 +26,7 @@ static const struct hd_block_id id = {1073741825};
 static const struct hd_store_identity identity = {
     .cluster_id = "CID-1", .pool_id = "BP-1-127.0.0.1-2", .namespace_id = 5, .ctime_ms = 9};
 
-#define LOG_PATH  "d/current/BP-1-127.0.0.1-2/dirty/blk_1073741825"
+#define LOG_PATH  "d/current/BP-1-127.0.0.1-2/dirty/blk_1073741825.dirty"
 #define DATA_PATH "d/current/BP-1-127.0.0.1-2/current/rbw/blk_1073741825"
 #define DONE_PATH "d/current/BP-1-127.0.0.1-2/current/finalized/subdir0/subdir0/blk_1073741825"
 
