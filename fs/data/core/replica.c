@@ -148,13 +148,15 @@ static int plan_recovery(const struct hd_replica *r, const struct hd_write_setup
 
 /*
  * Overwriting: the client says how long the replica is to be. It has what was acknowledged, or more
- * of a set-up that failed elsewhere; one whose node was stopped is left to a recovery.
+ * of a set-up that failed elsewhere. So has one whose process was stopped; after a power cut it is
+ * left to a recovery.
  */
 static int plan_overwrite(const struct hd_replica *r, const struct hd_write_setup *s,
                           struct hd_write_plan *ret)
 {
-    if (r->state != HD_REPLICA_RBW && r->state != HD_REPLICA_FINALIZED) {
-        return refuse_state(r, "RBW or FINALIZED");
+    bool stopped = r->state == HD_REPLICA_RWR && !r->doubtful;
+    if (r->state != HD_REPLICA_RBW && r->state != HD_REPLICA_FINALIZED && !stopped) {
+        return refuse_state(r, "RBW, FINALIZED, or RWR without a power cut");
     }
     if (r->gs.v < s->gs.v || r->gs.v > ret->gs.v) {
         return hd_fail(-HD_E_ILLEGAL_ARGUMENT, "generation stamp %llu is not in [%llu, %llu]",

@@ -183,9 +183,8 @@ int hd_overwrite_reopen(struct hd_block_writer *w, struct hd_store_replica *r,
     r->r.gs = plan->gs;
     r->r.acked_bytes = r->r.size_bytes;
     atomic_store(&w->acked_bytes, r->r.acked_bytes);
-    if (!plan->finalize) {
-        hd_replica_move(&r->r, HD_REPLICA_RBW);
-    } else if (r->r.state != HD_REPLICA_FINALIZED) {
+    hd_replica_move(&r->r, HD_REPLICA_RBW);
+    if (plan->finalize) {
         hd_replica_move(&r->r, HD_REPLICA_FINALIZED);
     }
     r->finished_ms = hd_clock_mono_ms().v;

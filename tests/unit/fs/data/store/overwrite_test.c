@@ -494,6 +494,12 @@ ATF_TC_BODY(a_replica_that_was_open_comes_back_whole, tc)
     ATF_CHECK_EQ(get(after).state, HD_REPLICA_RWR);
     ATF_CHECK(!get(after).doubtful);
     check_files(after, &m);
+    struct hd_block_writer *cut = /* its writer goes on with it, or ends it */
+        open_writer(after, HD_STAGE_CLOSE_RECOVERY, 1002, 1003, 2 << 20, 1 << 20);
+    hd_block_writer_close(cut);
+    m.size = 1 << 20;
+    check_files(after, &m);
+    ATF_CHECK_EQ(get(after).state, HD_REPLICA_FINALIZED);
     hd_store_free(after);
     end_old(s, w);
 }
