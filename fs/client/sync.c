@@ -7,6 +7,7 @@
 #include "fs/client/crowd.h"
 #include "fs/client/session.h"
 #include "fs/os/clock.h"
+#include "fs/wire/reserved.h"
 
 #include "howdah.pb-c.h"
 
@@ -168,7 +169,9 @@ int hd_sync_blocks(struct hd_fs *fs, const char *path, bool but_last)
         count--;
     }
     for (size_t i = 0; i < count && err == 0; i++) {
-        err = hd_sync_block(fs, path, b->blocks[i]);
+        if (!hd_reserved_is(b->blocks[i]->b->block_id)) { /* holes, and content of the metadata */
+            err = hd_sync_block(fs, path, b->blocks[i]);
+        }
     }
     hd_blocks_unref(b);
     return err == -EOPNOTSUPP ? 0 : err; /* there is no way to ask a foreign node for it */

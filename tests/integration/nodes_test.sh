@@ -170,21 +170,15 @@ a_new_node_is_filled_body() {
     grep -q 'bandwidth of moves' "$D/log/data-4.log" || atf_fail "no word of the bandwidth"
     atf_check -s exit:251 -e match:'between 0 and 100' howdah balancer --threshold 101
     # One at a time: the lease of the file is the lock.
-    python3 - "$M" <<'PY' &
-import os, sys, time
-os.makedirs(sys.argv[1] + "/system", exist_ok=True)
-f = open(sys.argv[1] + "/system/balancer.id", "w")
-f.write("x")
-f.flush()
-os.fsync(f.fileno())
-open("locked", "w").close()
-time.sleep(30)
-PY
+    howdah fs -mkdir -p /system && howdah fs -touchz /system/balancer.id || atf_fail "the lock's file"
+    mkfifo bytes
+    howdah fs -appendToFile - /system/balancer.id <bytes &
     holder=$!
-    until_true 10 test -e locked
+    exec 9>bytes
+    until_true 10 sh -c "howdah fsck /system -files -openforwrite | grep -q OPENFORWRITE"
     atf_check -s exit:255 -e match:'another balancer' howdah balancer
-    kill $holder
-    wait $holder
+    exec 9>&-
+    wait $holder || atf_fail "the holder"
     until_true 20 howdah balancer
 }
 a_new_node_is_filled_cleanup() { cluster_cleanup; }
