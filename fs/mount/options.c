@@ -14,7 +14,7 @@ enum {
     RETRY_S = 60,
     WRITE_BEHIND_MS = 5000,
     MAX_THREADS = 512,
-    PASSTHROUGH_MIN_BYTES = 131072,
+    PASSTHROUGH_MIN_BYTES = 4 << 20,
     TIMEOUT_MAX_MS = 86400000,
 };
 
@@ -558,7 +558,7 @@ const char *hd_mount_options_usage(void)
            "  allow_other               other users may enter (default when run by root)\n"
            "  sync                      every change is durable before its answer\n"
            "  passthrough=no            never let the kernel read local blocks by itself\n"
-           "  passthrough_min_bytes=N   smaller files are read the ordinary way (128k)\n"
+           "  passthrough_min_bytes=N   smaller files are read the ordinary way (4m)\n"
            "  attr_timeout_ms=N         how long the kernel trusts attributes\n"
            "                            (3600000; of a foreign HDFS 1000)\n"
            "  entry_timeout_ms=N        how long it trusts a looked-up name\n"
