@@ -71,6 +71,12 @@ bool hd_caps_has(struct hd_call *c, const struct hd_inode *file, enum hd_cap kin
     return k != NULL && k->cap >= (uint8_t)kind;
 }
 
+bool hd_caps_knows(const struct hd_call *c, const struct hd_inode *i)
+{
+    const struct hd_session *s = hd_call_session(c);
+    return s != NULL && hd_known_find(c->m->sessions, i->ino.v, s) != NULL;
+}
+
 bool hd_caps_elsewhere(struct hd_call *c, const struct hd_inode *file)
 {
     return hd_caps_in_grace(c->m) || has_other(c, file->ino.v, HD_CAP_NONE);
@@ -468,11 +474,12 @@ void hd_caps_changes(struct hd_meta *m, const struct hd_meta_event *event,
     struct hd_sessions *x = m->sessions;
     const struct hd_view_changes *v = &m->ns.view;
     if (hd_list_empty(&x->all)) {
+        x->purge_due |= x->orphaned_count > 0; /* nobody is there to have them open */
         x->orphaned_count = x->granted_count = 0;
         return;
     }
     struct telling t = {.m = m, .event = event, .reply = reply};
-    t.maker = event != NULL && event->session != 0 ? hd_session_find(x, event->session) : NULL;
+    t.maker = event != NULL ? hd_session_of_event(x, event) : NULL;
     for (size_t n = 0; n < x->orphaned_count; n++) {
         ask_around(&t, &x->orphaned[n]);
     }

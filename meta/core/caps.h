@@ -39,6 +39,9 @@ int hd_caps_want(struct hd_call *c, struct hd_inode *file, enum hd_cap want);
 /* Does the caller's session have `kind` or more? */
 bool hd_caps_has(struct hd_call *c, const struct hd_inode *file, enum hd_cap kind);
 
+/* Has the caller's session been told of it? */
+bool hd_caps_knows(const struct hd_call *c, const struct hd_inode *i);
+
 /* May another session have it open? Then unlinking its last name leaves an orphan. */
 bool hd_caps_elsewhere(struct hd_call *c, const struct hd_inode *file);
 

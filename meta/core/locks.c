@@ -4,6 +4,7 @@
 #include "meta/core/lock_table.h"
 #include "meta/core/mem.h"
 #include "meta/core/op.h"
+#include "meta/core/posix.h"
 #include "meta/core/session.h"
 
 /* A call that would not have waited, but for the grace period: answered when that is over. */
@@ -126,8 +127,13 @@ static int defer(struct hd_call *c, const struct hd_lock_want *want)
 static int lock(struct hd_call *c, const struct hd_lock_want *want)
 {
     struct hd_locks *l = c->m->locks;
-    if (hd_ns_inode(c->ns, want->ino) == NULL) {
+    const struct hd_inode *i = hd_ns_inode(c->ns, want->ino);
+    if (i == NULL) {
         return hd_call_fail(c, -ESTALE, "The file is no more");
+    }
+    int err = hd_posix_may_open(c, i, 0);
+    if (err < 0) {
+        return err;
     }
     l->table.closed = l->table.closed || hd_caps_in_grace(c->m);
     if (l->table.closed && !want->wait && !hd_lock_table_covers(&l->table, want)) {

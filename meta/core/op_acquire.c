@@ -64,6 +64,17 @@ static int look_at_writer(struct hd_call *c, const struct hd_session *own, struc
     return closed == 1 ? 0 : wait_in(c, file->ino.v, false, RECOVERY_WAIT_MS);
 }
 
+/* Who only asks what he has is told no more than attributes. */
+static int check_permission(struct hd_call *c, const Hdw__AcquireRequest *q,
+                            const struct hd_inode *file)
+{
+    if (q->want == HDW__CAP_KIND__CAP_WRITE) {
+        return hd_posix_may_open(c, file, HD_W);
+    }
+    bool reads = q->want == HDW__CAP_KIND__CAP_READ || (q->has_blocks && q->blocks);
+    return reads ? hd_posix_may_open(c, file, HD_R) : hd_posix_access(c, file, 0);
+}
+
 int hd_op_acquire(struct hd_call *c)
 {
     const Hdw__AcquireRequest *q = c->request;
@@ -79,6 +90,10 @@ int hd_op_acquire(struct hd_call *c)
         return hd_call_fail(c, -EINVAL, "Only regular files have content to be kept");
     }
     enum hd_cap want = (enum hd_cap)q->want;
+    err = check_permission(c, q, file);
+    if (err < 0) {
+        return err;
+    }
     uint64_t ino = file->ino.v;
     bool writeback = q->has_writeback && q->writeback;
     bool again = x->running != NULL && x->running->ino == ino; /* it is the queue's first */

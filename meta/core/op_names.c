@@ -1,5 +1,6 @@
 /* ClientProtocol: rename, rename2, delete, concat: entries move and go. */
 #include "meta/core/op.h"
+#include "fs/wire/reserved.h"
 #include "meta/core/caps.h"
 #include "meta/core/posix.h"
 #include "meta/core/quota.h"
@@ -295,6 +296,7 @@ int hd_op_concat(struct hd_call *c)
     }
     uint64_t *sources = HD_TURN_ARRAY(c->m, uint64_t, q->n_srcs);
     uint64_t blocks = target.inode->u.file.block_count;
+    uint64_t bytes = hd_file_size(target.inode);
     for (size_t n = 0; n < q->n_srcs; n++) {
         struct hd_where w;
         err = hd_resolve(c, q->srcs[n], HD_FOLLOW, &w);
@@ -319,6 +321,12 @@ int hd_op_concat(struct hd_call *c)
         }
         sources[n] = w.inode->ino.v;
         blocks += w.inode->u.file.block_count;
+        bytes += hd_file_size(w.inode);
+        if (bytes > HD_FILE_MAX_BYTES) {
+            return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,
+                                "concat: %s would have more than %llu bytes", q->trg,
+                                (unsigned long long)HD_FILE_MAX_BYTES);
+        }
     }
     if (blocks > HD_FILE_MAX_BLOCKS) {
         return hd_call_fail(c, -HD_E_ILLEGAL_ARGUMENT,

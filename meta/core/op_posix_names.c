@@ -222,10 +222,23 @@ static void commit_node(struct hd_call *c, const Hdw__MakeNodeRequest *q, int ty
     HD_COMMIT(c->m, make_node, MAKE_NODE, &op);
 }
 
+/* mknod(2): devices are the superuser's; a program is not made for a group that is not its maker's.
+ */
+static int check_node(struct hd_call *c, int type)
+{
+    bool device = type == HD_INODE_CHAR || type == HD_INODE_BLOCK;
+    return device && !c->superuser
+               ? hd_call_fail(c, -HD_E_NOT_PERMITTED, "Only the superuser makes devices")
+               : 0;
+}
+
 static int make_node(struct hd_call *c, const Hdw__MakeNodeRequest *q,
                      const struct hd_posix_entry *e, int type, Hdw__MakeNodeResponse *r)
 {
-    int err = hd_posix_check_new(c, e, 1);
+    int err = check_node(c, type);
+    if (err == 0) {
+        err = hd_posix_check_new(c, e, 1);
+    }
     if (err < 0) {
         return err;
     }
@@ -235,6 +248,8 @@ static int make_node(struct hd_call *c, const Hdw__MakeNodeRequest *q,
     n.mode = mode & HD_MODE_BITS;
     if (type == HD_INODE_DIR) {
         n.mode |= e->parent->mode & S_ISGID;
+    } else if (!c->superuser && !hd_user_in_group(c, n.group)) {
+        n.mode &= ~(uint32_t)S_ISGID;
     }
     uint64_t ino = n.ino;
     commit_node(c, q, type, &n);

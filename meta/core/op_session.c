@@ -1,5 +1,6 @@
 /* The calls of sessions: openSession, poll, reclaim, forgetOrphans. */
 #include "meta/core/locks.h"
+#include "meta/core/posix.h"
 #include "meta/core/session_impl.h"
 
 enum {
@@ -16,6 +17,9 @@ int hd_op_open_session(struct hd_call *c)
     size_t size = strlen(q->client_name);
     if (size == 0 || size > NAME_MAX_BYTES) {
         return hd_call_fail(c, -EINVAL, "A client's name has 1 to %d bytes", NAME_MAX_BYTES);
+    }
+    if (strcmp(q->client_name, HD_META_HOLDER) == 0) { /* a name is that of a lease's holder, too */
+        return hd_call_fail(c, -EINVAL, "\"%s\" is meta's own name", q->client_name);
     }
     struct hd_session *s = hd_session_named(x, q->client_name);
     if (s != NULL && strcmp(s->user, c->event->user) != 0) {
@@ -91,10 +95,12 @@ int hd_op_poll(struct hd_call *c)
 
 /* ---- after a restart ---- */
 
+/* A name is all that shows whose session it was: it does not give what permissions deny. An orphan
+ * has no directories around it any more: it is given back to its owner only. */
 static bool reclaim_orphan(struct hd_call *c, struct hd_session *s, uint64_t ino)
 {
     const struct hd_inode *file = hd_ns_inode(c->ns, ino);
-    if (file == NULL || !hd_inode_is_orphan(file)) {
+    if (file == NULL || !hd_inode_is_orphan(file) || hd_check_owner(c, file) < 0) {
         return false;
     }
     struct hd_known *k = hd_known_get(c->m->sessions, ino, s, HD_KNOWN_CEILING);
@@ -109,7 +115,8 @@ static bool reclaim_orphan(struct hd_call *c, struct hd_session *s, uint64_t ino
 static bool reclaim_writing(struct hd_call *c, struct hd_session *s, uint64_t ino)
 {
     struct hd_inode *file = hd_ns_inode(c->ns, ino);
-    if (!s->reclaiming || file == NULL || !hd_inode_is_file(file)) {
+    if (!s->reclaiming || file == NULL || !hd_inode_is_file(file) ||
+        hd_posix_may_open(c, file, HD_W) < 0) {
         return false;
     }
     const struct hd_open_file *f = hd_ns_open_file(c->ns, file);
@@ -141,7 +148,9 @@ int hd_op_reclaim(struct hd_call *c)
         }
     }
     for (size_t n = 0; n < q->n_locks; n++) {
-        if (!s->reclaiming || hd_locks_reclaim(c->m, s->number, q->locks[n]) < 0) {
+        const struct hd_inode *i = hd_ns_inode(c->ns, q->locks[n]->ino);
+        if (!s->reclaiming || i == NULL || hd_posix_may_open(c, i, 0) < 0 ||
+            hd_locks_reclaim(c->m, s->number, q->locks[n]) < 0) {
             r->lost[r->n_lost++] = q->locks[n]->ino;
         }
     }

@@ -57,6 +57,12 @@ const char *hd_posix_group(const struct hd_call *c, const Hdw__PosixCred *cred);
 /* May the caller reach the inode, and do this with it? 0 or -EACCES; trusted sessions always. */
 int hd_posix_access(struct hd_call *c, const struct hd_inode *i, unsigned access);
 
+/*
+ * May the session have the content, HD_R or HD_W, or lock it, 0? What is open stays so when the
+ * mode changes: the owner, who could change it back, may always.
+ */
+int hd_posix_may_open(struct hd_call *c, const struct hd_inode *i, unsigned access);
+
 /* May he make this change? 0, -EACCES, -EPERM's -HD_E_NOT_PERMITTED, -EINVAL. */
 int hd_posix_check_change(struct hd_call *c, const struct hd_inode *i,
                           const Hdw__PosixAttrChange *change);

@@ -22,9 +22,16 @@ struct hd_session *hd_session_named(const struct hd_sessions *x, const char *nam
     return hd_strmap_get(&x->by_name, name, strlen(name));
 }
 
+struct hd_session *hd_session_of_event(const struct hd_sessions *x,
+                                       const struct hd_meta_event *event)
+{
+    struct hd_session *s = event->session != 0 ? hd_session_find(x, event->session) : NULL;
+    return s != NULL && strcmp(s->user, event->user) == 0 ? s : NULL; /* it is nobody else's */
+}
+
 struct hd_session *hd_call_session(const struct hd_call *c)
 {
-    return c->event->session != 0 ? hd_session_find(c->m->sessions, c->event->session) : NULL;
+    return hd_session_of_event(c->m->sessions, c->event);
 }
 
 int hd_session_of(struct hd_call *c, uint64_t number, struct hd_session **ret)

@@ -207,6 +207,9 @@ void hd_caps_check_orphan(struct hd_meta *m, uint64_t ino); /* purges it if nobo
 /* ---- session.c ---- */
 
 struct hd_session *hd_session_find(const struct hd_sessions *x, uint64_t number);
+/* The session whose call it is; NULL: there is none, or another user's. */
+struct hd_session *hd_session_of_event(const struct hd_sessions *x,
+                                       const struct hd_meta_event *event);
 struct hd_session *hd_session_named(const struct hd_sessions *x, const char *name);
 struct hd_session *hd_session_begin(struct hd_call *c, const char *name);
 void hd_session_end(struct hd_meta *m, struct hd_session *s, const char *why);

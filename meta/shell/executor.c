@@ -160,17 +160,20 @@ static void conn_free(struct hd_exec_conn *c)
 {
     if (c != NULL) {
         free(c->client_name);
+        free(c->client_user);
         free(c);
     }
 }
 
-void hd_executor_set_session(struct hd_executor *x, const char *client_name, uint64_t session)
+void hd_executor_set_session(struct hd_executor *x, const char *client_name, const char *user,
+                             uint64_t session)
 {
     size_t cursor = 0;
     void *value;
     while (hd_map_next(&x->conns, &cursor, NULL, &value)) {
         struct hd_exec_conn *c = value;
-        if (c->client_name != NULL && strcmp(c->client_name, client_name) == 0) {
+        if (c->client_name != NULL && strcmp(c->client_name, client_name) == 0 &&
+            strcmp(c->client_user, user) == 0) {
             c->session = session;
         }
     }

@@ -33,6 +33,7 @@ struct hd_exec_conn {
     bool relaxed;       /* called openSession */
     uint64_t session;   /* what the core gave to it; 0: none */
     char *client_name;  /* of openSession: heap, owned, or NULL */
+    char *client_user;  /* who called it, likewise */
     char peer_host[48]; /* of peer_ip */
 };
 
@@ -105,8 +106,10 @@ void hd_executor_reply_error(struct hd_executor *x, struct hd_rpc_call *call, in
                              const char *text);
 void hd_executor_flush(struct hd_executor *x); /* hands what was stepped to the log thread now */
 struct hd_exec_conn *hd_executor_conn(struct hd_executor *x, const struct hd_rpc_call *call);
-/* Every connection of the client is this session's from now on. */
-void hd_executor_set_session(struct hd_executor *x, const char *client_name, uint64_t session);
+/* Every connection of the client is this session's from now on; others may give its name, too, but
+ * not as that user. */
+void hd_executor_set_session(struct hd_executor *x, const char *client_name, const char *user,
+                             uint64_t session);
 bool hd_executor_is_superuser(struct hd_executor *x, const struct hd_rpc_call *call);
 
 #endif

@@ -35,12 +35,17 @@ static bool open_session(struct hd_meta_service *s, struct hd_rpc_call *call)
         return false;
     }
     char *name = strdup(q->client_name);
-    if (name == NULL) {
+    char *user = strdup(call->user);
+    if (name == NULL || user == NULL) {
+        free(name);
+        free(user);
         hd_rpc_reply_error(call, -HD_E_RETRIABLE, "meta is out of memory for this call");
         return false;
     }
     free(c->client_name); /* on_call made sure that c is there */
     c->client_name = name;
+    free(c->client_user);
+    c->client_user = user;
     c->relaxed = true;
     c->session = 0;
     return true;
@@ -64,7 +69,7 @@ void hd_service_session_opened(struct hd_meta_service *s, struct hd_exec_conn *c
     r->incarnation = x->incarnation;
     r->first_txid = x->base.v + 1;
     if (conn != NULL && conn->client_name != NULL && r->has_session) {
-        hd_executor_set_session(x, conn->client_name, r->session);
+        hd_executor_set_session(x, conn->client_name, conn->client_user, r->session);
     }
 }
 

@@ -47,6 +47,36 @@ ATF_TC_BODY(another_users_session_is_not_taken, tc)
     world_done(&w);
 }
 
+ATF_TC_WITHOUT_HEAD(another_users_session_is_not_taken_by_its_number);
+ATF_TC_BODY(another_users_session_is_not_taken_by_its_number, tc)
+{
+    struct world w;
+    world_init(&w);
+    struct mount a = mount_start(&w, 0);
+    uint64_t ino = mount_make(&a, ROOT, "f", 0100644);
+    ATF_REQUIRE_EQ(mount_granted(&a, mount_acquire(&a, ino, HDW__CAP_KIND__CAP_WRITE)), 2);
+    w.user = "eve";
+    uint64_t token = SEND(&a, "resize", Resize, resize, .session = a.number, .ino = ino);
+    ATF_CHECK_EQ(error_of(&a, token), -HD_E_NO_SESSION);
+    token = SEND(&a, "release", Release, release, .session = a.number, .ino = ino);
+    ATF_CHECK_EQ(error_of(&a, token), -HD_E_NO_SESSION);
+    mount_poll(&a, 3000);
+    ATF_CHECK_EQ(error_of(&a, a.poll), -HD_E_NO_SESSION);
+    world_done(&w);
+}
+
+ATF_TC_WITHOUT_HEAD(a_session_is_not_named_as_meta_is);
+ATF_TC_BODY(a_session_is_not_named_as_meta_is, tc)
+{
+    struct world w;
+    world_init(&w);
+    struct mount a = mount_start(&w, 0);
+    uint64_t token = SEND(&a, "openSession", OpenSession, open_session,
+                          .client_name = S(HD_META_HOLDER), .has_pushes = true, .pushes = true);
+    ATF_CHECK_EQ(error_of(&a, token), -EINVAL);
+    world_done(&w);
+}
+
 ATF_TC_WITHOUT_HEAD(a_session_that_does_not_poll_ends);
 ATF_TC_BODY(a_session_that_does_not_poll_ends, tc)
 {
@@ -434,6 +464,8 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_session_has_one_number_on_all_its_connections);
     ATF_TP_ADD_TC(tp, without_pushes_there_is_no_session);
     ATF_TP_ADD_TC(tp, another_users_session_is_not_taken);
+    ATF_TP_ADD_TC(tp, another_users_session_is_not_taken_by_its_number);
+    ATF_TP_ADD_TC(tp, a_session_is_not_named_as_meta_is);
     ATF_TP_ADD_TC(tp, a_session_that_does_not_poll_ends);
     ATF_TP_ADD_TC(tp, a_closed_connection_has_a_second_to_come_back);
     ATF_TP_ADD_TC(tp, a_poll_that_only_brings_answers_leaves_the_parked_one);
