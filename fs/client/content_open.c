@@ -22,7 +22,7 @@ static struct hd_piece *piece_of(struct hd_content *c, const struct hd_open_bloc
 
 static void set_size(struct hd_content *c)
 {
-    atomic_store(&c->size, hd_pieces_end(&c->pieces));
+    atomic_store(&c->size, HD_MAX(hd_pieces_end(&c->pieces), c->spilled_bytes));
 }
 
 void hd_content_grown(struct hd_content *c, struct hd_open_block *b, uint64_t end)

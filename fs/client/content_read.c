@@ -26,8 +26,9 @@ static enum spot_kind look(struct hd_content *c, uint8_t *out, size_t size, uint
     enum spot_kind kind = SPOT_END;
     pthread_mutex_lock(&c->lock);
     const struct hd_piece *at = c->small ? NULL : hd_pieces_find(&c->pieces, offset);
-    if (c->small && offset < atomic_load(&c->size)) {
-        *ret_done = (size_t)HD_MIN((uint64_t)size, atomic_load(&c->size) - offset);
+    uint64_t here = c->small ? atomic_load(&c->size) : c->spilled_bytes;
+    if (offset < here) {
+        *ret_done = (size_t)HD_MIN((uint64_t)size, here - offset);
         memcpy(out, c->bytes + offset, *ret_done);
         kind = SPOT_COPIED;
     } else if (at != NULL) {

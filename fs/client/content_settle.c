@@ -63,11 +63,8 @@ int hd_content_resize(struct hd_content *c, uint64_t size)
     if (size > HD_FILE_MAX_BYTES) {
         return hd_fail(-EFBIG, "%s: a file ends at 64 TiB", c->path);
     }
-    pthread_mutex_lock(&c->order);
-    int err = hd_content_take_error(c);
-    if (err == 0 && size != atomic_load(&c->size)) {
-        err = hd_content_resize_locked(c, size);
-    }
+    pthread_mutex_lock(&c->order); /* what writes left to tell is not for who asks here */
+    int err = size != atomic_load(&c->size) ? hd_content_resize_locked(c, size) : 0;
     if (err == 0) {
         hd_content_touch(c);
     }

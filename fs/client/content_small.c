@@ -107,7 +107,7 @@ int hd_content_small_spill(struct hd_content *c)
     uint64_t stored = c->stored_bytes;
     pthread_mutex_lock(&c->lock);
     c->small = false;
-    atomic_store(&c->size, 0);
+    c->spilled_bytes = size;
     pthread_mutex_unlock(&c->lock);
     if (size > 0) {
         err = hd_content_write_locked(c, c->bytes, (size_t)size, 0);
@@ -119,8 +119,11 @@ int hd_content_small_spill(struct hd_content *c)
         hd_content_drop_all(c);
     }
     pthread_mutex_lock(&c->lock);
+    c->spilled_bytes = 0;
     if (err < 0) { /* the bytes are still all here */
-        c->pieces.count = 0;
+        while (c->pieces.count > 0) {
+            hd_located_free(c->pieces.items[--c->pieces.count].block);
+        }
         c->small = true;
         c->small_dirty = true;
         atomic_store(&c->size, size);

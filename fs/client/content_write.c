@@ -187,8 +187,7 @@ int hd_content_zero(struct hd_content *c, uint64_t offset, uint64_t length, bool
         return hd_fail(-EFBIG, "%s: a file ends at 64 TiB", c->path);
     }
     pthread_mutex_lock(&c->order);
-    int err = hd_content_take_error(c);
-    err = err < 0 ? err : zero(c, offset, length, punch);
+    int err = zero(c, offset, length, punch);
     if (err == 0) {
         hd_content_touch(c);
     }
