@@ -183,8 +183,8 @@ static void lose(struct hd_posix *p)
     pthread_mutex_lock(&p->lock);
     set_state(p, HD_POSIX_LOST);
     atomic_fetch_add(&p->era, 1);
+    hd_posix_forget_pushes(p); /* serials come again in the next session */
     pthread_mutex_unlock(&p->lock);
-    hd_posix_forget_pushes(p);
     hd_rpc_client_disconnect(p->fs->rpc);
     if (p->events.on_lost != NULL) {
         p->events.on_lost(p->events.ctx);
@@ -242,6 +242,7 @@ static int poll_once(struct hd_posix *p, struct hd_arena *arena)
     if (left <= 0) {
         return -HD_E_NO_SESSION;
     }
+    uint32_t era = atomic_load(&p->era);
     int64_t wait_ms = p->lease_ms / 4;
     request.client_name = p->session->client_name;
     request.session = p->number;
@@ -251,14 +252,15 @@ static int poll_once(struct hd_posix *p, struct hd_arena *arena)
                                      (int)HD_MIN(wait_ms + POLL_SLACK_MS, left), arena,
                                      (ProtobufCMessage **)(void *)&response);
     if (err < 0) {
-        hd_posix_answers_back(p, request.answers, request.n_answers);
+        hd_posix_answers_back(p, era, request.answers, request.n_answers);
         return err;
     }
     p->heard_ms = now;
     if (response->lease_ms > 0) {
         p->lease_ms = response->lease_ms;
     }
-    if (response->n_pushes > 0 && !hd_posix_take_pushes(p, response->pushes, response->n_pushes)) {
+    if (response->n_pushes > 0 &&
+        !hd_posix_take_pushes(p, era, response->pushes, response->n_pushes)) {
         hd_clock_sleep_ms(1); /* all of them are under way: no use in being told again at once */
     }
     return 0;

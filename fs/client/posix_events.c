@@ -89,10 +89,11 @@ size_t hd_posix_take_answers(struct hd_posix *p, struct hd_arena *arena, size_t 
     return count;
 }
 
-void hd_posix_answers_back(struct hd_posix *p, Hdw__PushAnswer **answers, size_t count)
+void hd_posix_answers_back(struct hd_posix *p, uint32_t era, Hdw__PushAnswer **answers,
+                           size_t count)
 {
     pthread_mutex_lock(&p->lock);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && era == atomic_load(&p->era); i++) {
         struct hd_posix_job *j = calloc(1, sizeof(*j));
         uint64_t ticket = ticket_of(p, answers[i]->serial);
         if (j == NULL || hd_map_get(&p->pushes, ticket) != NULL ||
@@ -115,7 +116,6 @@ void hd_posix_forget_pushes(struct hd_posix *p)
     size_t cursor = 0;
     uint64_t ticket;
     void *value;
-    pthread_mutex_lock(&p->lock);
     while (hd_map_next(&p->pushes, &cursor, &ticket, &value)) {
         struct hd_posix_job *j = value;
         if (j->works) {
@@ -128,7 +128,6 @@ void hd_posix_forget_pushes(struct hd_posix *p)
     hd_map_done(&p->pushes);
     hd_map_init(&p->pushes);
     p->done_count = 0;
-    pthread_mutex_unlock(&p->lock);
 }
 
 /* Sends answers while a poll is parked. */
@@ -146,6 +145,7 @@ static void *answer_main(void *arg)
         Hdw__PollRequest request = HDW__POLL_REQUEST__INIT;
         request.client_name = p->session->client_name;
         request.session = p->number;
+        uint32_t era = atomic_load(&p->era);
         pthread_mutex_unlock(&p->lock);
         hd_arena_reset(&arena);
         request.n_answers = hd_posix_take_answers(p, &arena, ANSWERS_AT_ONCE, &request.answers);
@@ -156,10 +156,10 @@ static void *answer_main(void *arg)
                                                &hdw__poll_response__descriptor, ANSWER_TIMEOUT_MS,
                                                &arena, (ProtobufCMessage **)(void *)&response);
         if (err < 0) {
-            hd_posix_answers_back(p, request.answers, request.n_answers);
+            hd_posix_answers_back(p, era, request.answers, request.n_answers);
             hd_clock_sleep_ms(10);
         } else if (request.n_answers > 0 && response->n_pushes > 0) {
-            (void)hd_posix_take_pushes(p, response->pushes, response->n_pushes);
+            (void)hd_posix_take_pushes(p, era, response->pushes, response->n_pushes);
         }
         pthread_mutex_lock(&p->lock);
     }
@@ -296,12 +296,12 @@ static struct hd_posix_job *new_job(struct hd_posix *p, const Hdw__Push *push)
     return j;
 }
 
-static bool take_push(struct hd_posix *p, const Hdw__Push *push)
+static bool take_push(struct hd_posix *p, uint32_t era, const Hdw__Push *push)
 {
     bool blocks =
         push->kind == HDW__PUSH_KIND__PUSH_RECALL || push->kind == HDW__PUSH_KIND__PUSH_GONE;
     pthread_mutex_lock(&p->lock);
-    struct hd_posix_job *j = new_job(p, push);
+    struct hd_posix_job *j = era == atomic_load(&p->era) ? new_job(p, push) : NULL;
     uint64_t ticket = j != NULL ? j->ticket : 0;
     if (j != NULL && blocks) {
         give_to_worker(p, j);
@@ -313,11 +313,11 @@ static bool take_push(struct hd_posix *p, const Hdw__Push *push)
     return j != NULL;
 }
 
-bool hd_posix_take_pushes(struct hd_posix *p, Hdw__Push **pushes, size_t count)
+bool hd_posix_take_pushes(struct hd_posix *p, uint32_t era, Hdw__Push **pushes, size_t count)
 {
     bool any = false;
     for (size_t i = 0; i < count; i++) {
-        any = take_push(p, pushes[i]) || any;
+        any = take_push(p, era, pushes[i]) || any;
     }
     return any;
 }
@@ -345,5 +345,7 @@ void hd_posix_events_stop(struct hd_posix *p)
     if (p->answer_running) {
         pthread_join(p->answer_thread, NULL);
     }
+    pthread_mutex_lock(&p->lock);
     hd_posix_forget_pushes(p);
+    pthread_mutex_unlock(&p->lock);
 }

@@ -80,14 +80,16 @@ int hd_posix_call_directly(struct hd_posix *p, const char *method, const Protobu
 /* posix_events.c */
 int hd_posix_events_start(struct hd_posix *p);
 void hd_posix_events_stop(struct hd_posix *p);
-/* Pushes of a poll: quick ones are done, the others begun. True: one of them was new. */
-bool hd_posix_take_pushes(struct hd_posix *p, Hdw__Push **pushes, size_t count);
+/* Pushes of a poll that was sent in era (of another one they are nothing): quick ones are done, the
+ * others begun. True: one of them was new. */
+bool hd_posix_take_pushes(struct hd_posix *p, uint32_t era, Hdw__Push **pushes, size_t count);
 /* Answers that wait, at most max of them, into arena. */
 size_t hd_posix_take_answers(struct hd_posix *p, struct hd_arena *arena, size_t max,
                              Hdw__PushAnswer ***ret);
-/* They did not arrive: for the next poll. */
-void hd_posix_answers_back(struct hd_posix *p, Hdw__PushAnswer **answers, size_t count);
-/* The session ended: nobody waits for answers. */
+/* They did not arrive: for the next poll. era: before they were taken. */
+void hd_posix_answers_back(struct hd_posix *p, uint32_t era, Hdw__PushAnswer **answers,
+                           size_t count);
+/* The session ended: nobody waits for answers. (lock) */
 void hd_posix_forget_pushes(struct hd_posix *p);
 
 /* posix_reclaim.c: asks the mount and claims; in the poll thread. */
