@@ -77,7 +77,7 @@ struct hd_content {
     uint8_t *bytes; /* heap, owned */
     size_t bytes_capacity;
     uint64_t spilled_bytes; /* of the bytes, while they become blocks: they are read from here */
-    uint64_t stored_bytes; /* how long meta's copy is, or its blocks that the bytes replace */
+    uint64_t stored_bytes;  /* how long meta's copy is, or its blocks that the bytes replace */
     struct hd_pieces
         pieces; /* .block: struct hd_located, .open: struct hd_open_block (no reference) */
 
