@@ -47,7 +47,9 @@ static int look_at_writer(struct hd_call *c, const struct hd_session *own, struc
     }
     const struct hd_session *writer = hd_session_named(c->m->sessions, f->lease->holder);
     bool recovering = f->abandoned || strcmp(f->lease->holder, HD_META_HOLDER) == 0;
-    if (writer == NULL && !recovering) {
+    /* As between clients of HDFS: who was not heard of for so long may be overruled. */
+    bool silent = hd_meta_past(c->m, f->lease->renewed, c->m->o.lease_soft_ms);
+    if (writer == NULL && !recovering && !silent) {
         return 1;
     }
     if (writer != NULL) {

@@ -157,6 +157,22 @@ static bool is_untouched(struct hd_blk *b)
     return true;
 }
 
+/* Was it cut before any node had it? There is nothing to cut: it becomes the hole again that it
+ * came of, which is as long as it was cut to. */
+static void forget_cut(struct hd_call *c, struct place *p)
+{
+    const struct hd_open_block *o = hd_open_file_find(p->open, p->block);
+    if (o == NULL || !o->truncating || !o->fresh || o->recovery_gs.v != 0 ||
+        !is_untouched(p->block)) {
+        return;
+    }
+    Hdm__AbandonBlock op = HDM__ABANDON_BLOCK__INIT;
+    op.ino = p->file->ino.v;
+    op.block = p->block->id.v;
+    HD_COMMIT(c->m, abandon_block, ABANDON_BLOCK, &op);
+    p->block = NULL;
+}
+
 /* It is open: the answer was lost, or its writer sets the chain up anew. */
 static int open_again(struct hd_call *c, const struct place *p)
 {
@@ -260,6 +276,13 @@ int hd_op_open_block(struct hd_call *c)
     int err = hd_open_file(c, q->session, q->ino, &file);
     if (err == 0) {
         err = find_place(c, file, q->offset, &p);
+    }
+    if (err != 0) {
+        return err;
+    }
+    if (p.block != NULL) {
+        forget_cut(c, &p);
+        err = p.block == NULL ? find_place(c, file, q->offset, &p) : 0;
     }
     if (err != 0) {
         return err;

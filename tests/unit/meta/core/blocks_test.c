@@ -633,6 +633,26 @@ ATF_TC_BODY(a_block_that_is_newer_on_all_its_nodes_is_recovered, tc)
     }
 }
 
+/* Its chain may not be there yet: it is set up with the new length, under the same stamp. */
+ATF_TC_WITHOUT_HEAD(a_fresh_block_in_a_hole_is_cut_before_it_is_set_up);
+ATF_TC_BODY(a_fresh_block_in_a_hole_is_cut_before_it_is_set_up, tc)
+{
+    struct bench b;
+    bench_init(&b);
+    uint64_t ino = make_file(&b.t, "f");
+    (void)resize(&b.t, ino, 3 * MIB);
+    (void)open_blocks(&b.t, ino);
+    (void)open_block(&b.t, ino, MIB + 5);
+    (void)resize(&b.t, ino, MIB + 1000);
+    Hdw__OpenBlockResponse *r = open_block(&b.t, ino, MIB + 5);
+    ATF_CHECK_EQ(1000, r->block->b->num_bytes);
+    set_up(&b.t, r);
+    finish(&b.t, ino, r, 1000);
+    ATF_CHECK_EQ(MIB + 1000, close_blocks(&b.t, ino)->size);
+    world_check(&b.w);
+    bench_done(&b);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, a_block_that_is_newer_on_all_its_nodes_is_recovered);
@@ -660,5 +680,6 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_replica_that_lost_writes_is_bad_beside_a_whole_one);
     ATF_TP_ADD_TC(tp, a_block_of_which_all_lost_writes_is_recovered);
     ATF_TP_ADD_TC(tp, one_whole_replica_that_comes_late_ends_the_waiting);
+    ATF_TP_ADD_TC(tp, a_fresh_block_in_a_hole_is_cut_before_it_is_set_up);
     return atf_no_error();
 }

@@ -615,6 +615,22 @@ ATF_TC_BODY(so_does_every_order_with_a_death_at_any_moment, tc)
     }
 }
 
+ATF_TC_WITHOUT_HEAD(a_writer_of_hdfs_that_is_silent_is_overruled);
+ATF_TC_BODY(a_writer_of_hdfs_that_is_silent_is_overruled, tc)
+{
+    struct rig r;
+    rig_init(&r);
+    do_create(&r.w, "/g", "client");
+    uint64_t g = do_stat(&r.w, "/g")->file_id;
+    ATF_CHECK_EQ(mount_granted(&r.a, mount_acquire(&r.a, g, CAP(WRITE))), NONE);
+    for (int64_t ms = 0; ms <= r.w.m->o.lease_soft_ms; ms += 2000) {
+        world_pass(&r.w, 2000);
+        mount_poll(&r.a, 3000);
+    }
+    ATF_CHECK_EQ(mount_granted(&r.a, mount_acquire(&r.a, g, CAP(WRITE))), WRITE);
+    rig_done(&r);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, many_may_read);
@@ -639,5 +655,6 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, every_order_of_messages_keeps_a_writer_alone_and_nobody_waiting);
     ATF_TP_ADD_TC(tp, so_does_every_order_of_three_mounts);
     ATF_TP_ADD_TC(tp, so_does_every_order_with_a_death_at_any_moment);
+    ATF_TP_ADD_TC(tp, a_writer_of_hdfs_that_is_silent_is_overruled);
     return atf_no_error();
 }

@@ -197,6 +197,99 @@ ATF_TC_BODY(what_is_held_without_any_session_goes, tc)
     world_done(&w);
 }
 
+/* ---- numbers that nobody means ---- */
+
+static void every_call_with(struct rig *r, uint64_t ino, uint64_t n)
+{
+    struct mount *t = &r->b.t;
+    Hdw__LockRange lock = HDW__LOCK_RANGE__INIT;
+    Hdw__LockRange *locks[] = {&lock};
+    Hdw__ExtendedBlock block = HDW__EXTENDED_BLOCK__INIT;
+    Hdw__ExtendedBlock *blocks[] = {&block};
+    Hdw__PosixAttrChange change = HDW__POSIX_ATTR_CHANGE__INIT;
+    uint64_t s = t->number;
+    change.has_mtime_ns = change.has_atime_ns = true;
+    change.mtime_ns = change.atime_ns = (int64_t)n;
+    lock.ino = ino;
+    lock.start = n;
+    lock.end = UINT64_MAX;
+    lock.type = (uint32_t)n;
+    block.pool_id = S(r->b.w.options.block_pool_id);
+    block.block_id = n;
+    block.generation_stamp = n;
+    block.has_num_bytes = true;
+    block.num_bytes = n;
+    (void)mount_acquire(t, ino, (Hdw__CapKind)(n & 3));
+    (void)SEND(t, "openBlocks", OpenBlocks, open_blocks, .session = s, .ino = ino);
+    (void)SEND(t, "openBlock", OpenBlock, open_block, .session = s, .ino = ino, .offset = n);
+    (void)SEND(t, "closeBlock", CloseBlock, close_block, .session = s, .ino = ino, .block = &block);
+    block.block_id = 0;
+    (void)SEND(t, "closeBlock", CloseBlock, close_block, .session = s, .ino = ino, .block = &block);
+    (void)SEND(t, "closeBlocks", CloseBlocks, close_blocks, .session = s, .ino = ino,
+               .closing = blocks, .n_closing = 1);
+    (void)SEND(t, "resize", Resize, resize, .session = s, .ino = ino, .size = n);
+    (void)SEND(t, "punch", Punch, punch, .session = s, .ino = ino, .offset = n, .length = n);
+    (void)SEND(t, "openBlock", OpenBlock, open_block, .session = s, .ino = ino, .offset = n / 2);
+    (void)SEND(t, "resize", Resize, resize, .session = s, .ino = ino, .size = n / 3);
+    (void)SEND(t, "openBlock", OpenBlock, open_block, .session = s, .ino = ino, .offset = n / 4);
+    (void)SEND(t, "closeBlocks", CloseBlocks, close_blocks, .session = s, .ino = ino,
+               .change = &change);
+    (void)SEND(t, "setAttr", SetAttr, set_attr, .ino = ino, .change = &change);
+    (void)SEND(t, "setLock", SetLock, set_lock, .session = s, .lock = &lock);
+    (void)SEND(t, "getLock", GetLock, get_lock, .session = s, .lock = &lock);
+    (void)SEND(t, "reclaim", Reclaim, reclaim, .client_name = S(t->name), .session = s,
+               .orphans = &ino, .n_orphans = 1, .writing = &ino, .n_writing = 1, .locks = locks,
+               .n_locks = 1);
+    (void)SEND(t, "forgetOrphans", ForgetOrphans, forget_orphans, .session = s, .inos = &ino,
+               .n_inos = 1);
+    (void)SEND(t, "readContent", ReadContent, read_content, .ino = ino);
+    (void)SEND(t, "readDir", ReadDir, read_dir, .ino = ino, .max = (uint32_t)n);
+    (void)SEND(t, "getPosixXattrs", GetPosixXattrs, get_posix_xattrs, .ino = ino);
+    (void)SEND(t, "release", Release, release, .session = s, .ino = ino,
+               .keep = (Hdw__CapKind)(n & 3), .has_serial = true, .serial = n);
+    (void)AS(t, "fsync", Fsync, fsync, .src = S("/secret"), .client = S(t->name),
+             .has_last_block_length = true, .last_block_length = (int64_t)n, .has_file_id = true,
+             .file_id = ino, .has_block_id = true, .block_id = n);
+    (void)mount_acquire(t, ino, HDW__CAP_KIND__CAP_WRITE);
+    (void)write_content_send(t, ino, "again", 5);
+    world_check(&r->b.w);
+}
+
+ATF_TC_WITHOUT_HEAD(no_number_breaks_an_invariant);
+ATF_TC_BODY(no_number_breaks_an_invariant, tc)
+{
+    struct rig r;
+    rig_init(&r);
+    be(&r, "root");
+    mount_poll(&r.b.t, 3000);
+    struct mount *t = &r.b.t;
+    uint64_t link_ino = r.b.w.m->ns.next_ino;
+    (void)SEND(t, "link", Link, link, .ino = r.secret, .parent = r.directory,
+               .name = bytes_named("name"));
+    uint64_t pipe = mount_make(t, r.directory, "pipe", 0010666);
+    (void)mount_unlink_send(t, r.directory, "hidden", true);
+    const uint64_t inos[] = {0,    ROOT,        r.secret, link_ino, r.hidden,
+                             pipe, r.directory, r.notice, 1,        UINT64_MAX};
+    const uint64_t numbers[] = {0,
+                                1,
+                                4096,
+                                MIB,
+                                3 * MIB + 5,
+                                INT64_MAX,
+                                HD_FILE_MAX_BYTES,
+                                HD_FILE_MAX_BYTES + 1,
+                                UINT64_MAX / 2 + 1,
+                                UINT64_MAX - 1,
+                                UINT64_MAX};
+    for (size_t i = 0; i < HD_ARRAY_COUNT(inos); i++) {
+        for (size_t n = 0; n < HD_ARRAY_COUNT(numbers); n++) {
+            every_call_with(&r, inos[i], numbers[n]);
+        }
+    }
+    world_restart(&r.b.w);
+    rig_done(&r);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, the_content_of_a_file_is_given_as_its_mode_says);
@@ -207,5 +300,6 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, devices_are_made_by_the_superuser);
     ATF_TP_ADD_TC(tp, a_program_is_not_made_in_the_name_of_a_foreign_group);
     ATF_TP_ADD_TC(tp, what_is_held_without_any_session_goes);
+    ATF_TP_ADD_TC(tp, no_number_breaks_an_invariant);
     return atf_no_error();
 }
