@@ -63,6 +63,8 @@ ATF_TC_BODY(who_only_asks_leaves_no_trace, tc)
     struct hd_witness_request r = {.epoch = 5, .owner = A, .ask_only = true};
     ATF_CHECK(hd_witness_ask(&w, &r));
     ATF_CHECK_EQ(w.epoch, 0);
+    ATF_CHECK_MSG(!claim(&w, 6, B, false), "it may have lost its disks");
+    ATF_CHECK(ask(&w, 5, A, 3, false));
     ATF_CHECK(claim(&w, 6, B, false));
     ATF_CHECK(!hd_witness_ask(&w, &r));
     r.epoch = 6;
