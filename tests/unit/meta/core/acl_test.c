@@ -116,7 +116,9 @@ ATF_TC_BODY(lists_change_as_hadoop_s_do, tc)
         int err =
             hd_acl_spec_change(&old, &by, t->how, HD_ACL_ENTRIES_MAX, &arena, &changed, &text);
         ATF_CHECK_EQ_MSG(err, text != NULL ? -HD_E_ACL : 0, "case %zu", n);
-        text_of(&changed, got, sizeof(got));
+        if (err == 0) {
+            text_of(&changed, got, sizeof(got));
+        }
         ATF_CHECK_STREQ(text != NULL ? text : got, t->want);
         hd_arena_done(&arena);
     }
