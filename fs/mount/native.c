@@ -226,13 +226,18 @@ void hd_native_orphaned(struct hd_mount *m, uint64_t id)
     (void)hd_orphans_add(m->native->orphans, id, true);
 }
 
+void hd_native_be_cautious(struct hd_mount *m)
+{
+    atomic_store(&m->native->cautious_until_ms, hd_clock_mono_ms().v + CAUTIOUS_MS);
+}
+
 int hd_native_opened(struct hd_mount *m, struct hd_node *n)
 {
     pthread_mutex_lock(&m->inodes.lock);
     while (n->removals > 0) {
         /* If it ends badly the kernel looks the name up and opens again, once: that must not fail.
          */
-        atomic_store(&m->native->cautious_until_ms, hd_clock_mono_ms().v + CAUTIOUS_MS);
+        hd_native_be_cautious(m);
         pthread_cond_wait(&m->native->removed, &m->inodes.lock);
     }
     bool gone = n->gone;

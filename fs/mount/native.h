@@ -86,6 +86,10 @@ int hd_native_entry(struct hd_mount *m, const struct hd_posix_attr *attr, bool c
  */
 int hd_native_opened(struct hd_mount *m, struct hd_node *n);
 
+/* An open failed with -ESTALE: for a moment what is removed is held, so that the next one does not.
+ */
+void hd_native_be_cautious(struct hd_mount *m);
+
 /* The last handle of a file was closed: if it has no name it may go. By id. */
 void hd_native_last_close(struct hd_mount *m, uint64_t id);
 

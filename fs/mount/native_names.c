@@ -111,10 +111,14 @@ static int look_up(struct hd_mount *m, uint64_t parent, const char *name,
 {
     for (int tries = 0;; tries++) {
         int rc = hd_posix_lookup(m->posix, id_of(m, parent), name, found, dir);
-        if (rc != 1) {
+        if (rc != 1 || !found->attr.busy) {
             return rc;
         }
+        /* The kernel may hold the directory, and who writes may wait for us to forget a name in it.
+         */
+        hd_native_change_begin(m, parent);
         rc = hd_native_settled(m, &found->attr);
+        hd_native_change_end(m, parent);
         if (rc != -ESTALE || tries == SETTLE_TRIES) {
             return rc < 0 ? rc : 1;
         }

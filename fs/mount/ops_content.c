@@ -146,9 +146,13 @@ void hd_io_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct hd_mount *m = hd_mount_of(req);
     struct hd_handle *h;
     struct hd_node *n = hd_inode_get(&m->inodes, ino);
-    int rc = n == NULL ? -ESTALE : open_known(m, req, n, fi, &h);
+    int rc = n == NULL ? -ESTALE : hd_native_opened(m, n);
+    rc = rc < 0 ? rc : open_known(m, req, n, fi, &h);
     if (rc == 0 && (rc = hd_native_opened(m, n)) < 0) {
         end_open(m, h);
+    }
+    if (rc == -ESTALE) {
+        hd_native_be_cautious(m);
     }
     if (rc < 0) {
         hd_mount_fail_object(req, "open", ino, rc);
