@@ -377,11 +377,8 @@ int hd_posix_open(struct hd_fs *fs, const struct hd_posix_events *events, struct
     return err;
 }
 
-void hd_posix_close(struct hd_posix *p)
+void hd_posix_hush(struct hd_posix *p)
 {
-    if (p == NULL) {
-        return;
-    }
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     pthread_cond_broadcast(&p->changed);
@@ -395,8 +392,17 @@ void hd_posix_close(struct hd_posix *p)
             clock_gettime(CLOCK_REALTIME, &now);
             now.tv_sec++;
         } while (pthread_timedjoin_np(p->poll_thread, NULL, &now) != 0);
+        p->poll_running = false;
     }
     hd_posix_events_stop(p);
+}
+
+void hd_posix_close(struct hd_posix *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    hd_posix_hush(p);
     detach(p);
     free_posix(p);
 }

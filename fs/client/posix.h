@@ -161,6 +161,9 @@ struct hd_posix_events {
  */
 int hd_posix_open(struct hd_fs *fs, const struct hd_posix_events *events, struct hd_posix **ret);
 
+/* Ends the threads: no event is under way or comes any more. Calls go on, while the lease lasts. */
+void hd_posix_hush(struct hd_posix *p);
+
 /* Ends the threads; no call may be under way. Takes NULL. The file system stays open. */
 void hd_posix_close(struct hd_posix *p);
 

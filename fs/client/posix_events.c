@@ -344,6 +344,7 @@ void hd_posix_events_stop(struct hd_posix *p)
     pthread_mutex_unlock(&p->lock);
     if (p->answer_running) {
         pthread_join(p->answer_thread, NULL);
+        p->answer_running = false;
     }
     pthread_mutex_lock(&p->lock);
     hd_posix_forget_pushes(p);

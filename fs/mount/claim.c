@@ -235,6 +235,16 @@ void hd_claim_failed(struct hd_claim *c, int err)
     c->error_count++;
 }
 
+void hd_claim_spread(struct hd_claim *c, int err)
+{
+    bool lost = err < 0 && hd_error_errno(err) == EIO; /* else it is of the call's own wish */
+    if (lost) {
+        pthread_mutex_lock(&c->lock);
+        hd_claim_failed(c, err);
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
 int hd_claim_wait_memory(struct hd_mount *m, struct hd_claim *c)
 {
     struct hd_claims *t = m->claims;
@@ -336,6 +346,7 @@ static int take_grant(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind kind,
         return 0;
     }
     if (is_void) {
+        c->dealt_serial = dealt; /* the next one may still be as old */
         return 0;
     }
     return kind == HDW__CAP_KIND__CAP_READ
@@ -347,6 +358,7 @@ static int acquire(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind kind, bo
 {
     struct hd_posix_acquire ask = {.want = kind};
     Hdw__AcquireResponse *a = NULL;
+    struct hd_posix_as_of as_of = {0};
     struct hd_arena arena;
     bool plain_write = kind == HDW__CAP_KIND__CAP_WRITE && !page;
     c->acquiring++;
@@ -358,17 +370,14 @@ static int acquire(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind kind, bo
     ask.writeback = page && c->recalling;
     pthread_mutex_unlock(&c->lock);
     hd_arena_init(&arena, ARENA_MAX_BYTES);
-    int rc = hd_posix_acquire(m->posix, c->id, &ask, &arena, &a, NULL);
+    int rc = hd_posix_acquire(m->posix, c->id, &ask, &arena, &a, &as_of);
     pthread_mutex_lock(&c->lock);
-    if (rc == 0) {
+    if (rc == 0 && as_of.era == hd_posix_era(m->posix)) { /* else it went with its session */
         rc = take_grant(m, c, kind, a, ask.blocks, false);
     }
     c->acquiring--;
     if (plain_write) {
         c->acquiring_write = false;
-    }
-    if (rc == 0 && (a->granted < kind || !c->current)) {
-        rc = 0; /* void: the loop asks again */
     }
     hd_arena_done(&arena);
     pthread_cond_broadcast(&c->changed);
@@ -474,7 +483,8 @@ int hd_claim_adopt(struct hd_mount *m, struct hd_claim *c, const struct hd_posix
         b->attr.target = NULL;
     }
     pthread_mutex_lock(&c->lock);
-    int rc = take_grant(m, c, HDW__CAP_KIND__CAP_WRITE, &a, true, true);
+    bool same = attr->as_of.era == hd_posix_era(m->posix); /* else it went with its session */
+    int rc = same ? take_grant(m, c, HDW__CAP_KIND__CAP_WRITE, &a, true, true) : 0;
     if (rc == 0 && c->held == HDW__CAP_KIND__CAP_WRITE) {
         c->newborn = HD_TAKE_PTR(b);
     }
@@ -549,18 +559,19 @@ int hd_claim_settle_alone(struct hd_mount *m, struct hd_claim *c,
     }
     pthread_mutex_unlock(&c->lock);
     int rc = hd_content_settle(c->content, change, keep, ret);
-    free(newborn);
     pthread_mutex_lock(&c->lock);
     if (rc < 0) {
         hd_claim_failed(c, rc);
+        c->newborn = HD_TAKE_PTR(newborn); /* for the next try */
     }
+    free(newborn);
     hd_claim_note(m, c);
     return rc;
 }
 
 bool hd_claim_has_to_settle(const struct hd_claim *c)
 {
-    return c->content != NULL &&
+    return c->content != NULL && !c->spoiled &&
            (hd_content_is_dirty(c->content) ||
             (c->newborn != NULL && !hd_posix_change_is_empty(&c->newborn->change)));
 }
@@ -590,14 +601,23 @@ int64_t hd_claim_waits_since(struct hd_claim *c)
     return since;
 }
 
-int hd_claim_flush(struct hd_mount *m, struct hd_claim *c, bool durable)
+bool hd_claim_has_wishes(struct hd_claim *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool has = c->newborn != NULL && !hd_posix_change_is_empty(&c->newborn->change);
+    pthread_mutex_unlock(&c->lock);
+    return has;
+}
+
+/* 1 it was done, 0 there was nothing. */
+static int flush(struct hd_mount *m, struct hd_claim *c, bool durable)
 {
     int rc = 0;
     pthread_mutex_lock(&c->lock);
     while (c->alone_wanted > 0) {
         pthread_cond_wait(&c->changed, &c->lock);
     }
-    if (c->content != NULL && c->written && !c->dropped) {
+    if (c->content != NULL && c->written && c->current && !c->dropped) {
         c->busy++;
         pthread_mutex_unlock(&c->lock);
         rc = hd_content_flush(c->content, durable);
@@ -609,7 +629,18 @@ int hd_claim_flush(struct hd_mount *m, struct hd_claim *c, bool durable)
         c->dirty_since_ms = hd_clock_mono_ms().v;
         hd_claim_note(m, c);
         pthread_cond_broadcast(&c->changed);
+        rc = rc < 0 ? rc : 1;
     }
     pthread_mutex_unlock(&c->lock);
     return rc;
+}
+
+int hd_claim_flush(struct hd_mount *m, struct hd_claim *c, bool durable)
+{
+    return HD_MIN(flush(m, c, durable), 0);
+}
+
+int hd_claim_sync(struct hd_mount *m, struct hd_claim *c)
+{
+    return flush(m, c, true);
 }

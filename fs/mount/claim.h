@@ -94,7 +94,7 @@ struct hd_claim {
     bool gated;             /* nobody enters */
     int64_t trial_until_ms; /* of the gate; 0: closed for good */
     bool dropped;           /* the inode is gone */
-    bool spoiled;           /* content is to be made anew */
+    bool spoiled;           /* content is to be made anew, what it has is lost */
     struct hd_claim_range touched[HD_CLAIM_RANGES];
     uint32_t touched_count; /* more than HD_CLAIM_RANGES: anything */
 
@@ -168,6 +168,14 @@ int64_t hd_claim_waits_since(struct hd_claim *c);
 int hd_claim_flush(struct hd_mount *m, struct hd_claim *c, bool durable);
 
 /*
+ * What was written here is durable with its size: 1. 0: nothing was done, for nothing was written
+ * here, or it was given back since and is the nodes' and meta's. Changes that wait (newborn) are
+ * not part of it: hd_claim_has_wishes, then settle.
+ */
+int hd_claim_sync(struct hd_mount *m, struct hd_claim *c);
+bool hd_claim_has_wishes(struct hd_claim *c);
+
+/*
  * chmod, chown and utimes of a newborn file: 1 it waits for the first settle and *ret says what is
  * so now, 0 it is no such file.
  */
@@ -184,7 +192,7 @@ void hd_claim_yield(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep, u
  */
 bool hd_claim_lose(struct hd_mount *m, struct hd_claim *c);
 bool hd_claim_writes(struct hd_claim *c);
-void hd_claim_spoil(struct hd_claim *c);
+void hd_claim_spoil(struct hd_mount *m, struct hd_claim *c);
 
 /* The inode is gone: who comes gets ESTALE, what was not settled needs not to be. */
 void hd_claim_drop(struct hd_mount *m, struct hd_claim *c);
@@ -214,8 +222,12 @@ void hd_claim_give_way(struct hd_mount *m, struct hd_claim *c);
 
 bool hd_claim_has_to_settle(const struct hd_claim *c);
 
-/* A failure that a handle has to tell later. */
+/* A failure that handles have to tell later. */
 void hd_claim_failed(struct hd_claim *c, int err);
+
+/* The outcome of an operation on content that is no write: bytes of others may have been lost with
+ * it, whose handles tell it too. Wants no lock. */
+void hd_claim_spread(struct hd_claim *c, int err);
 
 /* What getattr is told, and the list of those with something to settle. */
 void hd_claim_note(struct hd_mount *m, struct hd_claim *c);

@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <time.h>
 
 enum {
     GATE_TRIAL_MS = 10,
     GRANT_WAIT_MS = 5, /* for a grant that a recall may have overtaken */
     ROUNDS_MAX = 200,
+    SETTLE_TRIES = 2, /* the first one may only tell what had failed before */
 };
 
 /* Waits for news of the claim, no longer than until deadline_ms. Wants the lock. */
@@ -119,13 +121,24 @@ static int give_back(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep,
         return -ECANCELED;
     }
     hd_claim_be_alone(c);
-    if (c->held == HDW__CAP_KIND__CAP_WRITE && hd_claim_has_to_settle(c)) {
+    for (int i = 0;
+         c->held == HDW__CAP_KIND__CAP_WRITE && hd_claim_has_to_settle(c) && i < SETTLE_TRIES;
+         i++) {
         settled = hd_claim_settle_alone(m, c, NULL, keep, ret) == 0 ? 1 : 0;
     }
+    /* Others may change the file from now on: what could not be sent must not come after that. */
+    c->spoiled = c->spoiled || hd_claim_has_to_settle(c);
     c->held = HD_MIN(c->held, keep);
+    if (c->spoiled) {
+        c->held = HDW__CAP_KIND__CAP_NONE;
+        c->current = false;
+    }
     if (c->held == HDW__CAP_KIND__CAP_NONE) {
         c->current = false;
         c->written = false;
+    }
+    if (c->held != HDW__CAP_KIND__CAP_WRITE) {
+        free(HD_TAKE_PTR(c->newborn)); /* others know it now */
     }
     hd_claim_note(m, c);
     hd_claim_be_with_others(c);
@@ -136,6 +149,7 @@ void hd_claim_yield(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep, u
 {
     struct hd_posix_attr attr = {0};
     int settled = 0;
+    uint32_t era = hd_posix_era(m->posix);
     pthread_mutex_lock(&c->lock);
     while (c->recalling) {
         pthread_cond_wait(&c->changed, &c->lock);
@@ -160,7 +174,9 @@ void hd_claim_yield(struct hd_mount *m, struct hd_claim *c, Hdw__CapKind keep, u
         }
     }
     if (settled >= 0) {
-        c->dealt_serial = HD_MAX(c->dealt_serial, serial);
+        if (era == hd_posix_era(m->posix)) { /* else serials are counted anew */
+            c->dealt_serial = HD_MAX(c->dealt_serial, serial);
+        }
         c->recalling = false;
         c->gated = false;
         pthread_cond_broadcast(&c->changed);
@@ -196,7 +212,7 @@ bool hd_claim_writes(struct hd_claim *c)
     return writes;
 }
 
-void hd_claim_spoil(struct hd_claim *c)
+void hd_claim_spoil(struct hd_mount *m, struct hd_claim *c)
 {
     pthread_mutex_lock(&c->lock);
     c->held = HDW__CAP_KIND__CAP_NONE;
@@ -205,6 +221,8 @@ void hd_claim_spoil(struct hd_claim *c)
         hd_claim_failed(c, hd_fail(-EIO, "what was not settled is lost"));
     }
     c->spoiled = true;
+    c->written = false;
+    hd_claim_note(m, c);
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
 }

@@ -15,20 +15,41 @@ int hd_io_start(struct hd_mount *m)
     return hd_claims_new(&m->claims);
 }
 
+/* Each with a pin. NULL without memory. */
+static struct hd_claim **all_claims(struct hd_mount *m, size_t *ret_count)
+{
+    struct hd_claims *t = m->claims;
+    uint64_t id;
+    void *claim;
+    size_t count = 0;
+    *ret_count = 0;
+    if (t == NULL) {
+        return NULL;
+    }
+    pthread_mutex_lock(&t->lock);
+    struct hd_claim **all = calloc(t->by_id.count + 1, sizeof(struct hd_claim *));
+    for (size_t i = 0; all != NULL && hd_map_next(&t->by_id, &i, &id, &claim);) {
+        all[count++] = claim;
+        hd_claim_pin(t, claim);
+    }
+    pthread_mutex_unlock(&t->lock);
+    *ret_count = count;
+    return all;
+}
+
 /* One go at everything that has to settle; false when something did not. */
 static bool settle_all(struct hd_mount *m)
 {
-    struct hd_claim *dirty[AT_ONCE];
-    bool good = true;
     size_t count;
-    while (good && (count = hd_claims_dirty(m, dirty, AT_ONCE)) > 0) {
-        for (size_t i = 0; i < count; i++) {
-            struct hd_posix_attr attr = {0};
-            good = hd_claim_settle(m, dirty[i], NULL, &attr) >= 0 && good;
-            hd_posix_attr_done(&attr);
-            hd_claim_put(m, dirty[i]);
-        }
+    struct hd_claim **all = all_claims(m, &count);
+    bool good = all != NULL;
+    for (size_t i = 0; all != NULL && i < count; i++) {
+        struct hd_posix_attr attr = {0};
+        good = hd_claim_settle(m, all[i], NULL, &attr) >= 0 && good;
+        hd_posix_attr_done(&attr);
+        hd_claim_put(m, all[i]);
     }
+    free(all);
     return good;
 }
 
@@ -39,6 +60,7 @@ void hd_io_stop(struct hd_mount *m)
     }
     for (int i = 0; i < SETTLE_TRIES && !settle_all(m); i++) {
     }
+    hd_posix_hush(m->posix); /* recalls use claims */
     hd_claims_free(HD_TAKE_PTR(m->claims));
 }
 
@@ -74,28 +96,6 @@ void hd_io_recall(struct hd_mount *m, uint64_t id, Hdw__CapKind keep, uint64_t s
     }
 }
 
-/* Each with a pin. NULL without memory. */
-static struct hd_claim **all_claims(struct hd_mount *m, size_t *ret_count)
-{
-    struct hd_claims *t = m->claims;
-    uint64_t id;
-    void *claim;
-    size_t count = 0;
-    *ret_count = 0;
-    if (t == NULL) {
-        return NULL;
-    }
-    pthread_mutex_lock(&t->lock);
-    struct hd_claim **all = calloc(t->by_id.count + 1, sizeof(struct hd_claim *));
-    for (size_t i = 0; all != NULL && hd_map_next(&t->by_id, &i, &id, &claim);) {
-        all[count++] = claim;
-        hd_claim_pin(t, claim);
-    }
-    pthread_mutex_unlock(&t->lock);
-    *ret_count = count;
-    return all;
-}
-
 /* Pages that have to go; the kernel may have to wait for our threads meanwhile. */
 struct lost_pages {
     struct hd_mount *m;
@@ -113,15 +113,33 @@ static void *drop_lost_pages(void *arg)
     return NULL;
 }
 
-void hd_io_lost(struct hd_mount *m)
+/* Room for count inodes; NULL without memory. */
+static struct lost_pages *new_lost_pages(struct hd_mount *m, size_t count)
 {
-    size_t count;
-    pthread_t thread;
-    struct hd_claim **all = all_claims(m, &count);
     struct lost_pages *l = malloc(sizeof(*l) + count * sizeof(l->inos[0]));
     if (l != NULL) {
         *l = (struct lost_pages){.m = m};
     }
+    return l;
+}
+
+/* In a thread of its own. Takes l, which may be NULL. */
+static void begin_to_drop(struct lost_pages *l)
+{
+    pthread_t thread;
+    if (l == NULL || l->count == 0 || l->m->session == NULL ||
+        pthread_create(&thread, NULL, drop_lost_pages, l) != 0) {
+        free(l);
+        return;
+    }
+    pthread_detach(thread);
+}
+
+void hd_io_lost(struct hd_mount *m)
+{
+    size_t count;
+    struct hd_claim **all = all_claims(m, &count);
+    struct lost_pages *l = new_lost_pages(m, count);
     for (size_t i = 0; all != NULL && i < count; i++) {
         if (hd_claim_lose(m, all[i]) && l != NULL) {
             l->inos[l->count++] = hd_inode_ino(&m->inodes, all[i]->id);
@@ -132,12 +150,7 @@ void hd_io_lost(struct hd_mount *m)
     if (m->claims != NULL) {
         atomic_store(&m->claims->stray, 0); /* serials are counted anew */
     }
-    if (l == NULL || l->count == 0 || m->session == NULL ||
-        pthread_create(&thread, NULL, drop_lost_pages, l) != 0) {
-        free(l);
-        return;
-    }
-    pthread_detach(thread);
+    begin_to_drop(l);
 }
 
 void hd_io_reclaim(struct hd_mount *m, struct hd_posix_holdings *h)
@@ -146,7 +159,7 @@ void hd_io_reclaim(struct hd_mount *m, struct hd_posix_holdings *h)
     struct hd_claim **all = all_claims(m, &count);
     for (size_t i = 0; all != NULL && i < count; i++) {
         if (hd_claim_writes(all[i]) && hd_posix_hold_writing(h, all[i]->id) < 0) {
-            hd_claim_spoil(all[i]);
+            hd_claim_spoil(m, all[i]);
         }
         hd_claim_put(m, all[i]);
     }
@@ -155,13 +168,18 @@ void hd_io_reclaim(struct hd_mount *m, struct hd_posix_holdings *h)
 
 void hd_io_reclaimed(struct hd_mount *m, const uint64_t *lost, size_t count)
 {
+    struct lost_pages *l = new_lost_pages(m, count);
     for (size_t i = 0; i < count; i++) {
         struct hd_claim *c = hd_claim_find(m, lost[i]);
         if (c != NULL) {
-            hd_claim_spoil(c);
+            hd_claim_spoil(m, c);
             hd_claim_put(m, c);
         }
+        if (c != NULL && l != NULL) { /* they show what was lost */
+            l->inos[l->count++] = hd_inode_ino(&m->inodes, lost[i]);
+        }
     }
+    begin_to_drop(l);
 }
 
 /* ---- names and attributes ---- */
@@ -222,6 +240,7 @@ static int set_size(struct hd_mount *m, struct hd_claim *c, uint64_t size)
     }
     rc = hd_content_resize(content, size);
     hd_claim_wrote(m, c, 0);
+    hd_claim_spread(c, rc);
     hd_claim_leave(m, c, HD_CLAIM_NOTHING);
     return rc;
 }

@@ -401,6 +401,22 @@ void hd_io_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_err(req, 0);
 }
 
+/* Settles, and tells the kernel: 0 or an error. */
+static int settle(struct hd_mount *m, fuse_ino_t ino, struct hd_claim *c)
+{
+    struct hd_posix_attr attr = {0};
+    bool told = atomic_load(&c->told);
+    int rc = hd_claim_settle(m, c, NULL, &attr);
+    if (rc > 0) {
+        (void)hd_native_learned(m, &attr);
+        if (told) { /* ctime is meta's now */
+            (void)fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
+        }
+    }
+    hd_posix_attr_done(&attr);
+    return HD_MIN(rc, 0);
+}
+
 /* What was lost with a meta since this handle was opened is an error once. */
 static int check_losses(struct hd_handle *h)
 {
@@ -420,19 +436,15 @@ void hd_io_fsync(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct hd_mount *m = hd_mount_of(req);
     struct hd_handle *h = hd_handle_of(fi);
     struct hd_claim *c = h->claim;
-    pthread_mutex_lock(&c->lock);
-    bool written = c->written && c->current;
-    pthread_mutex_unlock(&c->lock);
-    int rc = 0;
-    if (written) {
-        rc = hd_claim_flush(m, c, true);
-    } else {
+    int rc = hd_claim_has_wishes(c) ? settle(m, ino, c) : 0;
+    rc = rc < 0 ? rc : hd_claim_sync(m, c);
+    if (rc == 0) {
         char path[HD_INODE_PATH_BYTES];
         hd_inode_object(&m->inodes, ino, path);
         rc = hd_fs_sync_blocks(h->fs, path);
         rc = rc < 0 ? rc : hd_handle_sync_names(h);
     }
-    rc = take_failure(h, rc);
+    rc = take_failure(h, HD_MIN(rc, 0));
     rc = rc < 0 ? rc : check_losses(h);
     if (rc < 0) {
         hd_mount_fail_object(req, "fsync", ino, rc);
@@ -500,6 +512,7 @@ void hd_io_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off
     if (rc >= 0) {
         rc = allocate(content, mode, (uint64_t)offset, (uint64_t)length);
         hd_claim_wrote(m, c, 0);
+        hd_claim_spread(c, rc);
         hd_claim_leave(m, c, HD_CLAIM_NOTHING);
     }
     if (rc < 0) {
@@ -532,6 +545,11 @@ static int64_t copy_piece(struct hd_mount *m, struct hd_claim *from, uint64_t fr
     }
     rc = hd_content_pwrite(content, buffer, (size_t)got, to_at);
     hd_claim_wrote(m, to, (size_t)got);
+    if (rc < 0) { /* pieces before may have been lost, of which the answer tells */
+        pthread_mutex_lock(&to->lock);
+        hd_claim_failed(to, rc);
+        pthread_mutex_unlock(&to->lock);
+    }
     hd_claim_leave(m, to, (struct hd_claim_range){to_at, to_at + (uint64_t)got});
     return rc < 0 ? rc : got;
 }

@@ -102,9 +102,9 @@ static void close_posix(struct hd_mount *m)
 {
     if (m->posix != NULL) {
         hd_io_stop(m);
-        hd_posix_close(HD_TAKE_PTR(m->posix));
     }
-    hd_native_stop(m);
+    hd_native_stop(m); /* its threads call meta, and answer events */
+    hd_posix_close(HD_TAKE_PTR(m->posix));
 }
 
 static double seconds(int64_t ms, int64_t otherwise_ms)
