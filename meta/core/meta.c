@@ -25,7 +25,9 @@ enum {
     PERIODIC_MS = 250,
     SWEEP_BLOCKS = 8192, /* a step looks at; a few ms of work */
     PARKED_MAX = 100000,
-    NAMES_PER_LIFE = 1 << 24, /* more than one process gives out while nothing becomes durable */
+    CHANGE_MAX_BYTES = 16 << 20, /* of a request: what it asks for must fit into a record */
+    USER_MAX_BYTES = 1024,       /* of a user's name, likewise */
+    NAMES_PER_LIFE = 1 << 24,    /* more than one process gives out while nothing becomes durable */
 };
 
 /* ---- the dispatch table ---- */
@@ -554,6 +556,13 @@ static void run_call(struct hd_meta *m, const struct hd_method *method,
     bool once = (method->flags & HD_METHOD_ONCE) != 0;
     if (has_lost_session(&c)) {
         reply_error(m, event, -HD_E_NO_SESSION, "The session has ended");
+        return;
+    }
+    bool changes = (method->flags & HD_METHOD_CHANGES) != 0;
+    if ((changes && event->body_size > CHANGE_MAX_BYTES) ||
+        strnlen(event->user, USER_MAX_BYTES + 1) > USER_MAX_BYTES) {
+        reply_error(m, event, -HD_E_ILLEGAL_ARGUMENT,
+                    "The request, or its user's name, is too long");
         return;
     }
     ProtobufCAllocator allocator = hd_arena_allocator(&m->fx->arena);

@@ -111,6 +111,14 @@ static int find_for_acl(struct hd_call *c, const char *path, const char *what, s
     return err < 0 ? err : hd_check_owner(c, ret->inode);
 }
 
+/* Names of users and groups are kept for good, and each inode below may get a copy. */
+enum { NAME_MAX_BYTES = 255 };
+
+static bool is_name(const char *name)
+{
+    return name == NULL || strlen(name) <= NAME_MAX_BYTES;
+}
+
 static int take_spec(struct hd_call *c, Hdw__AclEntry **entries, size_t count,
                      struct hd_acl_spec *ret)
 {
@@ -122,6 +130,10 @@ static int take_spec(struct hd_call *c, Hdw__AclEntry **entries, size_t count,
     hd_acl_spec_init(ret, count, &c->m->fx->arena);
     for (size_t n = 0; n < count; n++) {
         const Hdw__AclEntry *e = entries[n];
+        if (!is_name(e->name)) {
+            return hd_call_fail(c, -HD_E_ACL, "Invalid ACL: a name has more than %d bytes",
+                                NAME_MAX_BYTES);
+        }
         struct hd_acl_line line = {
             .is_default = e->scope == HDW__ACL_ENTRY_SCOPE__SCOPE_DEFAULT,
             .kind = (uint8_t)((unsigned)e->type & 3u),
@@ -283,7 +295,7 @@ static int take_posix_spec(struct hd_call *c, const Hdw__SetPosixAclRequest *q, 
                                    .kind = (uint8_t)e->kind,
                                    .perm = (uint8_t)e->perm,
                                    .name = e->name};
-        if ((unsigned)e->kind > HD_ACL_OTHER || e->perm > 7) {
+        if ((unsigned)e->kind > HD_ACL_OTHER || e->perm > 7 || !is_name(e->name)) {
             return hd_call_fail(c, -EINVAL, "Invalid ACL: entry %zu", n);
         }
         hd_acl_spec_add(ret, line);

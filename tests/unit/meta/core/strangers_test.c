@@ -290,6 +290,50 @@ ATF_TC_BODY(no_number_breaks_an_invariant, tc)
     rig_done(&r);
 }
 
+/* ---- what no record has room for ---- */
+
+static char *long_text(size_t size)
+{
+    char *text = malloc(size + 1);
+    ATF_REQUIRE(text != NULL);
+    memset(text, 'x', size);
+    text[size] = '\0';
+    return text;
+}
+
+ATF_TC_WITHOUT_HEAD(a_request_is_no_longer_than_a_record);
+ATF_TC_BODY(a_request_is_no_longer_than_a_record, tc)
+{
+    struct world w;
+    world_init(&w);
+    char *holder = long_text(70 << 20);
+    struct mount t = {.w = &w, .name = "nobody", .calls_conn = 1, .polls_conn = 1};
+    ProtobufCBinaryData target = {70 << 20, (uint8_t *)holder};
+    uint64_t token = SEND(&t, "writeContent", WriteContent, write_content, .content = target);
+    ATF_CHECK_EQ(error_of(&t, token), -HD_E_ILLEGAL_ARGUMENT);
+    w.user = holder;
+    ATF_CHECK_EQ(error_of(&t, mount_make_send(&t, ROOT, "f", 0100644)), -HD_E_ILLEGAL_ARGUMENT);
+    w.user = "root";
+    uint64_t ino = mount_make(&t, ROOT, "g", 0100644);
+    Hdw__PosixAclEntry lines[5];
+    Hdw__PosixAclEntry *list[5];
+    for (int n = 0; n < 5; n++) { /* owner, group, mask, others; and somebody */
+        hdw__posix_acl_entry__init(&lines[n]);
+        lines[n].kind = (Hdw__AclEntryKind)(n & 3);
+        list[n] = &lines[n];
+    }
+    lines[4].name = holder;
+    for (int extra = 1; extra >= 0; extra--) {
+        holder[255 + extra] = '\0';
+        token = SEND(&t, "setPosixAcl", SetPosixAcl, set_posix_acl, .ino = ino, .entries = list,
+                     .n_entries = 5);
+        ATF_CHECK_EQ(error_of(&t, token), extra > 0 ? -EINVAL : 0);
+    }
+    free(holder);
+    world_check(&w);
+    world_done(&w);
+}
+
 ATF_TP_ADD_TCS(tp)
 {
     ATF_TP_ADD_TC(tp, the_content_of_a_file_is_given_as_its_mode_says);
@@ -301,5 +345,6 @@ ATF_TP_ADD_TCS(tp)
     ATF_TP_ADD_TC(tp, a_program_is_not_made_in_the_name_of_a_foreign_group);
     ATF_TP_ADD_TC(tp, what_is_held_without_any_session_goes);
     ATF_TP_ADD_TC(tp, no_number_breaks_an_invariant);
+    ATF_TP_ADD_TC(tp, a_request_is_no_longer_than_a_record);
     return atf_no_error();
 }
