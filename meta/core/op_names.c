@@ -14,6 +14,8 @@ static bool is_nameless(const struct hd_where *w)
 
 /* ---- delete ---- */
 
+enum { ORPHANS_MAX = 5 << 20 }; /* named in one record, which has 64 MiB at most */
+
 int hd_op_delete(struct hd_call *c)
 {
     const Hdw__DeleteRequest *q = c->request;
@@ -44,6 +46,12 @@ int hd_op_delete(struct hd_call *c)
     Hdm__Delete op = HDM__DELETE__INIT;
     op.ino = w.entry->ino.v;
     op.n_orphans = hd_posix_orphans(c, w.entry, false, &op.orphans);
+    if (op.n_orphans > ORPHANS_MAX) {
+        return hd_call_fail(c, -HD_E_RETRIABLE,
+                            "%s has more than %d files that mounts may have open: try again later, "
+                            "or delete it piece by piece",
+                            q->src, ORPHANS_MAX);
+    }
     HD_COMMIT(c->m, delete_, DELETE, &op);
     hd_posix_orphaned(c, op.orphans, op.n_orphans, false);
     r->result = true;

@@ -318,8 +318,9 @@ ATF_TC_BODY(who_sets_them_and_what_is_none, tc)
     ATF_CHECK_EQ(error_of(&b.t, token), 0);
     ATF_CHECK_EQ(get_quota(&b.t, "/q")->names, -1);
     ATF_CHECK_EQ(get_quota(&b.t, "/q")->bytes, 0);
+    struct mount eve = {.w = &b.w, .name = "eve", .calls_conn = 1, .polls_conn = 1};
     b.w.user = "eve";
-    ATF_CHECK_EQ(error_of(&b.t, SEND(&b.t, "setTreeQuota", SetTreeQuota, set_tree_quota,
+    ATF_CHECK_EQ(error_of(&eve, SEND(&eve, "setTreeQuota", SetTreeQuota, set_tree_quota,
                                      .path = S("/q"), .has_names = true, .names = 5)),
                  -EACCES);
     b.w.user = "root";
