@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 enum {
-    QUIET_MS = 2000,       /* a file that nobody wrote to for so long may be passed through */
+    QUIET_MS = 2000, /* a file that nobody wrote to for so long may be passed through */
+    CREATE_TRIES = 4,
     COPY_BYTES = 64 << 20, /* of one copy_file_range */
 };
 
@@ -210,40 +211,67 @@ static int open_made(struct hd_mount *m, fuse_req_t req, const struct hd_posix_m
     return rc;
 }
 
+/* A new file's name, or the one that has it, and its handle. */
+struct birth {
+    struct hd_posix_made made;
+    struct fuse_entry_param entry;
+    struct hd_handle *handle;
+};
+
+static int make_and_open(struct hd_mount *m, fuse_req_t req, uint64_t parent, const char *name,
+                         mode_t mode, struct fuse_file_info *fi, struct birth *ret)
+{
+    *ret = (struct birth){0};
+    int rc = make_node(m, req, parent, name, mode, fi->flags, &ret->made);
+    if (rc == 0) {
+        rc = hd_native_entry(m, &ret->made.attr, ret->made.attr.cached, parent, name, &ret->entry);
+    }
+    if (rc < 0) {
+        ret->entry.ino = 0;
+        return rc;
+    }
+    return open_made(m, req, &ret->made, ret->entry.ino, fi, &ret->handle);
+}
+
+static void undo_birth(struct hd_mount *m, struct birth *b)
+{
+    if (b->entry.ino != 0) {
+        hd_inode_forget(&m->inodes, b->entry.ino, 1);
+    }
+    hd_posix_made_done(&b->made);
+}
+
 void hd_io_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                   struct fuse_file_info *fi)
 {
     struct hd_mount *m = hd_mount_of(req);
-    struct hd_posix_made made = {0};
-    struct fuse_entry_param entry;
-    struct hd_handle *h;
+    struct birth b;
     hd_native_change_begin(m, parent);
-    int rc = make_node(m, req, parent, name, mode, fi->flags, &made);
-    bool entered = false;
-    if (rc == 0) {
-        rc = hd_native_entry(m, &made.attr, made.attr.cached, parent, name, &entry);
-        entered = rc == 0;
-    }
-    if (rc == 0) {
-        rc = open_made(m, req, &made, entry.ino, fi, &h);
+    int rc = make_and_open(m, req, parent, name, mode, fi, &b);
+    /* What had the name may have lost it again before it was open: who has it now? */
+    for (int tries = 0; rc == -ESTALE && b.made.existed && tries < CREATE_TRIES; tries++) {
+        undo_birth(m, &b);
+        hd_native_be_cautious(m);
+        rc = make_and_open(m, req, parent, name, mode, fi, &b);
     }
     if (rc == 0 && (fi->flags & O_TRUNC) != 0) {
-        hd_io_overlay(m, h->node->id, &entry.attr);
+        hd_io_overlay(m, b.handle->node->id, &b.entry.attr);
     }
     bool answered = true;
     if (rc < 0) {
         hd_mount_fail(req, "create", parent, rc);
     } else {
-        answered = fuse_reply_create(req, &entry, fi) == 0;
+        answered = fuse_reply_create(req, &b.entry, fi) == 0;
     }
     hd_native_change_end(m, parent);
     if (!answered) {
-        end_open(m, h);
+        end_open(m, b.handle);
     }
-    if (entered && (rc < 0 || !answered)) {
-        hd_inode_forget(&m->inodes, entry.ino, 1);
+    if (rc < 0 || !answered) {
+        undo_birth(m, &b);
+    } else {
+        hd_posix_made_done(&b.made);
     }
-    hd_posix_made_done(&made);
 }
 
 void hd_io_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
