@@ -219,6 +219,20 @@ int hd_native_entry(struct hd_mount *m, const struct hd_posix_attr *attr, bool c
     return 0;
 }
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+void hd_native_answered(struct hd_mount *m, const struct fuse_entry_param *e)
+{
+    struct stat st;
+    if (e->ino != 0 && e->attr_timeout > 0 &&
+        (!hd_native_known(m, e->ino, &st, NULL) || is_later(&st.st_ctim, &e->attr.st_ctim))) {
+        (void)fuse_lowlevel_notify_inval_inode(m->session, e->ino, -1, 0);
+    }
+}
+
 /* ---- what is open and has no name ---- */
 
 void hd_native_orphaned(struct hd_mount *m, uint64_t id)

@@ -21,7 +21,8 @@ struct hd_native {
     struct hd_notifier *notifier;
     struct hd_locks *locks;        /* locks.h */
     struct hd_xattr_cache *xattrs; /* xattr_cache.h */
-    _Atomic uint64_t stray; /* the highest txid of a push for an inode that nobody knew, in era */
+    _Atomic uint64_t stray;  /* the highest txid of a push for an inode that nobody knew, in era */
+    _Atomic uint64_t pushes; /* of attributes, so far */
     struct hd_strmap
         negatives; /* (table) parent and name of what the kernel was told is not there */
     _Atomic int64_t cautious_until_ms; /* an open came into a removal: hold what is removed */
@@ -79,6 +80,12 @@ void hd_native_take(struct hd_mount *m, const struct hd_posix_attr *attr, struct
  */
 int hd_native_entry(struct hd_mount *m, const struct hd_posix_attr *attr, bool cached,
                     uint64_t parent, const char *name, struct fuse_entry_param *ret);
+
+/*
+ * After an entry was answered. The kernel knows since when its own attributes are newer than an
+ * answer, but not for an inode that was new to it: a push that came in between found none there.
+ */
+void hd_native_answered(struct hd_mount *m, const struct fuse_entry_param *e);
 
 /*
  * The node counts as open from now on (hd_io_is_open). -ESTALE: too late, it is gone; the kernel

@@ -310,8 +310,24 @@ static int fill(struct answer *a, struct dir *d, off_t off)
     }
 }
 
-/* Takes back the lookups that an answer which did not arrive had counted. */
-static void forget_answer(struct hd_mount *m, const struct answer *a)
+/* A lookup that an answer which did not arrive had counted. */
+static void forget_one(struct hd_mount *m, uint64_t ino)
+{
+    hd_inode_forget(&m->inodes, ino, 1);
+}
+
+/* One of an answer that arrived: was it pushed meanwhile? See hd_native_answered. */
+static void look_again(struct hd_mount *m, uint64_t ino)
+{
+    struct stat st;
+    if (!hd_native_known(m, ino, &st, NULL)) {
+        (void)fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
+    }
+}
+
+/* Each inode that the answer tells of. */
+static void each_told(struct hd_mount *m, const struct answer *a,
+                      void (*fn)(struct hd_mount *m, uint64_t ino))
 {
     struct plus_head { /* struct fuse_direntplus begins so: fuse_entry_out (128), fuse_dirent */
         uint64_t nodeid;
@@ -324,7 +340,7 @@ static void forget_answer(struct hd_mount *m, const struct answer *a)
     for (size_t at = 0; a->plus && at + sizeof(head) <= a->used;) {
         memcpy(&head, a->data + at, sizeof(head));
         if (head.nodeid != 0) {
-            hd_inode_forget(&m->inodes, head.nodeid, 1);
+            fn(m, head.nodeid);
         }
         at += (sizeof(head) + head.name_size + 7) / 8 * 8;
     }
@@ -340,6 +356,7 @@ void hd_native_readdir(fuse_req_t req, uint64_t ino, size_t size, off_t off,
         hd_mount_fail(req, "readdir", ino, -ENOMEM);
         return;
     }
+    uint64_t pushes = atomic_load(&m->native->pushes);
     pthread_mutex_lock(&d->lock);
     int rc = fill(&a, d, off);
     pthread_mutex_unlock(&d->lock);
@@ -349,7 +366,9 @@ void hd_native_readdir(fuse_req_t req, uint64_t ino, size_t size, off_t off,
     if (rc < 0) {
         hd_mount_fail(req, "readdir", ino, rc);
     } else if (fuse_reply_buf(req, a.data, a.used) != 0) {
-        forget_answer(m, &a);
+        each_told(m, &a, forget_one);
+    } else if (pushes != atomic_load(&m->native->pushes)) {
+        each_told(m, &a, look_again);
     }
     free(a.data);
 }

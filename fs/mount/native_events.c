@@ -70,6 +70,7 @@ static bool on_attr(void *ctx, uint64_t id, uint64_t txid, uint64_t serial)
     struct hd_node *n = hd_inode_find(&m->inodes, ino);
     if (n != NULL) {
         hd_known_push(&n->known, hd_posix_era(m->posix), txid);
+        atomic_fetch_add(&m->native->pushes, 1);
     } else {
         note_stray(m->native, txid);
     }
@@ -89,6 +90,7 @@ static bool drop_entry(struct hd_mount *m, uint64_t dir, const char *name, uint6
     struct hd_node *c = child == 0 ? NULL : hd_inode_find(&m->inodes, child);
     if (c != NULL) {
         hd_known_push(&c->known, era, txid);
+        atomic_fetch_add(&m->native->pushes, 1);
     }
     if (d == NULL) {
         note_stray(m->native, txid);

@@ -75,8 +75,11 @@ static void reply_absent(fuse_req_t req, uint64_t parent, const char *name,
 
 static void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
 {
+    struct hd_mount *m = hd_mount_of(req);
     if (fuse_reply_entry(req, e) != 0) {
-        hd_inode_forget(&hd_mount_of(req)->inodes, e->ino, 1);
+        hd_inode_forget(&m->inodes, e->ino, 1);
+    } else {
+        hd_native_answered(m, e);
     }
 }
 

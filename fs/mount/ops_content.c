@@ -270,6 +270,7 @@ void hd_io_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     if (rc < 0 || !answered) {
         undo_birth(m, &b);
     } else {
+        hd_native_answered(m, &b.entry);
         hd_posix_made_done(&b.made);
     }
 }
