@@ -4,6 +4,7 @@
  * Without -f the program mounts in a child, waits until the mount is usable, and leaves; a failure
  * is told on stderr with exit status 1 (64 for a wrong command line, as everywhere in the project).
  */
+#include "fs/mount/guard.h"
 #include "fs/mount/options.h"
 #include "fs/mount/session.h"
 #include "fs/base/error.h"
@@ -156,6 +157,9 @@ static int run(struct hd_mount_options *o)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--guard") == 0) {
+        return hd_guard_main(argc, argv);
+    }
     struct hd_mount_options o;
     hd_mount_options_init(&o, geteuid() == 0);
     int rc = hd_mount_options_parse(&o, argc, argv);

@@ -4,6 +4,7 @@
  *   options.c      command line and configuration
  *   session.c      the life of the mount
  *   device.c       /dev/fuse and the mount point
+ *   guard.c        a process that frees programs when this one is killed
  *   keeper.c       the thread that sends waiting bytes
  *   stopper.c      the thread that ends the mount on a signal
  *   init_reply.c   FUSE_INIT, completed for passthrough

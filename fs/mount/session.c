@@ -1,6 +1,7 @@
 /* The session of session.h. */
 #include "fs/mount/session.h"
 #include "fs/mount/device.h"
+#include "fs/mount/guard.h"
 #include "fs/mount/io.h"
 #include "fs/mount/keeper.h"
 #include "fs/mount/mount.h"
@@ -211,6 +212,9 @@ static int run(struct session *s)
     int rc = hd_device_open(&s->device, o, &hd_mount_operations, &s->mount);
     if (rc < 0) {
         return rc;
+    }
+    if (hd_guard_start(s->device.path) < 0) {
+        hd_log_warn("no guard", "reason=\"%s\"", hd_fail_text());
     }
     s->mount.session = s->device.session;
     s->mount.ready = on_ready;

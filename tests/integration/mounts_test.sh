@@ -84,9 +84,44 @@ daemons_die_meanwhile_body() {
 }
 daemons_die_meanwhile_cleanup() { all_cleanup; }
 
+# Two mounts at the same names all the time, and one is killed in the middle of what it tells the
+# kernel: its programs get an error, they do not wait for ever.
+atf_test_case a_killed_mount_hangs_nobody cleanup
+a_killed_mount_hangs_nobody_head() { needs; }
+a_killed_mount_hangs_nobody_body() {
+    cluster_up
+    for try in 1 2 3; do
+        mkdir -p "mnt-$try" "$M/r$try"
+        howdah-mount "$(fs_uri)" "mnt-$try" -f 2>/dev/null &
+        mount=$!
+        until_true 10 mountpoint -q "mnt-$try"
+        programs=
+        for k in 1 2 3; do
+            (while echo x >"mnt-$try/r$try/f$k" && mv "mnt-$try/r$try/f$k" "mnt-$try/r$try/g" &&
+                ls "mnt-$try/r$try" >/dev/null; do :; done) 2>/dev/null &
+            programs="$programs $!"
+            (while [ ! -e done ]; do
+                echo y >"$M/r$try/f$k"
+                mv "$M/r$try/f$k" "$M/r$try/g"
+                rm -f "$M/r$try/g"
+            done) 2>/dev/null &
+        done
+        sleep 2
+        kill -9 $mount
+        for p in $programs; do
+            until_true 20 sh -c "! kill -0 $p 2>/dev/null || grep -q '^State:.Z' /proc/$p/status"
+        done
+        touch done
+        sleep 1
+        rm done
+    done
+}
+a_killed_mount_hangs_nobody_cleanup() { all_cleanup; }
+
 atf_init_test_cases() {
     atf_add_test_case the_next_call_sees_it
     atf_add_test_case one_file_is_one_file
     atf_add_test_case a_crowd_agrees_in_the_end
     atf_add_test_case daemons_die_meanwhile
+    atf_add_test_case a_killed_mount_hangs_nobody
 }
