@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ extern char **environ;
 enum { MOUNTINFO_MAX_BYTES = 16 << 20 };
 
 #define CONNECTIONS "/sys/fs/fuse/connections"
+
+static pid_t guard; /* 0: none */
 
 /* Whether a field of mountinfo, where space, tab, newline and backslash are octal, is the path. */
 static bool field_is(const char *field, size_t size, const char *path)
@@ -80,7 +83,20 @@ int hd_guard_start(const char *path)
     }
     rc = rc == 0 ? posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ) : rc;
     posix_spawn_file_actions_destroy(&actions);
-    return rc == 0 ? 0 : hd_fail_errno(rc, "the guard of %s", path);
+    if (rc != 0) {
+        return hd_fail_errno(rc, "the guard of %s", path);
+    }
+    guard = pid;
+    return 0;
+}
+
+void hd_guard_stop(void)
+{
+    if (guard > 0) {
+        (void)kill(guard, SIGKILL);
+        (void)waitpid(guard, NULL, 0);
+        guard = 0;
+    }
 }
 
 /* Writes "1" into the connection's `abort`. */

@@ -25,6 +25,9 @@ bool hd_guard_find(const char *mountinfo, const char *path, unsigned *ret_number
  */
 int hd_guard_start(const char *path);
 
+/* Ends the guard: from now on the number may be another mount's. */
+void hd_guard_stop(void);
+
 /* main of the guard: howdah-mount --guard NUMBER PARENT. */
 int hd_guard_main(int argc, char **argv);
 

@@ -223,6 +223,7 @@ static int run(struct session *s)
     if (rc == 0) {
         hd_stopper_serve(&s->stopper, &s->device);
         rc = serve(s);
+        hd_guard_stop();
         hd_stopper_served(&s->stopper);
         hd_daemon_notify("STOPPING=1");
         finish_writers(&s->mount);
@@ -230,6 +231,7 @@ static int run(struct session *s)
         close_posix(&s->mount);
         hd_log_info("unmounted", "path=%s", s->device.path);
     }
+    hd_guard_stop();
     hd_stopper_stop(&s->stopper);
     hd_device_close(&s->device);
     return rc;
