@@ -44,8 +44,10 @@ void hd_native_cred(fuse_req_t req, struct hd_posix_cred *ret);
 /*
  * A change of directory `dir` by the kernel, which holds the directory's lock until it has the
  * answer: pushes that need that lock are not waited for meanwhile. Begin before the call of meta,
- * end when the kernel has been answered. (Creating, linking, removing, moving; attributes, xattrs
- * and ACLs of a directory.)
+ * end when nothing is asked of meta any more, and before the kernel is answered: a push that comes
+ * behind that answer must wait for the kernel, and one that comes in between does so for no longer
+ * than the answer takes. (Creating, linking, removing, moving; attributes, xattrs and ACLs of a
+ * directory.)
  */
 void hd_native_change_begin(struct hd_mount *m, uint64_t dir);
 void hd_native_change_end(struct hd_mount *m, uint64_t dir);

@@ -140,10 +140,10 @@ void hd_native_setattr(fuse_req_t req, uint64_t ino, const struct stat *attr, in
     double timeout_s;
     hd_native_change_begin(m, ino); /* in case it is a directory */
     int rc = set_all(req, ino, attr, to_set, &st, &timeout_s);
+    hd_native_change_end(m, ino);
     if (rc < 0) {
         hd_mount_fail_object(req, "setattr", ino, rc);
     } else {
         fuse_reply_attr(req, &st, timeout_s);
     }
-    hd_native_change_end(m, ino);
 }

@@ -221,12 +221,12 @@ static void make(fuse_req_t req, uint64_t parent, const char *operation,
     hd_native_cred(req, &cred);
     hd_native_change_begin(m, parent);
     int rc = hd_posix_make_node(m->posix, &cred, id_of(m, parent), make, &made);
+    hd_native_change_end(m, parent);
     rc = rc < 0 ? rc : answer_made(req, parent, make->name, &made);
     hd_posix_made_done(&made);
     if (rc < 0) {
         hd_mount_fail(req, operation, parent, rc);
     }
-    hd_native_change_end(m, parent);
 }
 
 void hd_native_mkdir(fuse_req_t req, uint64_t parent, const char *name, mode_t mode)
@@ -264,12 +264,12 @@ void hd_native_symlink(fuse_req_t req, const char *target, uint64_t parent, cons
     hd_native_cred(req, &cred);
     hd_native_change_begin(m, parent);
     int rc = hd_posix_make_symlink(m->posix, &cred, id_of(m, parent), name, target, &made);
+    hd_native_change_end(m, parent);
     rc = rc < 0 ? rc : answer_made(req, parent, name, &made);
     hd_posix_made_done(&made);
     if (rc < 0) {
         hd_mount_fail(req, "symlink", parent, rc);
     }
-    hd_native_change_end(m, parent);
 }
 
 void hd_native_link(fuse_req_t req, uint64_t ino, uint64_t parent, const char *name)
@@ -284,13 +284,13 @@ void hd_native_link(fuse_req_t req, uint64_t ino, uint64_t parent, const char *n
     hd_native_cred(req, &cred);
     hd_native_change_begin(m, parent);
     int rc = hd_posix_link(m->posix, &cred, id_of(m, ino), id_of(m, parent), name, &made);
+    hd_native_change_end(m, parent);
     rc = rc == -ESTALE ? -ENOENT : rc; /* as of a file that was removed meanwhile */
     rc = rc < 0 ? rc : answer_made(req, parent, name, &made);
     hd_posix_made_done(&made);
     if (rc < 0) {
         hd_mount_fail(req, "link", parent, rc);
     }
-    hd_native_change_end(m, parent);
 }
 
 void hd_native_readlink(fuse_req_t req, uint64_t ino)
@@ -383,12 +383,14 @@ void hd_native_remove(fuse_req_t req, uint64_t parent, const char *name, bool di
         hd_inode_unlinked(&m->inodes, parent, name);
         learn_dir(m, parent, &gone.dir, &gone.attr.as_of);
         lost_name(m, &gone.attr, &victim);
+    }
+    hd_native_change_end(m, parent);
+    if (rc == 0) {
         fuse_reply_err(req, 0);
     } else {
         hd_mount_fail(req, directory ? "rmdir" : "unlink", parent, rc);
     }
     end_removal(m, &victim);
-    hd_native_change_end(m, parent);
     hd_posix_made_done(&gone);
 }
 
@@ -447,12 +449,14 @@ void hd_native_rename(fuse_req_t req, uint64_t parent, const char *name, uint64_
     int rc = hd_posix_move(m->posix, &cred, &move, &moved);
     if (rc == 0) {
         learn_move(m, &move, parent, new_parent, &victim, &moved);
+    }
+    hd_native_change_end(m, new_parent);
+    hd_native_change_end(m, parent);
+    if (rc == 0) {
         fuse_reply_err(req, 0);
     } else {
         hd_mount_fail(req, "rename", parent, rc);
     }
     end_removal(m, &victim);
-    hd_native_change_end(m, new_parent);
-    hd_native_change_end(m, parent);
     hd_posix_moved_done(&moved);
 }

@@ -368,12 +368,12 @@ void hd_native_setxattr(fuse_req_t req, uint64_t ino, const char *name, const ch
     struct hd_mount *m = hd_mount_of(req);
     hd_native_change_begin(m, ino);
     int rc = set_value(m, req, ino, name, value, size, flags);
+    hd_native_change_end(m, ino);
     if (rc < 0) {
         hd_mount_fail_object(req, "setxattr", ino, rc);
     } else {
         fuse_reply_err(req, 0);
     }
-    hd_native_change_end(m, ino);
 }
 
 void hd_native_removexattr(fuse_req_t req, uint64_t ino, const char *name)
@@ -382,12 +382,12 @@ void hd_native_removexattr(fuse_req_t req, uint64_t ino, const char *name)
     hd_native_change_begin(m, ino);
     int rc = is_acl(name) ? set_acl(m, req, ino, strcmp(name, ACL_DEFAULT) == 0, NULL, 0, false)
                           : change_plain(m, req, ino, name, NULL, 0, 0);
+    hd_native_change_end(m, ino);
     if (rc < 0) {
         hd_mount_fail_object(req, "removexattr", ino, rc);
     } else {
         fuse_reply_err(req, 0);
     }
-    hd_native_change_end(m, ino);
 }
 
 /* ---- statfs: of the cluster, or of the nearest quota above ---- */

@@ -258,12 +258,12 @@ void hd_io_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
         hd_io_overlay(m, b.handle->node->id, &b.entry.attr);
     }
     bool answered = true;
+    hd_native_change_end(m, parent);
     if (rc < 0) {
         hd_mount_fail(req, "create", parent, rc);
     } else {
         answered = fuse_reply_create(req, &b.entry, fi) == 0;
     }
-    hd_native_change_end(m, parent);
     if (!answered) {
         end_open(m, b.handle);
     }
